@@ -1,0 +1,96 @@
+"""Event types of the trail: frozen, with no slot in which a value, a name or an address could stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """One category that was opened, written, erased or disclosed, of how many subjects of which client."""
+
+    category: str
+    action: str
+    client: str | None
+    subjects: int
+    pseudonyms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One refusal: a stable code, the clause that decided and what was missing."""
+
+    code: str
+    clause: str | None
+    category: str | None = None
+    action: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """One request, or one stretch of a job: who, for whom, under which purpose, and what was touched or refused."""
+
+    at: str
+    via: Literal["request", "stream", "job"]
+    stage: Literal["intent", "outcome"]
+    endpoint: str | None
+    method: str | None
+    status: int | None
+    actor: str | None
+    role: str | None
+    client: str | None
+    purpose: str | None
+    basis: str | None
+    touched: tuple[Touched, ...]
+    withheld: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    event: Literal["processing"] = "processing"
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What goes to a recipient: the intent before the first byte, the outcome after the answer, or a refusal."""
+
+    at: str
+    stage: Literal["intent", "outcome", "refused"]
+    recipient: str
+    purpose: str
+    actor: str | None
+    role: str | None
+    categories: tuple[str, ...]
+    pseudonyms: tuple[str, ...]
+    clause: str | None
+    missing: tuple[str, ...]
+    status: int | None
+    event: Literal["disclosure"] = "disclosure"
+
+
+@dataclass(frozen=True, slots=True)
+class RightsRequest:
+    """One step of a request of a data subject or controller."""
+
+    at: str
+    request: str
+    right: str
+    state: str
+    subject_kind: str
+    pseudonym: str | None
+    actor: str | None
+    role: str | None
+    client: str | None
+    clause: str | None
+    event: Literal["rights-request"] = "rights-request"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A chain was opened after a crash that left an unfinished line, which was cut off."""
+
+    at: str
+    cut_bytes: int
+    event: Literal["recovery"] = "recovery"
+
+
+Event = Processing | Disclosure | RightsRequest | Recovery

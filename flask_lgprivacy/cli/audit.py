@@ -1,0 +1,90 @@
+"""`audit verify` and `audit show`: the trail, for whoever checks it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ..audit import read_trail, verify_trail
+from . import privacy
+from .house import state
+
+FILTERS = (
+    "event",
+    "role",
+    "client",
+    "endpoint",
+    "purpose",
+    "actor",
+    "pseudonym",
+    "category",
+    "clause",
+    "code",
+    "recipient",
+    "request",
+    "since",
+    "until",
+)
+
+
+@privacy.group()
+def audit() -> None:
+    """Verify and read the trail."""
+
+
+@audit.command()
+@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def verify(directory: Path | None, as_json: bool) -> None:
+    """Verify every chain: exit status 0 all well, 1 tampered, 2 incomplete, 3 cannot tell."""
+    report = verify_trail(directory or state().settings.trail_directory)
+    if as_json:
+        findings = [{"file": one.file, "line": one.line, "what": one.what} for one in report.findings]
+        click.echo(
+            json.dumps(
+                {
+                    "chains": report.chains,
+                    "lines": report.lines,
+                    "findings": findings,
+                    "exit": report.exit_code,
+                }
+            )
+        )
+    else:
+        for one in report.findings:
+            click.echo(f"{one.file}, line {one.line}: {one.what}" if one.line else f"{one.file}: {one.what}")
+        verdict = ("all well", "TAMPERED", "incomplete", "cannot tell")[report.exit_code]
+        click.echo(f"{report.chains} chains, {report.lines} lines: {verdict}")
+    raise SystemExit(report.exit_code)
+
+
+@audit.command()
+@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
+def show(directory: Path | None, as_json: bool, limit: int | None, **filters: str | None) -> None:
+    """Show events in order of time."""
+    where = {name: value for name, value in filters.items() if value is not None}
+    events = list(read_trail(directory or state().settings.trail_directory, where=where))
+    for event in events[-limit:] if limit else events:
+        click.echo(json.dumps(event) if as_json else _line(event))
+
+
+for _name in reversed(FILTERS):
+    show = click.option(f"--{_name}", _name)(show)
+
+
+def _line(event: dict[str, object]) -> str:
+    parts = [f"{event['at']} {event['chain']}:{event.get('seq')} {event['event']}"]
+    hidden = {"at", "chain", "seq", "event", "v", "touched", "refused"}
+    parts += [f"{name}={value}" for name, value in event.items() if name not in hidden and value not in (None, [], "")]
+    touched, refused = event.get("touched"), event.get("refused")
+    for one in touched if isinstance(touched, list) else []:
+        parts.append(f"{one['action']} {one['category']} of {one['subjects']} ({one['client']})")
+    for one in refused if isinstance(refused, list) else []:
+        parts.append(
+            f"REFUSED {one['code']} [{one['clause']}] {one['category'] or ''} missing {', '.join(one['missing']) or '-'}"
+        )
+    return "  ".join(parts)

@@ -1,0 +1,129 @@
+"""`init`, `check`, `requests` and `recipients`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+from flask import current_app
+
+from ..errors import ConfigurationError
+from ..gate import Exemption
+from ..vault import LocalKeyFile
+from . import privacy
+
+
+def state() -> Any:
+    """The state of the current application; raises `ConfigurationError` where there is none."""
+    found = current_app.extensions.get("lgprivacy")
+    if found is None:
+        raise ConfigurationError("this application does not use LGPrivacy; call privacy.init_app(app)")
+    return found
+
+
+@privacy.command()
+@click.option("--tables/--no-tables", default=True, help="Create the extension's tables (not where migrations do it).")
+def init(tables: bool) -> None:
+    """Make the key file, the trail directory and the tables; what exists stays."""
+    here = state()
+    try:
+        LocalKeyFile.create(here.settings.key_file)
+        click.echo(f"made the key file {here.settings.key_file} (mode 0600); keep a copy away from the data's backups")
+    except FileExistsError:
+        LocalKeyFile(here.settings.key_file)
+        click.echo(f"kept the key file {here.settings.key_file}")
+    if tables:
+        for table in here.house.tables.all():
+            engine = here.database.engines[table.metadata.info.get("bind_key")]
+            table.create(engine, checkfirst=True)
+        click.echo(f"{len(here.house.tables.all())} tables are there")
+    click.echo(f"the trail is written to {here.settings.trail_directory}")
+
+
+@privacy.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check(as_json: bool) -> None:
+    """Every route declared or exempt, every column labelled, every recipient reachable; exit status 1 for a fault."""
+    here = state()
+    faults = []
+    entries = list(here.gate.census.entries())
+    for entry in entries:
+        if entry.stated is None:
+            faults.append(
+                f"endpoint {entry.endpoint} ({entry.method} {entry.rule}) declares no processing; add @privacy.handles(…) "
+                "below its route, or a reason in LGPRIVACY_EXEMPT"
+            )
+    try:
+        here.house.models_changed()
+        kinds = sorted(here.house.graph.subjects)
+    except ConfigurationError as error:
+        faults.append(error.message)
+        kinds = []
+    for recipient in here.policy.recipients.values():
+        if recipient.transfer and not recipient.transfer.in_force(here.house.utcnow().date()):
+            faults.append(f"recipient {recipient.id}: its transfer tool is not in force today")
+    exempt = {entry.endpoint: entry.stated.reason for entry in entries if isinstance(entry.stated, Exemption)}
+    if as_json:
+        click.echo(json.dumps({"faults": faults, "endpoints": len(entries), "exempt": exempt, "subjects": kinds}))
+    else:
+        for fault in faults:
+            click.echo(fault)
+        for endpoint, reason in exempt.items():
+            click.echo(f"exempt: {endpoint}: {reason}")
+        click.echo(
+            f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: {', '.join(kinds) or 'none'}; {len(faults)} faults"
+        )
+    if faults:
+        raise SystemExit(1)
+
+
+@privacy.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON list.")
+def requests(as_json: bool) -> None:
+    """Requests of data subjects and controllers, newest first."""
+    here = state()
+    found = here.rights.ledger.visible(here.house.session(), requester=None, client=None)
+    rows = [
+        {
+            "id": one.id,
+            "right": one.right.value,
+            "kind": one.subject[0],
+            "client": one.client,
+            "state": one.state,
+            "received": one.received_at.isoformat(),
+            "due": one.due_at.isoformat(),
+        }
+        for one in found
+    ]
+    _print(rows, as_json=as_json)
+
+
+@privacy.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON list.")
+def recipients(as_json: bool) -> None:
+    """Recipients that the policy document declares."""
+    here = state()
+    rows = [
+        {
+            "id": one.id,
+            "kind": one.kind,
+            "country": one.country,
+            "purposes": ", ".join(sorted(one.purposes)),
+            "categories": ", ".join(sorted(one.categories)),
+            "transfer": one.transfer.tool.value if one.transfer else None,
+            "clause": one.clause,
+            "configured": one.id in here.recipients,
+        }
+        for one in here.policy.recipients.values()
+    ]
+    _print(rows, as_json=as_json)
+
+
+def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo("  ".join(f"{name}={value}" for name, value in row.items() if value is not None))
+    click.echo(f"{len(rows)} found")

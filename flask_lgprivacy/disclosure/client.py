@@ -1,0 +1,204 @@
+"""The only way out: a client bound to one recipient, purpose and data subject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import urllib3
+
+from ..audit import Disclosure as DisclosureEvent
+from ..errors import (
+    ConfigurationError,
+    DisclosureRefused,
+    PrivacyError,
+    RecipientUnavailable,
+    UndeclaredProcessing,
+)
+from ..gate import House, Processing
+from ..gate.ledger import school_year
+from ..models import current_opener, identifier, layout_of
+from ..policy import Action, Decision, Recipient, decide_disclosure
+from .endpoint import Endpoint
+from .labelled import Constant, Labelled, labelled_parts, resolved, unlabelled_place
+
+TIMEOUT = urllib3.Timeout(connect=5, read=30)
+
+
+class Answer:
+    """What a recipient answered: a status, and a JSON body that may hold personal data and is never printed."""
+
+    __slots__ = ("body", "status")
+
+    def __init__(self, status: int, body: Any) -> None:
+        self.status = status
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}>"
+
+
+class Disclosure:
+    """Calls to one recipient about one data subject, for one purpose.
+
+    Made by `LGPrivacy.disclose`. Every call is decided, recorded as an intent, sent, and recorded as an outcome. No redirect
+    is followed, no proxy of the environment is used, and TLS is always verified.
+    """
+
+    def __init__(
+        self, house: House, places: Mapping[str, Endpoint], recipient: str, *, purpose: str, subject: Any
+    ) -> None:
+        opener = current_opener.get()
+        if not isinstance(opener, Processing):
+            raise UndeclaredProcessing(f"a disclosure to {recipient!r} outside any declared processing")
+        self._house = house
+        self._processing = opener
+        self._purpose = purpose
+        self._name = recipient if recipient in house.policy.recipients else "undeclared"
+        layout = layout_of(type(subject))
+        self._subject = (layout.kind, identifier(getattr(subject, layout.subject)))
+        self._recipient = self._decide(recipient, ())
+        declared = opener.declaration.purpose if opener.declaration else None
+        if declared != purpose:
+            self._refuse(
+                f"the endpoint is declared for purpose {declared!r}, not {purpose!r}",
+                self._recipient.clause,
+                "purpose",
+            )
+        endpoint = places.get(recipient)
+        if endpoint is None:
+            raise ConfigurationError(f"recipient {recipient!r} has no address; set LGPRIVACY_RECIPIENTS[{recipient!r}]")
+        self._endpoint = endpoint
+
+    def __enter__(self) -> Disclosure:
+        self._pool = urllib3.HTTPSConnectionPool(
+            self._endpoint.host,
+            self._endpoint.port,
+            maxsize=1,
+            retries=False,
+            timeout=TIMEOUT,
+            ssl_context=self._endpoint.context,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+    def __repr__(self) -> str:
+        return f"<Disclosure to {self._name} for {self._purpose}>"
+
+    def send(self, method: str, path: Sequence[str | Labelled | Constant], body: Any) -> Answer:
+        """Send one call.
+
+        Parameters: `path` is a sequence of segments below the base URL, plain ones from the connector's own code; `body` is JSON whose
+        every leaf is a `labelled(…)` value or a `constant(…)`. Returns the answer, whatever its status below 600. Raises
+        `DisclosureRefused` before any connection, and `RecipientUnavailable`.
+        """
+        place = unlabelled_place(body)
+        if place is not None:
+            self._refuse(
+                f"{place} is a bare value; use labelled(row, field) for personal data, or constant(…)",
+                self._recipient.clause,
+                "label",
+            )
+        parts = [*labelled_parts(list(path)), *labelled_parts(body)]
+        categories = tuple(sorted({part.category for part in parts}))
+        self._decide(self._recipient.id, categories)
+        for part in parts:
+            if part.subject != self._subject:
+                self._refuse(
+                    "a value is about somebody else than the subject of this disclosure",
+                    self._recipient.clause,
+                    "subject",
+                )
+            self._authorize(part)
+        content = json.dumps(resolved(body)).encode()
+        segments = [segment if isinstance(segment, str) else str(resolved(segment)) for segment in path]
+        url = "/".join([self._endpoint.path, *(quote(segment, safe="") for segment in segments)])
+        self._tell("intent", categories)
+        return self._exchange(method, url, content, categories)
+
+    # --- inside ---
+
+    def _decide(self, recipient: str, categories: tuple[str, ...]) -> Recipient:
+        decided = decide_disclosure(
+            self._house.policy, recipient, self._purpose, categories, self._house.utcnow().date()
+        )
+        if isinstance(decided, Decision):
+            self._refuse(decided.reason, decided.clause, ", ".join(decided.missing), categories)
+        return decided
+
+    def _authorize(self, part: Labelled) -> None:
+        kind, one = part.subject
+        layout = layout_of(type(part.row))
+        client = self._processing.subject_key(None, kind, one).client or None
+        if layout.is_subject and layout.client is not None:
+            held = getattr(part.row, layout.client)
+            client = None if held is None else identifier(held)
+        try:
+            self._processing.authorize(part.category, Action.DISCLOSE, client=client, subject=part.subject)
+        except PrivacyError as refusal:
+            self._tell(
+                "refused",
+                (part.category,),
+                clause=refusal.clause,
+                missing=(getattr(refusal, "missing", None) or refusal.code,),
+            )
+            raise
+        self._processing.note(part.category, Action.DISCLOSE, client=client, subject=part.subject)
+
+    def _refuse(self, why: str, clause: str | None, missing: str, categories: tuple[str, ...] = ()) -> NoReturn:
+        known = tuple(category for category in categories if category in self._house.policy.categories)
+        self._tell("refused", known, clause=clause, missing=(missing,))
+        self._processing.refuse(
+            DisclosureRefused(why, clause=clause, missing=missing),
+            category=known[0] if known else None,
+            action=Action.DISCLOSE.value,
+        )
+
+    def _tell(
+        self,
+        stage: Any,
+        categories: tuple[str, ...],
+        *,
+        clause: str | None = None,
+        missing: tuple[str, ...] = (),
+        status: int | None = None,
+    ) -> None:
+        known = self._house.policy.recipients.get(self._name)
+        kind, one = self._subject
+        key = self._processing.keys(None, kind, (one,)).get(one)
+        now = self._house.utcnow()
+        self._house.trail.commit(
+            DisclosureEvent(
+                at=self._house.now(),
+                stage=stage,
+                recipient=self._name,
+                purpose=self._purpose if self._purpose in self._house.policy.purposes else "undeclared",
+                actor=self._processing.actor_name,
+                role=self._processing.actor.role if self._processing.actor else None,
+                categories=categories,
+                pseudonyms=(key.pseudonym(school_year(now)),) if key is not None and stage != "refused" else (),
+                clause=clause or (known.clause if known else None),
+                missing=missing,
+                status=status,
+            )
+        )
+
+    def _exchange(self, method: str, url: str, content: bytes, categories: tuple[str, ...]) -> Answer:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._endpoint.authorization:
+            headers["Authorization"] = self._endpoint.authorization
+        try:
+            response = self._pool.request(method, url, body=content, headers=headers, redirect=False)
+        except urllib3.exceptions.HTTPError:
+            self._tell("outcome", categories, missing=("connection",))
+            raise RecipientUnavailable(f"{self._name} could not be reached over a trusted connection") from None
+        self._tell("outcome", categories, status=response.status)
+        try:
+            body = json.loads(response.data) if response.data else None
+        except ValueError:
+            body = None
+        return Answer(response.status, body)

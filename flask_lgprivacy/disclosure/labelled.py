@@ -1,0 +1,90 @@
+"""What may stand in a disclosure: labelled values that the gate opens, and constants that somebody vouches for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UndeclaredProcessing
+from ..models import identifier, layout_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """A reference to a labelled field of a row; the value is opened when the disclosure is sent, not before."""
+
+    row: Any
+    field: str
+    category: str
+    subject: tuple[str, str]
+    through: Callable[[Any], Any] | None = None
+
+    def map(self, through: Callable[[Any], Any]) -> Labelled:
+        """The same value in another form (a hash, a date as text), under the same label."""
+        return Labelled(self.row, self.field, self.category, self.subject, through)
+
+    def value(self) -> Any:
+        """The value; asks the gate."""
+        opened = getattr(self.row, self.field)
+        return self.through(opened) if self.through is not None else opened
+
+    def __repr__(self) -> str:
+        return f"<labelled {self.category}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that is the same for everybody: a setting, a state, a list's id."""
+
+    value: str | int | float | bool | None
+
+
+def labelled(row: Any, field: str) -> Labelled:
+    """Refer to a labelled field for a disclosure; raises `UndeclaredProcessing` for a field without a label."""
+    layout = layout_of(type(row))
+    category = layout.category_of(field)
+    if category is None:
+        raise UndeclaredProcessing(f"{layout.name}.{field} has no label, so it cannot be disclosed")
+    return Labelled(row, field, category, (layout.kind, identifier(getattr(row, layout.subject))))
+
+
+def constant(value: str | float | bool | None) -> Constant:
+    """Vouch that a value in a disclosure is no personal data."""
+    return Constant(value)
+
+
+def labelled_parts(content: Any) -> Iterator[Labelled]:
+    """Every labelled value in a body or path."""
+    if isinstance(content, Labelled):
+        yield content
+    elif isinstance(content, dict):
+        for part in content.values():
+            yield from labelled_parts(part)
+    elif isinstance(content, list | tuple):
+        for part in content:
+            yield from labelled_parts(part)
+
+
+def unlabelled_place(content: Any, place: str = "body") -> str | None:
+    """Where a bare value stands in a body, or None: a bare value could be anybody's."""
+    if isinstance(content, Labelled | Constant):
+        return None
+    if isinstance(content, dict):
+        places = (unlabelled_place(part, f"{place}.{name}") for name, part in content.items())
+    elif isinstance(content, list | tuple):
+        places = (unlabelled_place(part, f"{place}[{number}]") for number, part in enumerate(content))
+    else:
+        return place
+    return next((found for found in places if found is not None), None)
+
+
+def resolved(content: Any) -> Any:
+    """The content with its values; asks the gate for each labelled one."""
+    if isinstance(content, Labelled):
+        return content.value()
+    if isinstance(content, Constant):
+        return content.value
+    if isinstance(content, dict):
+        return {name: resolved(part) for name, part in content.items()}
+    return [resolved(part) for part in content]

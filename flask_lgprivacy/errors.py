@@ -1,0 +1,174 @@
+"""Everything this package raises: one tree, each error with a stable code, a status and a clause, never a value."""
+
+from __future__ import annotations
+
+
+class PrivacyError(Exception):
+    """The root of all errors of this package.
+
+    Parameters: `message` says what is wrong and what to do, in terms of names (endpoints, columns, categories,
+    clauses) and never of values; `clause` is the id of the policy clause that decided, if one did.
+    """
+
+    code = "privacy-error"
+    status = 500
+    opaque = False
+    """Whether the message is for developers only and stays out of answers in production."""
+    commitment: str | None = None
+    """The policy document's commitment whose clause is meant where an error states none itself."""
+
+    def __init__(self, message: str, *, clause: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.clause = clause
+
+
+class ConfigurationError(PrivacyError):
+    """Something is declared wrongly; raised at start-up, naming the file, key, endpoint or column."""
+
+    code = "configuration"
+    opaque = True
+
+
+class PolicyInvalid(ConfigurationError):
+    """The policy document breaks a rule of its format; names file, key and clause."""
+
+    code = "policy-invalid"
+
+
+class ModelInvalid(ConfigurationError):
+    """A labelled model is incomplete or contradicts the policy document; names model and column."""
+
+    code = "model-invalid"
+
+
+class DeclarationInvalid(ConfigurationError):
+    """An endpoint declares what the policy document does not allow; names endpoint and clause."""
+
+    code = "declaration-invalid"
+
+
+class AccessDenied(PrivacyError):
+    """The policy does not let this actor do this; says which clause and what was missing."""
+
+    code = "access-denied"
+    status = 403
+
+    def __init__(self, message: str, *, clause: str | None = None, missing: str | None = None) -> None:
+        super().__init__(message, clause=clause)
+        self.missing = missing
+
+
+class AuthenticationRequired(AccessDenied):
+    """Nobody is signed in, and the endpoint is not open to the public."""
+
+    code = "authentication-required"
+    status = 401
+
+
+class EndpointUndeclared(AccessDenied):
+    """The endpoint has neither a declaration nor an exemption, so nothing may happen there (LG-02)."""
+
+    code = "endpoint-undeclared"
+    opaque = True
+    commitment = "declared-processing"
+
+
+class UndeclaredProcessing(PrivacyError):
+    """Code touched a category, or used an action, that its declaration does not name."""
+
+    code = "undeclared-processing"
+    opaque = True
+    commitment = "declared-processing"
+
+
+class DisclosureRefused(AccessDenied):
+    """A disclosure is not declared, not permitted or not labelled; refused before any connection.
+
+    Not an `OSError`, so that no HTTP library takes it for a connection that may be tried again.
+    """
+
+    code = "disclosure-refused"
+
+
+class RecipientUnavailable(PrivacyError):
+    """The recipient did not answer, or not over a connection that could be trusted."""
+
+    code = "recipient-unavailable"
+    status = 502
+
+
+class SealBroken(PrivacyError):
+    """A sealed record is not the one that was written here; one opaque error for every cause."""
+
+    code = "seal-broken"
+    commitment = "integrity"
+
+    def __init__(self) -> None:
+        super().__init__("a sealed record was refused: it is damaged, replaced, or belongs elsewhere")
+
+
+class SubjectErased(PrivacyError):
+    """The data subject was erased and the key destroyed; what is left of the record opens for nobody."""
+
+    code = "subject-erased"
+    status = 410
+    commitment = "erasure"
+
+    def __init__(self) -> None:
+        super().__init__("this person's data was erased")
+
+
+class KeyLost(PrivacyError):
+    """No key and no tombstone exist for a record: an alarm, not an erasure; restore the key table."""
+
+    code = "key-lost"
+    commitment = "integrity"
+
+    def __init__(self) -> None:
+        super().__init__("a sealed record has neither a key nor a tombstone; restore the key table from its backup")
+
+
+class KeyUnavailable(PrivacyError):
+    """The key provider did not give or take a key."""
+
+    code = "key-unavailable"
+    status = 503
+
+
+class TrailUnavailable(PrivacyError):
+    """The trail could not be written, so nothing is released, denials included."""
+
+    code = "trail-unavailable"
+    status = 503
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the audit trail cannot be written ({reason}); nothing is released until it can")
+
+
+class SealedComparison(PrivacyError, TypeError):
+    """A query compares a sealed column, which could only ever find nothing; names the lookup to use."""
+
+    code = "sealed-comparison"
+    opaque = True
+
+
+class RequestInvalid(PrivacyError):
+    """What was sent cannot be understood; names the field, never its value."""
+
+    code = "request-invalid"
+    status = 422
+
+
+class RequestNotFound(PrivacyError):
+    """There is no such thing, or not for this actor: the two look the same."""
+
+    code = "not-found"
+    status = 404
+
+
+class RequestConflict(PrivacyError):
+    """The request is in a state in which this cannot be done."""
+
+    code = "conflict"
+    status = 409

@@ -1,0 +1,275 @@
+"""`LGPrivacy`: settings parsed once, everything wired, state in `app.extensions["lgprivacy"]`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, has_app_context
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import ColumnElement, Engine, event
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import registry as registry_type
+
+from .audit import FileTrail, Trail
+from .disclosure import Disclosure, Endpoint, endpoints
+from .errors import ConfigurationError, UndeclaredProcessing
+from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, check_declaration, declare, exempt, guard
+from .gate.actor import nobody
+from .models import KeyStore, build_graph, define_tables, records, seal_before_flush
+from .models.layout import layout_on
+from .policy import Action, Decisions, Policy, load_policy
+from .rights import Consents, Rights
+from .settings import Settings, parse_settings
+from .vault import KeyCache, KeyProvider, LocalKeyFile
+from .web import rights_blueprint
+
+View = TypeVar("View", bound=Callable[..., Any])
+NAME = "lgprivacy"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What one application has of this extension."""
+
+    settings: Settings
+    policy: Policy
+    house: House
+    gate: FlaskGate
+    rights: Rights
+    consents: Consents
+    recipients: dict[str, Endpoint]
+    database: SQLAlchemy
+
+
+class LGPrivacy:
+    """The extension.
+
+    Parameters: `app` to set up at once, else call `init_app`; `key_provider` holds the root key, by default the local key file;
+    `trail` takes events, by default files in a directory; `utcnow` returns the time in UTC.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        key_provider: KeyProvider | None = None,
+        trail: Trail | None = None,
+        utcnow: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self._key_provider = key_provider
+        self._trail = trail
+        self._utcnow = utcnow
+        self._load_actor: ActorLoader = nobody
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Set up an application; call it after `db.init_app(app)`. Raises `ConfigurationError` naming what to mend."""
+        if NAME in app.extensions:
+            raise ConfigurationError("LGPrivacy is already set up on this application; call init_app once")
+        database = app.extensions.get("sqlalchemy")
+        if not isinstance(database, SQLAlchemy):
+            raise ConfigurationError(
+                "LGPrivacy needs Flask-SQLAlchemy; call db.init_app(app) before privacy.init_app(app)"
+            )
+        settings = parse_settings(app.config, instance=Path(app.instance_path))
+        with app.app_context():
+            engines = dict(database.engines)
+        _check_engines(engines, settings)
+        policy = load_policy(settings.policy)
+        tables = define_tables(database.metadata, database.metadatas[settings.keys_bind])
+        keys_engine = engines.get(settings.keys_bind)
+        keys = KeyStore(
+            tables,
+            self._key_provider or _KeyFileAtFirstUse(settings.key_file),
+            engine=(lambda: keys_engine) if settings.keys_bind is not None and keys_engine is not None else None,
+            cache_size=settings.key_cache_size,
+            cache_seconds=settings.key_cache_seconds,
+            randomness=os.urandom,
+            utcnow=self._utcnow,
+        )
+        mappers = partial(_mappers, database)
+        house = House(
+            policy=policy,
+            decisions=Decisions(policy),
+            keys=keys,
+            trail=self._trail or FileTrail(settings.trail_directory, now=lambda: self._utcnow().isoformat()),
+            tables=tables,
+            session=lambda: _session(database),
+            utcnow=self._utcnow,
+            build_graph=lambda: build_graph(mappers(), policy),
+            actor_names=KeyCache(size=10_000, seconds=60, clock=time.monotonic),
+            load_actor=self._who,
+        )
+        consents = Consents(tables, policy, database.session, self._utcnow)
+        house.has_consent = consents.covers
+        _listen(database, keys)
+        if any(layout_on(mapper) for mapper in mappers()):
+            _ = house.graph
+            house.models_changed()
+        gate = FlaskGate(app, house, settings.exempt)
+        app.extensions[NAME] = State(
+            settings=settings,
+            policy=policy,
+            house=house,
+            gate=gate,
+            rights=Rights(house),
+            consents=consents,
+            recipients=endpoints(policy, settings.recipients),
+            database=database,
+        )
+        app.register_blueprint(rights_blueprint(policy, lambda: _state().rights, url_prefix=settings.url_prefix))
+        app.wsgi_app = Door(app.wsgi_app, house)  # type: ignore[method-assign]
+
+    def _who(self) -> Actor | None:
+        return self._load_actor()
+
+    # --- what a developer writes ---
+
+    def actor_loader(self, load: ActorLoader) -> ActorLoader:
+        """Register the function that says who is asking, or None for nobody."""
+        self._load_actor = load
+        return load
+
+    def handles(
+        self, *categories: str, roles: Iterable[str], purpose: str, actions: Iterable[str] = (Action.READ,)
+    ) -> Callable[[View], View]:
+        """Declare what a view processes; stands below the route.
+
+        Parameters: `categories` of the policy document, none for a view that opens nothing; `roles` that may call it; `purpose`;
+        `actions` among read, write, erase and disclose. A second `handles` on the same view adds an alternative for other roles.
+        """
+        declaration = declare(categories, roles=roles, purpose=purpose, actions=actions)
+
+        def decorate(view: View) -> View:
+            return guard(view, declaration)
+
+        return decorate
+
+    def exempt(self, reason: str) -> Callable[[View], View]:
+        """Declare that a view processes no personal data, and why; stands below the route."""
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConfigurationError("exempt() needs the reason why the view processes no personal data")
+
+        def decorate(view: View) -> View:
+            return exempt(view, reason)
+
+        return decorate
+
+    def processing(
+        self,
+        *categories: str,
+        actor: Actor,
+        purpose: str,
+        why: str,
+        actions: Iterable[str] = (Action.READ,),
+    ) -> Job:
+        """Process outside a request: `with privacy.processing("student.profile", actor=…, purpose=…, why="nightly export")`.
+
+        Parameters: as for `handles`; `actor` acts, `why` names the job in the trail (letters, digits, `.:_-` and spaces). Raises
+        `DeclarationInvalid` for what the policy document can never allow.
+        """
+        house = _state().house
+        declaration = declare(categories, roles={actor.role}, purpose=purpose, actions=actions)
+        check_declaration(declaration, house.decisions, f"processing {why!r}")
+        return Job(house, declaration, actor, why)
+
+    def disclose(self, recipient: str, *, purpose: str, subject: Any) -> Disclosure:
+        """The only supported way out: `with privacy.disclose("mailchimp", purpose=…, subject=contact) as out`.
+
+        Parameters: `recipient` and `purpose` of the policy document; `subject` is a row of the person concerned. Raises
+        `DisclosureRefused` before any connection.
+        """
+        state = _state()
+        return Disclosure(state.house, state.recipients, recipient, purpose=purpose, subject=subject)
+
+    def records(self, model: type, *criteria: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
+        """Rows of a labelled model as dictionaries, in batches, without entities; the quickest way to read many."""
+        return records(_state().database.session(), model, *criteria)
+
+    @property
+    def rights(self) -> Rights:
+        """The rights of data subjects in the current application."""
+        return _state().rights
+
+    @property
+    def consents(self) -> Consents:
+        """The consents recorded in the current application."""
+        return _state().consents
+
+    @property
+    def policy(self) -> Policy:
+        """The policy document of the current application."""
+        return _state().policy
+
+
+class _KeyFileAtFirstUse:
+    """The local key file: read at start-up where it exists, else at first use, so that `flask privacy init` can make it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._provider = LocalKeyFile(path) if path.exists() else None
+
+    def _loaded(self) -> LocalKeyFile:
+        if self._provider is None:
+            self._provider = LocalKeyFile(self._path)
+        return self._provider
+
+    def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        return self._loaded().wrap(key, context=context)
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        return self._loaded().unwrap(wrapped, context=context)
+
+
+def _state() -> State:
+    state = current_app.extensions.get(NAME)
+    if not isinstance(state, State):
+        raise ConfigurationError("LGPrivacy is not set up on this application; call privacy.init_app(app)")
+    return state
+
+
+def _mappers(database: SQLAlchemy) -> Iterable[Mapper[Any]]:
+    registry: registry_type = database.Model.registry  # type: ignore[attr-defined]
+    return registry.mappers
+
+
+def _session(database: SQLAlchemy) -> Session:
+    if not has_app_context():
+        raise UndeclaredProcessing(
+            "personal data was read after its request had ended; wrap the generator in flask.stream_with_context"
+        )
+    return database.session()
+
+
+def _check_engines(engines: dict[str | None, Engine], settings: Settings) -> None:
+    for name, engine in engines.items():
+        if not engine.hide_parameters:
+            which = f"bind {name!r}" if name else "the database engine"
+            raise ConfigurationError(
+                f"{which} prints values in its errors; use SQLAlchemy(engine_options={{'hide_parameters': True}})"
+            )
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _overwrite_deleted)
+    if settings.keys_bind is not None and settings.keys_bind not in engines:
+        raise ConfigurationError(f"LGPRIVACY_KEYS_BIND names {settings.keys_bind!r}, which is not in SQLALCHEMY_BINDS")
+
+
+def _overwrite_deleted(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
+
+
+def _listen(database: SQLAlchemy, keys: KeyStore) -> None:
+    if not event.contains(database.session, "before_flush", seal_before_flush):
+        event.listen(database.session, "before_flush", seal_before_flush)
+    event.listen(database.session, "after_commit", keys.forget_uncommitted)
+    event.listen(database.session, "after_soft_rollback", lambda session, _: keys.forget_uncommitted(session))

@@ -1,0 +1,83 @@
+"""What an endpoint says it does, checked against the policy document before it is ever called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..errors import DeclarationInvalid
+from ..policy import Action, Decisions, Outcome, SensitiveTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Which categories are processed, how, for which roles and purpose."""
+
+    categories: frozenset[str]
+    roles: frozenset[str]
+    purpose: str
+    actions: frozenset[Action]
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """An endpoint that processes no personal data, and why."""
+
+    reason: str
+
+
+def declare(categories: Iterable[str], *, roles: Iterable[str], purpose: str, actions: Iterable[str]) -> Declaration:
+    """Make a declaration; raises `DeclarationInvalid` for what is empty or no action."""
+    if isinstance(roles, str) or isinstance(actions, str):
+        raise DeclarationInvalid("roles= and actions= take a set of names, such as roles={'teacher'}")
+    named = frozenset(roles)
+    if not named:
+        raise DeclarationInvalid("roles= is empty, so nobody could ever call this; name the roles")
+    try:
+        done = frozenset(Action(action) for action in actions)
+    except ValueError:
+        raise DeclarationInvalid(f"actions= knows {', '.join(Action)}") from None
+    if not done:
+        raise DeclarationInvalid("actions= is empty; leave it out for reading, or name the actions")
+    return Declaration(frozenset(categories), named, purpose, done)
+
+
+def check_declaration(declaration: Declaration, decisions: Decisions, where: str) -> None:
+    """Refuse a declaration that the policy document can never allow; raises `DeclarationInvalid` naming the clause."""
+    policy = decisions.policy
+    for role in sorted(declaration.roles):
+        if role not in policy.roles:
+            raise DeclarationInvalid(
+                f"{where}: the policy document has no role {role!r}; it has {', '.join(sorted(policy.roles))}"
+            )
+    if declaration.purpose not in policy.purposes:
+        forbidden = next((p for p in policy.prohibitions if declaration.purpose in p.purposes), None)
+        if forbidden is not None:
+            raise DeclarationInvalid(f"{where}: {forbidden.says} [{forbidden.clause}]", clause=forbidden.clause)
+        raise DeclarationInvalid(
+            f"{where}: the policy document has no purpose {declaration.purpose!r}; it has {', '.join(sorted(policy.purposes))}"
+        )
+    terms = SensitiveTerms(policy)
+    for category in sorted(declaration.categories):
+        sensitive = terms.match(category)
+        if sensitive is not None and category not in policy.categories:
+            raise DeclarationInvalid(
+                f"{where}: category {category!r}: {sensitive.says} [{sensitive.clause}]",
+                clause=sensitive.clause,
+            )
+        _check_category(declaration, decisions, where, category)
+
+
+def _check_category(declaration: Declaration, decisions: Decisions, where: str, category: str) -> None:
+    """Every role must be allowed some of the actions, and every action some of the roles; none may be prohibited."""
+    refusals = {
+        (role, action): decisions.cell(role, category, action, declaration.purpose).conceivable
+        for role in sorted(declaration.roles)
+        for action in sorted(declaration.actions)
+    }
+    for refusal in refusals.values():
+        if refusal is not None:
+            how = "prohibited" if refusal.outcome is Outcome.PROHIBITED else "not allowed"
+            raise DeclarationInvalid(
+                f"{where}: {how}: {refusal.reason} [{refusal.clause or 'no clause'}]", clause=refusal.clause
+            )

@@ -1,0 +1,211 @@
+"""The one place where the gate meets Flask: the census of endpoints, the decorator, the first hook, error answers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from flask import Flask, Response, current_app, request
+
+from ..errors import EndpointUndeclared, PrivacyError, UndeclaredProcessing
+from ..models import current_opener
+from .declaration import Declaration, Exemption, check_declaration
+from .house import House
+from .processing import Processing
+
+MARK = "__lgprivacy__"
+View = TypeVar("View", bound=Callable[..., Any])
+Stated = tuple[Declaration, ...] | Exemption
+
+
+def guard(view: View, declaration: Declaration) -> View:
+    """A view that runs only for an actor of a declared role; a second declaration adds an alternative for other roles."""
+    stated = getattr(view, MARK, ())
+    if isinstance(stated, Exemption):
+        return cast(View, _conflict(view))
+    inner = getattr(view, "__lgprivacy_view__", view)
+    declarations = (*stated, declaration)
+
+    if inspect.iscoroutinefunction(inner):
+
+        @functools.wraps(inner)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            _processing().begin(declarations)
+            return await inner(*args, **kwargs)
+    else:
+
+        @functools.wraps(inner)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            _processing().begin(declarations)
+            return inner(*args, **kwargs)
+
+    setattr(guarded, MARK, declarations)
+    guarded.__lgprivacy_view__ = inner  # type: ignore[attr-defined]
+    return cast(View, guarded)
+
+
+def exempt(view: View, reason: str) -> View:
+    """Mark a view as processing no personal data; whatever is sealed or tagged stays shut in it."""
+    setattr(view, MARK, Exemption(reason))
+    return view
+
+
+def _conflict(view: Callable[..., Any]) -> Callable[..., Any]:
+    raise UndeclaredProcessing(f"{view.__name__} is both exempt and declared; keep one of the two")
+
+
+def _processing() -> Processing:
+    opener = current_opener.get()
+    if not isinstance(opener, Processing):
+        raise UndeclaredProcessing(
+            "the application was called around its gate: call the Flask object, or its wsgi_app, not something captured before init_app"
+        )
+    return opener
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one endpoint states for one method; `stated` is None where it states nothing."""
+
+    endpoint: str
+    method: str
+    rule: str
+    stated: Stated | None
+
+
+class Census:
+    """Every endpoint of an application with what it states, looked up on the view that is really registered."""
+
+    def __init__(self, app: Flask, exemptions: Mapping[str, str]) -> None:
+        self._app = app
+        self._exemptions = {endpoint: Exemption(reason) for endpoint, reason in exemptions.items()}
+        self._known: dict[tuple[str, str], tuple[Any, Stated | None]] = {}
+
+    def stated(self, endpoint: str, method: str) -> Stated | None:
+        """What an endpoint states for a method, or None."""
+        view = self._app.view_functions.get(endpoint)
+        cached = self._known.get((endpoint, method))
+        if cached is None or cached[0] is not view:
+            cached = self._known[endpoint, method] = (view, self._look_up(endpoint, method, view))
+        return cached[1]
+
+    def _look_up(self, endpoint: str, method: str, view: Any) -> Stated | None:
+        exemption = self._exemptions.get(endpoint)
+        stated = getattr(view, MARK, None) or exemption
+        if stated is not None or view is None:
+            return cast("Stated | None", stated)
+        view_class = getattr(view, "view_class", None)
+        if view_class is None:
+            return None
+        name = method.lower()
+        if name == "head" and not hasattr(view_class, "head"):
+            name = "get"
+        if name == "options" and not hasattr(view_class, "options"):
+            others = [
+                getattr(getattr(view_class, other.lower(), None), MARK, None) for other in view_class.methods or ()
+            ]
+            return next((found for found in others if found), None)
+        return getattr(getattr(view_class, name, None), MARK, None)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow their view."""
+        seen = set()
+        for rule in self._app.url_map.iter_rules():
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"} or {"GET"}):
+                if (rule.endpoint, method) not in seen:
+                    seen.add((rule.endpoint, method))
+                    yield Entry(rule.endpoint, method, rule.rule, self.stated(rule.endpoint, method))
+
+
+class FlaskGate:
+    """The gate of one application: refuses undeclared endpoints first, before any other hook, and answers refusals."""
+
+    def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str]) -> None:
+        self.census = Census(app, exemptions)
+        self._house = house
+        app.before_request_funcs.setdefault(None, []).insert(0, self._first)
+        app.register_error_handler(PrivacyError, self.answer)
+        self._check_at_registration(app)
+
+    def check_endpoint(self, endpoint: str, view: Any) -> None:
+        """Refuse at start-up what the policy document can never allow; raises `DeclarationInvalid`."""
+        view_class = getattr(view, "view_class", None)
+        handlers = [
+            view,
+            *(getattr(view_class, method.lower(), None) for method in getattr(view_class, "methods", None) or ()),
+        ]
+        for handler in handlers:
+            stated = getattr(handler, MARK, None)
+            for declaration in stated if isinstance(stated, tuple) else ():
+                check_declaration(declaration, self._house.decisions, f"endpoint {endpoint!r}")
+
+    def _check_at_registration(self, app: Flask) -> None:
+        for endpoint, view in app.view_functions.items():
+            self.check_endpoint(endpoint, view)
+        register = app.add_url_rule
+
+        @functools.wraps(register)
+        def add_url_rule(rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any) -> None:
+            if view_func is not None:
+                self.check_endpoint(endpoint or view_func.__name__, view_func)
+            register(rule, endpoint, view_func, **options)
+
+        app.add_url_rule = add_url_rule  # type: ignore[method-assign, assignment]
+
+    def _first(self) -> None:
+        endpoint = request.endpoint
+        if endpoint is None:
+            return
+        processing = _processing()
+        processing.endpoint = endpoint
+        processing.method = request.method
+        if self.census.stated(endpoint, request.method) is None:
+            processing.refuse(
+                EndpointUndeclared(
+                    f"endpoint {endpoint!r} declares no processing for {request.method}; decorate the view with "
+                    "@privacy.handles(…) below its route, or exempt it with a reason"
+                )
+            )
+
+    def answer(self, error: PrivacyError) -> Response:
+        """A refusal or fault as problem details (RFC 9457), with clause, what was missing and whom to ask."""
+        policy = self._house.policy
+        clause = error.clause or policy.clause_of(error.commitment)
+        shown = not error.opaque or current_app.debug or current_app.testing
+        problem: dict[str, Any] = {
+            "type": f"urn:lgprivacy:{error.code}",
+            "title": TITLES.get(error.status, "Internal Server Error"),
+            "status": error.status,
+            "code": error.code,
+            "detail": error.message if shown else "the application tried something that it has not declared",
+            "contact": {
+                "name": policy.contact.name,
+                "email": policy.contact.email,
+                "phone": policy.contact.phone,
+                "address": policy.contact.address,
+            },
+        }
+        if clause is not None and clause in policy.clauses:
+            problem["clause"] = clause
+            problem["says"] = policy.clauses[clause].says
+        missing = getattr(error, "missing", None)
+        if missing:
+            problem["missing"] = missing
+        response = Response(current_app.json.dumps(problem), status=error.status, mimetype="application/problem+json")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+TITLES = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Conflict",
+    410: "Gone",
+    422: "Unprocessable Content",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}

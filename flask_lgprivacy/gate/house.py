@@ -1,0 +1,75 @@
+"""What one application's gate is made of: policy, keys, trail and clock; made once, shared by all requests."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ..audit import Trail
+from ..models import Graph, KeyStore, Tables, capacity_of
+from ..policy import Capacity, Decisions, Policy
+from ..vault import KeyCache
+from .actor import ActorLoader, nobody
+
+ConsentLookup = Callable[[Session, tuple[str, str], str], bool]
+
+
+def no_consent(_session: Session, _subject: tuple[str, str], _purpose: str) -> bool:
+    """Where consents are not recorded, there is none."""
+    return False
+
+
+@dataclass(slots=True, eq=False)
+class House:
+    """The parts of an application's gate, for the application's lifetime."""
+
+    policy: Policy
+    decisions: Decisions
+    keys: KeyStore
+    trail: Trail
+    tables: Tables
+    session: Callable[[], Session]
+    utcnow: Callable[[], dt.datetime]
+    build_graph: Callable[[], Graph]
+    actor_names: KeyCache[str, str]
+    load_actor: ActorLoader = nobody
+    has_consent: ConsentLookup = no_consent
+    _graph: Graph | None = None
+    _capacities: dict[str, Capacity] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        """The ownership graph, checked at first use; raises `ModelInvalid`."""
+        if self._graph is None:
+            self._graph = self.build_graph()
+        return self._graph
+
+    def models_changed(self) -> None:
+        """Check the models again at the next use."""
+        self._graph = None
+        self._capacities = {}
+
+    def is_processor_of(self, kind: str) -> bool:
+        """Whether the data of a kind of subject is held as processor."""
+        if kind not in self._capacities:
+            self._capacities[kind] = capacity_of(self.graph, kind, self.policy)
+        return self._capacities[kind] is Capacity.PROCESSOR
+
+    def now(self) -> str:
+        """The time as ISO 8601 UTC text with milliseconds."""
+        return timestamp(self.utcnow())
+
+    def __repr__(self) -> str:
+        return f"<House under {self.policy.name!r}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a House cannot be pickled")
+
+
+def timestamp(moment: dt.datetime) -> str:
+    """A moment in UTC as ISO 8601 text with milliseconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

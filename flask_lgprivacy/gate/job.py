@@ -1,0 +1,30 @@
+"""Processing outside a request: jobs, commands and the steps of a request, with intent before and outcome after."""
+
+from __future__ import annotations
+
+from ..models import current_opener
+from .actor import Actor
+from .declaration import Declaration
+from .house import House
+from .processing import Processing
+
+
+class Job:
+    """`with` this, code runs under a declaration of its own, with the intent and the outcome in the trail."""
+
+    def __init__(self, house: House, declaration: Declaration, actor: Actor | None, what: str) -> None:
+        self._house = house
+        self._declaration = declaration
+        self._actor = actor
+        self._processing = Processing(house, "job")
+        self._processing.endpoint = what
+
+    def __enter__(self) -> Processing:
+        self._processing.enter(self._declaration, self._actor)
+        self._house.trail.commit(self._processing.event(status=None, stage="intent"))
+        self._token = current_opener.set(self._processing)
+        return self._processing
+
+    def __exit__(self, *_: object) -> None:
+        current_opener.reset(self._token)
+        self._house.trail.commit(self._processing.event(status=None))

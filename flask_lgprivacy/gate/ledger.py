@@ -1,0 +1,52 @@
+"""What a processing touched and what it was refused, until the trail has it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from ..audit import Refused, Touched
+from ..errors import AccessDenied, PrivacyError
+from ..vault import SubjectKey
+
+Touch = tuple[str, str, str | None]
+SCHOOL_YEAR_BEGINS = 8
+
+
+def school_year(day: dt.datetime) -> int:
+    """The year in which the school year of a day began (1 August)."""
+    return day.year if day.month >= SCHOOL_YEAR_BEGINS else day.year - 1
+
+
+class Ledger:
+    """Touches by (category, action, client), each with its subjects; and refusals, each once."""
+
+    __slots__ = ("refused", "touched")
+
+    def __init__(self) -> None:
+        self.touched: dict[Touch, dict[tuple[str, str], SubjectKey | None]] = {}
+        self.refused: dict[Refused, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.touched or self.refused)
+
+    def refuse(self, error: PrivacyError, clause: str | None, *, category: str | None, action: str | None) -> None:
+        """Note a refusal."""
+        missing = (error.missing,) if isinstance(error, AccessDenied) and error.missing else ()
+        self.refused[Refused(error.code, clause, category, action, missing)] = None
+
+    def take(self, now: dt.datetime) -> tuple[tuple[Touched, ...], tuple[Refused, ...]]:
+        """Everything noted since the last call, as parts of an event."""
+        year = school_year(now)
+        touched = tuple(
+            Touched(
+                category,
+                action,
+                client,
+                len(subjects),
+                tuple([key.pseudonym(year) for key in subjects.values() if key is not None]),
+            )
+            for (category, action, client), subjects in self.touched.items()
+        )
+        refused = tuple(self.refused)
+        self.touched, self.refused = {}, {}
+        return touched, refused

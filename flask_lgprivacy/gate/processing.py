@@ -1,0 +1,378 @@
+"""The processing context: the gate itself. It stands in the slot that sealed columns ask, for one request or job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, NoReturn, cast
+
+import orjson
+from sqlalchemy.orm import Session, object_session
+
+from ..audit import Processing as ProcessingEvent
+from ..errors import (
+    AccessDenied,
+    AuthenticationRequired,
+    KeyLost,
+    PrivacyError,
+    SealBroken,
+    SubjectErased,
+    UndeclaredProcessing,
+)
+from ..models import Group, Layout, Tagged, identifier
+from ..models.labels import VERSION
+from ..models.layout import loaded_identifiers
+from ..models.sealing import record_binding
+from ..policy import Action, Basis, Condition
+from ..vault import SubjectKey, key_version_of, unseal
+from .actor import PUBLIC_ROLE, Actor
+from .declaration import Declaration
+from .house import House
+from .ledger import Ledger, school_year
+
+READ = Action.READ.value
+
+
+class Processing:
+    """One request, stream or job: its declaration, its actor, what it may still do and what it did."""
+
+    __slots__ = (
+        "_granted",
+        "_keys",
+        "_opened",
+        "_readable",
+        "actor",
+        "actor_name",
+        "declaration",
+        "endpoint",
+        "house",
+        "ledger",
+        "method",
+        "via",
+    )
+
+    def __init__(self, house: House, via: Literal["request", "job"]) -> None:
+        self.house = house
+        self.via: Literal["request", "stream", "job"] = via
+        self.declaration: Declaration | None = None
+        self.actor: Actor | None = None
+        self.actor_name: str | None = None
+        self.endpoint: str | None = None
+        self.method: str | None = None
+        self.ledger = Ledger()
+        self._keys: dict[str, dict[str, SubjectKey]] = {}
+        self._opened = False
+        self._granted: set[tuple[Any, ...]] = set()
+        self._readable: set[tuple[str, str | None, bool]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Processing {self.endpoint or 'job'}>"
+
+    # --- begin and end ---
+
+    def begin(self, declarations: tuple[Declaration, ...]) -> None:
+        """Load the actor and take the declaration for its role; raises `AuthenticationRequired` or `AccessDenied`."""
+        actor = self.house.load_actor()
+        role = actor.role if actor is not None else PUBLIC_ROLE
+        for declaration in declarations:
+            if role in declaration.roles:
+                self.enter(declaration, actor)
+                return
+        self.enter(declarations[0], actor)
+        self.declaration = None
+        if actor is None:
+            self.refuse(
+                AuthenticationRequired(
+                    "sign in first", clause=self.house.policy.purposes[declarations[0].purpose].clause
+                )
+            )
+        self._refuse_role(declarations[0], role)
+
+    def enter(self, declaration: Declaration, actor: Actor | None) -> None:
+        """Take a declaration and an actor that are already decided upon."""
+        self.declaration = declaration
+        self.actor = actor
+        self.actor_name = self._name_of(actor) if actor is not None else None
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether the trail has to hear of this: a declaration was entered, or something was touched or refused."""
+        return self.declaration is not None or bool(self.ledger.touched) or bool(self.ledger.refused)
+
+    @property
+    def has_opened(self) -> bool:
+        """Whether personal data was opened so far."""
+        return self._opened
+
+    def event(self, *, status: int | None, stage: Literal["intent", "outcome"] = "outcome") -> ProcessingEvent:
+        """What happened since the last call, as an event of the trail."""
+        now = self.house.utcnow()
+        touched, refused = self.ledger.take(now)
+        self._opened = self._opened or bool(touched)
+        declaration, actor = self.declaration, self.actor
+        purpose = self.house.policy.purposes.get(declaration.purpose) if declaration else None
+        return ProcessingEvent(
+            at=self.house.now(),
+            via=self.via,
+            stage=stage,
+            endpoint=self.endpoint,
+            method=self.method,
+            status=status,
+            actor=self.actor_name,
+            role=self._known_role(actor),
+            client=actor.client if actor else None,
+            purpose=purpose.id if purpose else None,
+            basis=purpose.basis if purpose else None,
+            touched=touched,
+            withheld=(),
+            refused=refused,
+        )
+
+    def refuse(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> NoReturn:
+        """Note a refusal for the trail and raise it."""
+        error.clause = error.clause or self.house.policy.clause_of(error.commitment)
+        self.ledger.refuse(error, error.clause, category=category, action=action)
+        raise error
+
+    # --- what columns ask ---
+
+    def open(self, instance: Any, group: Group) -> dict[str, Any]:
+        """The opened fields of one group of one row."""
+        row = instance.__dict__
+        layout = group.layout
+        envelope = row.get(group.column) or getattr(instance, group.column)
+        subject = identifier(row[layout.subject] if layout.subject in row else getattr(instance, layout.subject))
+        key = self._keys.get(layout.kind, {}).get(subject) or self._key_of(instance, layout, subject)
+        client: str | None = key.client or None
+        if layout.client is not None and layout.is_subject:
+            value = row[layout.client] if layout.client in row else getattr(instance, layout.client)
+            client = None if value is None else identifier(value)
+        return self.open_record(
+            group,
+            row=subject if layout.is_subject else identifier(getattr(instance, layout.key)),
+            subject=subject,
+            client=client,
+            envelope=envelope,
+            version=row.get(VERSION) or getattr(instance, VERSION),
+            key=key,
+        )
+
+    def open_record(
+        self,
+        group: Group,
+        *,
+        row: str,
+        subject: str,
+        client: str | None,
+        envelope: bytes,
+        version: int,
+        key: SubjectKey,
+    ) -> dict[str, Any]:
+        """The opened fields of one record, allowed and in the ledger; raises before anything is decrypted."""
+        who = (group.layout.kind, subject)
+        actor = self.actor
+        category = group.category
+        memo = (category, client, actor is not None and actor.subject == who)
+        if memo not in self._readable:
+            self.authorize(category, Action.READ, client=client, subject=who)
+            if not self._rests_on_consent():
+                self._readable.add(memo)
+        try:
+            if client != (key.client or None) or key_version_of(envelope) != key.version:
+                raise SealBroken
+            bound_to = record_binding(group, key, row, version)
+            fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, bound_to=bound_to))
+        except SealBroken as broken:
+            self.refuse(broken, category=category, action=READ)
+        touch = (category, READ, client)
+        touched = self.ledger.touched.get(touch)
+        if touched is None:
+            touched = self.ledger.touched[touch] = {}
+        touched[who] = key
+        for name, decode in group.decoders:
+            if fields.get(name) is not None:
+                fields[name] = decode(fields[name])
+        return fields
+
+    def look_at(self, instance: Any, tagged: Tagged) -> None:
+        """Allow, or refuse, that a tagged column of a row is read."""
+        layout = tagged.layout
+        row = instance.__dict__
+        value = row[layout.subject] if layout.subject in row else getattr(instance, layout.subject)
+        if instance._sa_instance_state.key is None:
+            return
+        client = None
+        if layout.client is not None:
+            held = getattr(instance, layout.client)
+            client = None if held is None else identifier(held)
+        elif not layout.is_subject:
+            client = self.subject_key(object_session(instance), layout.kind, identifier(value)).client or None
+        self.look_at_record(tagged, subject=identifier(value), client=client)
+
+    def look_at_record(self, tagged: Tagged, *, subject: str, client: str | None) -> None:
+        """The same for a record that is not an instance."""
+        who = (tagged.layout.kind, subject)
+        self.authorize(tagged.category, Action.READ, client=client, subject=who)
+        self.note(tagged.category, Action.READ, client=client, subject=who)
+
+    def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
+        """Allow an action on one subject's category, or raise with the clause and what was missing."""
+        actor = self.actor
+        is_self = actor is not None and actor.subject == subject
+        memo = (category, action, client, is_self, subject if self._rests_on_consent() else None)
+        if memo in self._granted:
+            return
+        self.expects(category, action, f"{category} ({action})")
+        declaration = cast(Declaration, self.declaration)
+        facts = set()
+        if actor is not None:
+            if client is not None and actor.client == client:
+                facts.add(Condition.OWN_CLIENT)
+            if is_self:
+                facts.add(Condition.SELF)
+            if actor.strongly_authenticated:
+                facts.add(Condition.STRONG_AUTHENTICATION)
+        if self._rests_on_consent() and self.house.has_consent(self._session(), subject, declaration.purpose):
+            facts.add(Condition.CONSENT)
+        role = actor.role if actor is not None else PUBLIC_ROLE
+        decision = self.house.decisions.decide(role, category, action, declaration.purpose, frozenset(facts))
+        if not decision.allowed:
+            missing = ", ".join(decision.missing)
+            self.refuse(
+                AccessDenied(decision.reason, clause=decision.clause, missing=missing),
+                category=category,
+                action=action,
+            )
+        self._granted.add(memo)
+
+    def note(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
+        """Put something that happened into the ledger."""
+        kind, one = subject
+        key = self._keys.get(kind, {}).get(one)
+        self.ledger.touched.setdefault((category, action.value, client), {})[subject] = key
+
+    def expects(self, category: str, action: Action, what: str) -> None:
+        """Raise `UndeclaredProcessing` unless the declaration names the category and the action."""
+        declaration = self.declaration
+        where = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
+        if declaration is None:
+            self.refuse(
+                UndeclaredProcessing(f"{what}: {where} declares no processing"),
+                category=category,
+                action=action,
+            )
+        if category not in declaration.categories:
+            message = f"{what}: {where} does not declare {category!r}; add it to its declaration, or do not touch it"
+            self.refuse(UndeclaredProcessing(message), category=category, action=action)
+        if action not in declaration.actions:
+            message = (
+                f"{what}: {where} does not declare the action {action.value!r}; add actions={{…, {action.value!r}}}"
+            )
+            self.refuse(UndeclaredProcessing(message), category=category, action=action)
+
+    def acts_for(self) -> str | None:
+        """The client for whom the actor acts."""
+        return self.actor.client if self.actor is not None else None
+
+    def holds_as_processor(self, layout: Layout) -> bool:
+        """Whether the subject's data is held for its client."""
+        return self.house.is_processor_of(layout.kind)
+
+    # --- keys ---
+
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
+        """The keys of living subjects among `ids`, from this context or the key table."""
+        held = self._keys.setdefault(kind, {})
+        wanted = [one for one in ids if one not in held]
+        if wanted:
+            held.update(self.house.keys.load(session or self._session(), kind, wanted))
+        return held
+
+    def create_keys(
+        self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
+    ) -> dict[str, SubjectKey]:
+        """Keys for subjects that are being recorded."""
+        made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
+        self._keys.setdefault(kind, {}).update(made)
+        return made
+
+    def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
+        """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
+        held = self.keys(session, kind, (one,))
+        if one in held:
+            return held[one]
+        erased = self.house.keys.is_erased(session or self._session(), kind, one)
+        self.refuse(SubjectErased() if erased else KeyLost())
+
+    def forget_key(self, kind: str, one: str) -> None:
+        """Let go of a key that was destroyed."""
+        self._keys.get(kind, {}).pop(one, None)
+
+    def index_key(self, session: Session | None, holder: str) -> bytes:
+        """The key of a holder's blind indexes."""
+        return self.house.keys.index_key(session or self._session(), holder)
+
+    def _key_of(self, instance: Any, layout: Layout, subject: str) -> SubjectKey:
+        """The key of a row's subject, fetched together with those of the other rows loaded with it."""
+        loaded = dict.fromkeys(identifier(one) for one in loaded_identifiers(instance, layout.kind) if one is not None)
+        session = object_session(instance)
+        loaded[subject] = None
+        self.keys(session, layout.kind, loaded)
+        return self.subject_key(session, layout.kind, subject)
+
+    # --- inside ---
+
+    def _session(self) -> Session:
+        try:
+            session = self.house.session()
+        except UndeclaredProcessing as ended:
+            self.refuse(ended)
+        return session
+
+    def _rests_on_consent(self) -> bool:
+        declaration = self.declaration
+        if declaration is None:
+            return False
+        purpose = self.house.policy.purposes.get(declaration.purpose)
+        return purpose is not None and purpose.basis is Basis.CONSENT
+
+    def _known_role(self, actor: Actor | None) -> str | None:
+        if actor is None:
+            return None
+        return actor.role if actor.role in self.house.policy.roles else "unknown"
+
+    def _name_of(self, actor: Actor) -> str:
+        """The actor's pseudonym: the data subject's own where the actor is one, else under the publisher's key."""
+        cached = f"{actor.id}\x00{actor.client}"
+        known = self.house.actor_names.get(cached)
+        if known is None:
+            session = self._session()
+            key = None
+            if actor.subject is not None:
+                kind, one = actor.subject
+                key = self.keys(session, kind, (one,)).get(one)
+            if key is None:
+                secret = self.house.keys.publisher_secret(session)
+                key = SubjectKey(actor.id, 1, bytes(32) + secret)
+            known = key.pseudonym(school_year(self.house.utcnow()))
+            self.house.actor_names.put(cached, known)
+        return known
+
+    def _refuse_role(self, declaration: Declaration, role: str) -> NoReturn:
+        """Say why a role has no place at an endpoint, as the policy says it where the policy does."""
+        for category in sorted(declaration.categories):
+            refusal = self.house.decisions.decide(role, category, min(declaration.actions), declaration.purpose)
+            if refusal.missing == ("a rule",) or not refusal.allowed:
+                self.refuse(
+                    AccessDenied(refusal.reason, clause=refusal.clause, missing=", ".join(refusal.missing)),
+                    category=category,
+                    action=min(declaration.actions).value,
+                )
+        known = role if role in self.house.policy.roles else "unknown"
+        clause = self.house.policy.purposes[declaration.purpose].clause
+        self.refuse(
+            AccessDenied(
+                f"this is not for role '{known}'",
+                clause=clause,
+                missing=f"one of {sorted(declaration.roles)}",
+            )
+        )

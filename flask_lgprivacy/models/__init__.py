@@ -1,0 +1,35 @@
+"""Labels on models: what a column is, whose a row is, and how it is sealed."""
+
+from .graph import Graph, build_graph, capacity_of
+from .keystore import KeyStore
+from .labels import belongs_to, not_personal, sealed, subject, tagged
+from .layout import Group, Layout, Tagged, layout_of
+from .lookup import find_by
+from .opening import Opener, current_opener, identifier
+from .records import records
+from .sealing import seal_before_flush
+from .tables import Tables, define_tables
+
+__all__ = [
+    "Graph",
+    "Group",
+    "KeyStore",
+    "Layout",
+    "Opener",
+    "Tables",
+    "Tagged",
+    "belongs_to",
+    "build_graph",
+    "capacity_of",
+    "current_opener",
+    "define_tables",
+    "find_by",
+    "identifier",
+    "layout_of",
+    "not_personal",
+    "records",
+    "seal_before_flush",
+    "sealed",
+    "subject",
+    "tagged",
+]

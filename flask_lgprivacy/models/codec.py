@@ -1,0 +1,108 @@
+"""Values of profiles as bytes and back: text, numbers, booleans, dates, bytes and JSON."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from ..errors import ModelInvalid, PrivacyError, RequestInvalid
+
+Decoder = Callable[[Any], Any]
+
+_DECODERS: dict[type, Decoder | None] = {
+    str: None,
+    bool: None,
+    int: None,
+    float: None,
+    dict: None,
+    list: None,
+    dt.date: dt.date.fromisoformat,
+    dt.datetime: dt.datetime.fromisoformat,
+    dt.time: dt.time.fromisoformat,
+    Decimal: Decimal,
+    UUID: UUID,
+    bytes: base64.b64decode,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """The Python type of a sealed field, whether it may be None, and how it is decoded."""
+
+    python: type
+    optional: bool
+    decode: Decoder | None
+
+    def check(self, value: Any, field: str) -> None:
+        """Raise `TypeError`, without the value, where a value is not of this type."""
+        if value is None:
+            if not self.optional:
+                raise TypeError(f"{field} takes {self.python.__name__}, not None")
+        elif not isinstance(value, self.python) or (self.python is int and isinstance(value, bool)):
+            if self.python is float and isinstance(value, int) and not isinstance(value, bool):
+                return
+            raise TypeError(f"{field} takes {self.python.__name__}, not {type(value).__name__}")
+
+
+def value_type(annotation: Any, field: str) -> ValueType:
+    """The value type that a `Mapped[...]` annotation states; raises `ModelInvalid` for a type that cannot be sealed."""
+    inner = typing.get_args(annotation)[0] if typing.get_args(annotation) else annotation
+    options = (
+        typing.get_args(inner) if isinstance(inner, types.UnionType) or typing.get_origin(inner) is typing.Union else ()
+    )
+    optional = type(None) in options
+    bare = [option for option in options if option is not type(None)] or [inner]
+    python = typing.get_origin(bare[0]) or bare[0]
+    if len(bare) != 1 or python not in _DECODERS:
+        raise ModelInvalid(
+            f"{field}: cannot be sealed as {inner}; use one of "
+            f"{', '.join(sorted(kind.__name__ for kind in _DECODERS))}, each with '| None' where it may be absent"
+        )
+    return ValueType(python, optional, _DECODERS[python])
+
+
+def encode_fields(values: dict[str, Any], where: str) -> bytes:
+    """The fields of a group as JSON; raises `PrivacyError` naming the group where JSON cannot hold them."""
+    try:
+        return orjson.dumps(values, default=_encode)
+    except TypeError:
+        raise PrivacyError(f"{where}: a field holds something that cannot be sealed as JSON") from None
+
+
+def _encode(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError
+
+
+def from_json(kind: type, value: Any, field: str) -> Any:
+    """A JSON value as a Python value of a field; raises `RequestInvalid` naming the field and the form it takes."""
+    if value is None:
+        return None
+    decode = _DECODERS.get(kind)
+    if decode is None:
+        return value
+    try:
+        return decode(value)
+    except (TypeError, ValueError, ArithmeticError):
+        raise RequestInvalid(f"{field}: write a {_FORMS.get(kind, kind.__name__)}") from None
+
+
+_FORMS: dict[type, str] = {
+    dt.date: "date such as 2026-11-22",
+    dt.datetime: "time such as 2026-11-22T08:30:00+01:00",
+    dt.time: "time such as 08:30:00",
+    Decimal: "number in quotes",
+    bytes: "base64 text",
+}

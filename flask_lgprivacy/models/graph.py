@@ -1,0 +1,109 @@
+"""The ownership graph: which models hold which subject's data, checked against the policy document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Mapper
+
+from ..errors import ModelInvalid
+from ..policy import Capacity, Policy, SensitiveTerms
+from .labels import SealedField
+from .layout import Layout, layout_on
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """For every kind of subject its own model and what belongs to it."""
+
+    subjects: dict[str, Layout]
+    belongings: dict[str, tuple[Layout, ...]]
+
+    def of(self, kind: str) -> tuple[Layout, ...]:
+        """Every model that holds data of a kind of subject: belongings first, the subject last."""
+        return (*self.belongings.get(kind, ()), self.subjects[kind])
+
+
+def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
+    """Check every labelled model against the policy and return the graph; raises `ModelInvalid`."""
+    layouts = []
+    for mapper in sorted(mappers, key=lambda found: found.class_.__name__):
+        layout = layout_on(mapper)
+        if layout is not None:
+            layouts.append(layout)
+        elif any(isinstance(value, SealedField) for base in mapper.class_.__mro__ for value in vars(base).values()):
+            raise ModelInvalid(
+                f"{mapper.class_.__name__} has sealed columns and no __privacy__; add subject(…) or belongs_to(…)"
+            )
+    subjects: dict[str, Layout] = {}
+    belongings: dict[str, list[Layout]] = {}
+    terms = SensitiveTerms(policy)
+    for layout in layouts:
+        _check_layout(layout, policy, terms)
+        if layout.is_subject:
+            if layout.kind in subjects:
+                raise ModelInvalid(f"{layout.name}: {subjects[layout.kind].name} is already subject({layout.kind!r})")
+            subjects[layout.kind] = layout
+        else:
+            belongings.setdefault(layout.kind, []).append(layout)
+    for kind, held in belongings.items():
+        if kind not in subjects:
+            raise ModelInvalid(f"{held[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})")
+    graph = Graph(subjects, {kind: tuple(held) for kind, held in belongings.items()})
+    for kind, layout in subjects.items():
+        if capacity_of(graph, kind, policy) is Capacity.PROCESSOR and layout.client is None:
+            raise ModelInvalid(
+                f"{layout.name}: data held as processor needs its client; write subject({kind!r}, client='…')"
+            )
+    return graph
+
+
+def capacity_of(graph: Graph, kind: str, policy: Policy) -> Capacity:
+    """In which capacity the data of a kind of subject is held; one for all of its sealed categories."""
+    capacities = {
+        policy.categories[group.category].capacity for layout in graph.of(kind) for group in layout.groups.values()
+    }
+    if len(capacities) > 1:
+        raise ModelInvalid(
+            f"subject {kind!r}: its sealed categories mix controller and processor; split the models",
+            clause=policy.commitments["processor-held"].clause,
+        )
+    return next(iter(capacities), Capacity.CONTROLLER)
+
+
+def _check_layout(layout: Layout, policy: Policy, terms: SensitiveTerms) -> None:
+    if layout.kind not in policy.subjects:
+        raise ModelInvalid(
+            f"{layout.name}: the policy document has no subject {layout.kind!r}; it has {', '.join(policy.subjects)}"
+        )
+    fields = {name: group.category for group in layout.groups.values() for name in group.fields}
+    fields.update({name: tag.category for name, tag in layout.tagged.items()})
+    for name in [*fields, *layout.table.columns.keys()]:
+        found = terms.match(name)
+        if found is not None:
+            raise ModelInvalid(f"{layout.name}.{name}: {found.says}", clause=found.clause)
+    for name, category in fields.items():
+        prohibited = next(
+            (p for p in policy.prohibitions if category in p.categories and not p.actions and not p.except_purposes),
+            None,
+        )
+        if prohibited is not None:
+            raise ModelInvalid(f"{layout.name}.{name}: {prohibited.says}", clause=prohibited.clause)
+        declared = policy.categories.get(category)
+        if declared is None:
+            known = ", ".join(sorted(policy.categories))
+            raise ModelInvalid(
+                f"{layout.name}.{name}: the policy document has no category {category!r}; it has {known}"
+            )
+        if layout.kind not in declared.subjects:
+            raise ModelInvalid(
+                f"{layout.name}.{name}: {category} is no category of subject {layout.kind!r}",
+                clause=declared.clause,
+            )
+        if name in layout.tagged and declared.capacity is Capacity.PROCESSOR:
+            raise ModelInvalid(
+                f"{layout.name}.{name}: {category} is held as processor; use sealed(…)",
+                clause=policy.commitments["processor-held"].clause,
+            )

@@ -1,0 +1,251 @@
+"""The key table: keys of many subjects in one query, made in batches, destroyed one by one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from ..errors import SubjectErased
+from ..vault import (
+    PUBLISHER,
+    ClientKey,
+    KeyCache,
+    KeyProvider,
+    SubjectKey,
+    new_client_material,
+    new_subject_material,
+    unwrap_client_key,
+    wrap_client_material,
+)
+from .tables import Tables
+
+CHUNK = 500
+FRESH = "lgprivacy_fresh_client_keys"
+"""Where a session keeps the client keys it made and has not committed: no other transaction may use them."""
+
+
+class KeyStore:
+    """Keys of clients and subjects in their table.
+
+    Parameters: `provider` holds the root key; `engine` of the key table's own database, or None where it shares the
+    data's; `cache_size` and `cache_seconds` bound how many unwrapped keys a process holds, and how long; `randomness`
+    and `utcnow` are the world's.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        provider: KeyProvider,
+        *,
+        engine: Callable[[], Engine] | None,
+        cache_size: int,
+        cache_seconds: float,
+        randomness: Callable[[int], bytes],
+        utcnow: Callable[[], dt.datetime],
+    ) -> None:
+        self._subjects: Table = tables.subject_key
+        self._clients: Table = tables.client_key
+        self._provider = provider
+        self._engine = engine
+        self._randomness = randomness
+        self._utcnow = utcnow
+        self._client_cache: KeyCache[str, ClientKey] = KeyCache(
+            size=cache_size, seconds=cache_seconds, clock=time.monotonic
+        )
+        self._cache: KeyCache[tuple[str, str], SubjectKey] = KeyCache(
+            size=cache_size, seconds=cache_seconds, clock=time.monotonic
+        )
+
+    def __repr__(self) -> str:
+        return "<KeyStore>"
+
+    def load(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
+        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `why_absent`)."""
+        found: dict[str, SubjectKey] = {}
+        missing: list[str] = []
+        cached = self._cache.get
+        for one in ids:
+            key = cached((kind, one))
+            if key is None:
+                missing.append(one)
+            else:
+                found[one] = key
+        if missing:
+            with self._connection(session) as (connection, fresh):
+                for rows in self._rows(connection, kind, missing):
+                    for row in rows:
+                        if row.wrapped is not None:
+                            found[row.subject] = self._unwrap(connection, fresh, kind, row)
+        return found
+
+    def is_erased(self, session: Session, kind: str, one: str) -> bool:
+        """Whether a tombstone stands for a subject."""
+        with self._connection(session) as (connection, _):
+            rows = [row for rows in self._rows(connection, kind, [one]) for row in rows]
+        return any(row.erased_at is not None for row in rows)
+
+    def create(
+        self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
+    ) -> dict[str, SubjectKey]:
+        """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
+        made: dict[str, SubjectKey] = {}
+        with self._connection(session, writing=True) as (connection, fresh):
+            existing = {row.subject: row for rows in self._rows(connection, kind, list(subjects)) for row in rows}
+            new_rows = []
+            for one, client in subjects.items():
+                row = existing.get(one)
+                if row is None:
+                    holder = client if held_by_client and client else PUBLISHER
+                    new_rows.append(self._new_row(self._client_key(connection, fresh, holder), made, kind, one, client))
+                elif row.wrapped is None:
+                    raise SubjectErased
+                else:
+                    made[one] = self._unwrap(connection, fresh, kind, row)
+            for chunk in _chunks(new_rows):
+                connection.execute(insert(self._subjects), list(chunk))
+        return made
+
+    def destroy(self, session: Session, kind: str, one: str) -> None:
+        """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
+        self._cache.forget((kind, one))
+        with self._connection(session) as (connection, _):
+            connection.execute(
+                update(self._subjects)
+                .where(self._subjects.c.kind == kind, self._subjects.c.subject == one)
+                .values(wrapped=None, erased_at=self._utcnow())
+            )
+        self._cache.forget((kind, one))
+
+    def index_key(self, session: Session, holder: str) -> bytes:
+        """The key of a holder's blind indexes."""
+        with self._connection(session, writing=True) as (connection, fresh):
+            return self._client_key(connection, fresh, holder).index_key
+
+    def publisher_secret(self, session: Session) -> bytes:
+        """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
+        if self._client_cache.get(PUBLISHER) is None:
+            engine = self._engine() if self._engine else session.get_bind(clause=self._subjects)
+            if isinstance(engine, Engine):
+                with engine.begin() as connection:
+                    if self._client_row(connection, PUBLISHER, None) is None:
+                        self._insert_client(connection, PUBLISHER)
+        return self.index_key(session, PUBLISHER)
+
+    def forget_uncommitted(self, session: Session) -> None:
+        """Let go of keys that a session made, when it commits or rolls back."""
+        session.info.pop(FRESH, None)
+
+    # --- inside ---
+
+    @contextmanager
+    def _connection(
+        self, session: Session, *, writing: bool = False
+    ) -> Iterator[tuple[Connection, dict[str, ClientKey] | None]]:
+        """The session's own connection, or a transaction of its own where keys have a database of their own.
+
+        There a key is on disk before the row that needs it: a crash leaves a key without a row, never the reverse.
+        In the session's connection, keys that it made and has not committed stay with it: they come as the second value.
+        """
+        if self._engine is None:
+            fresh = session.info.setdefault(FRESH, {}) if writing else session.info.get(FRESH)
+            yield session.connection(bind_arguments={"clause": self._subjects}), fresh
+        else:
+            with self._engine().begin() as connection:
+                yield connection, None
+
+    def _client_key(
+        self,
+        connection: Connection,
+        fresh: dict[str, ClientKey] | None,
+        holder: str,
+        epoch: int | None = None,
+    ) -> ClientKey:
+        """The key of a client, or of the publisher; made at first need."""
+        known = self._client_cache.get(holder) or (fresh.get(holder) if fresh else None)
+        if known is not None and epoch in (None, known.epoch):
+            return known
+        row = self._client_row(connection, holder, epoch)
+        if row is None:
+            self._insert_client(connection, holder)
+            row = self._client_row(connection, holder, None)
+        if row is None or row.wrapped is None:
+            raise SubjectErased
+        key = unwrap_client_key(self._provider, holder, row.epoch, row.wrapped)
+        if fresh is not None:
+            fresh[holder] = key
+        else:
+            self._client_cache.put(holder, key)
+        return key
+
+    def _rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> Iterator[Sequence[Any]]:
+        columns = self._subjects.c
+        for chunk in _chunks(ids):
+            yield connection.execute(
+                select(
+                    columns.subject,
+                    columns.version,
+                    columns.holder,
+                    columns.client,
+                    columns.epoch,
+                    columns.wrapped,
+                    columns.erased_at,
+                )
+                .where(columns.kind == kind, columns.subject.in_(chunk))
+                .order_by(columns.version)
+            ).all()
+
+    def _unwrap(self, connection: Connection, fresh: dict[str, ClientKey] | None, kind: str, row: Any) -> SubjectKey:
+        holder = self._client_key(connection, fresh, row.holder, row.epoch)
+        key = holder.unwrap(row.wrapped, subject=_bound_name(kind, row.subject, row.client), version=row.version)
+        key.client = row.client or ""
+        if fresh is None:
+            self._cache.put((kind, row.subject), key)
+        return key
+
+    def _new_row(
+        self, owner: ClientKey, made: dict[str, SubjectKey], kind: str, one: str, client: str | None
+    ) -> dict[str, Any]:
+        material = new_subject_material(self._randomness)
+        made[one] = SubjectKey(client or "", 1, material)
+        name = _bound_name(kind, one, client)
+        wrapped = owner.wrap(material, subject=name, version=1, randomness=self._randomness)
+        return {
+            "kind": kind,
+            "subject": one,
+            "version": 1,
+            "holder": owner.client,
+            "client": client,
+            "epoch": owner.epoch,
+            "wrapped": wrapped,
+        }
+
+    def _client_row(self, connection: Connection, holder: str, epoch: int | None) -> Any:
+        columns = self._clients.c
+        query = select(columns.epoch, columns.wrapped).where(columns.client == holder)
+        if epoch is not None:
+            query = query.where(columns.epoch == epoch)
+        return connection.execute(query.order_by(columns.epoch.desc()).limit(1)).first()
+
+    def _insert_client(self, connection: Connection, holder: str) -> None:
+        """Two processes may do this at once; the first one's key stays."""
+        wrapped = wrap_client_material(self._provider, holder, 1, new_client_material(self._randomness))
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(
+            dialect.insert(self._clients).values(client=holder, epoch=1, wrapped=wrapped).on_conflict_do_nothing()
+        )
+
+
+def _bound_name(kind: str, one: str, client: str | None) -> str:
+    return f"{kind}\x00{one}\x00{client or ''}"
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]

@@ -1,0 +1,168 @@
+"""What a model says of its data: sealed, tagged, not personal; whose it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy import Integer, LargeBinary, event
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
+from ..vault.blind import LENGTH
+from .codec import ValueType
+from .layout import INFO, SLOT, SealedState, complete_model, identifiers_loaded, layout_of
+from .opening import current_opener
+
+VERSION = "lgprivacy_version"
+
+
+def sealed(category: str, *, group: str | None = None, index: bool = False, unique: bool = False) -> Mapped[Any]:
+    """A column whose value is stored only inside the row's sealed record.
+
+    Parameters: `category` of the policy document; `group` names a record of its own (a long text, a file), by default the
+    category; `index` adds a blind index, so that `find_by` finds it by equality; `unique` makes that index unique
+    for whoever holds the data. The type comes from the `Mapped[...]` annotation.
+    """
+    return SealedField(category, group or category, indexed=index or unique, unique=unique)  # type: ignore[return-value]
+
+
+def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
+    """A labelled plaintext column, for categories that the publisher holds as controller.
+
+    Parameters: `category` of the policy document; the rest goes to `mapped_column`.
+    """
+    info = {**options.pop("info", {}), INFO: {"category": category}}
+    return mapped_column(*column, info=info, **options)
+
+
+def not_personal(reason: str, *column: Any, **options: Any) -> Mapped[Any]:
+    """A column of a labelled model that holds no personal data, and why; the rest goes to `mapped_column`."""
+    if not reason.strip():
+        raise ModelInvalid("not_personal() needs the reason why the column holds no personal data")
+    info = {**options.pop("info", {}), INFO: {"reason": reason}}
+    return mapped_column(*column, info=info, **options)
+
+
+def subject(kind: str, *, client: str | None = None, scope: str | None = None) -> Ownership:
+    """The rows of this model are data subjects.
+
+    Parameters: `kind` of subject in the policy document; `client` names the column that holds the client (school);
+    `scope` names the column by which grants may be narrowed (a class).
+    """
+    return Ownership(kind, is_subject=True, client=client, scope=scope)
+
+
+def belongs_to(kind: str) -> Ownership:
+    """The rows of this model belong to a data subject and are exported and erased with it (by its foreign key)."""
+    return Ownership(kind, is_subject=False, client=None, scope=None)
+
+
+class Ownership:
+    """The value of `__privacy__`; completes and checks its model when the class is mapped."""
+
+    def __init__(self, kind: str, *, is_subject: bool, client: str | None, scope: str | None) -> None:
+        self.kind = kind
+        self.is_subject = is_subject
+        self.client = client
+        self.scope = scope
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if name != "__privacy__":
+            raise ModelInvalid(
+                f"{owner.__name__}.{name}: write __privacy__ = {'subject' if self.is_subject else 'belongs_to'}(…)"
+            )
+        event.listen(owner, "after_mapper_constructed", complete_model, propagate=True)
+        event.listen(owner, "load", identifiers_loaded, raw=True, propagate=True)
+
+    def __repr__(self) -> str:
+        return f"{'subject' if self.is_subject else 'belongs_to'}({self.kind!r})"
+
+
+class SealedField:
+    """The descriptor behind `sealed()`: on a row it opens through the gate, on the class it refuses comparison."""
+
+    __hash__ = object.__hash__
+
+    def __init__(self, category: str, group: str, *, indexed: bool, unique: bool) -> None:
+        self.category = category
+        self.group = group
+        self.column = "lgprivacy_" + re.sub(r"[^a-z0-9]+", "_", group.lower())
+        self.indexed = indexed
+        self.unique = unique
+        self.type: ValueType | None = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.qualified = f"{owner.__name__}.{name}"
+        self.index_column = f"lgprivacy_{name}_index" if self.indexed else None
+        present = vars(owner)
+        if VERSION not in present:
+            version: Mapped[int] = mapped_column(Integer, nullable=False, info={INFO: {"reason": "row version"}})
+            setattr(owner, VERSION, version)
+            owner.__mapper_args__ = {  # type: ignore[attr-defined]
+                **present.get("__mapper_args__", {}),
+                "version_id_col": version,
+                "version_id_generator": False,
+            }
+        if self.column not in present:
+            setattr(
+                owner,
+                self.column,
+                mapped_column(LargeBinary, nullable=False, info={INFO: {"reason": "sealed"}}),
+            )
+        if self.index_column:
+            column: Mapped[bytes | None] = mapped_column(
+                LargeBinary(LENGTH), index=True, unique=self.unique, info={INFO: {"reason": "blind index"}}
+            )
+            setattr(owner, self.index_column, column)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        row = instance.__dict__
+        state: SealedState | None = row.get(SLOT)
+        opener = current_opener.get()
+        if state is not None:
+            if state.draft is not None and self.name in state.draft:
+                return state.draft[self.name]
+            if (
+                state.opener is opener
+                and opener is not None
+                and state.sources.get(self.column) is row.get(self.column, SLOT)
+            ):
+                return state.values.get(self.name)
+        if opener is None:
+            raise UndeclaredProcessing(
+                f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
+                "or use 'with privacy.processing(…)' in a job",
+            )
+        group = layout_of(type(instance)).groups[self.column]
+        values = opener.open(instance, group)
+        if state is None:
+            state = row[SLOT] = SealedState()
+        state.keep(opener, self.column, row[self.column], values)
+        return state.values.get(self.name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if self.type is None:
+            layout_of(type(instance))
+        assert self.type is not None  # noqa: S101  the layout resolves every field's type
+        self.type.check(value, self.qualified)
+        SealedState.of(instance).write(instance, self.name, value)
+
+    def _refuse_comparison(self, *_: Any) -> Any:
+        lookup = (
+            f"find_by({self.qualified.split('.')[0]}, {self.name}=…)"
+            if self.indexed
+            else f"sealed({self.category!r}, index=True) and find_by(…)"
+        )
+        raise SealedComparison(f"{self.qualified} is sealed, so the database cannot compare or select it; use {lookup}")
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse_comparison
+    __clause_element__ = _refuse_comparison
+    in_ = not_in = like = ilike = startswith = endswith = contains = between = is_ = is_not = _refuse_comparison
+    asc = desc = label = _refuse_comparison
+
+    def __repr__(self) -> str:
+        return f"<sealed {self.qualified} as {self.category}>"

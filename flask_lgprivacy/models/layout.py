@@ -1,0 +1,304 @@
+"""The layout of a labelled model: its groups, tagged columns, and the columns that lead to subject and client."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from dataclasses import dataclass, field
+from inspect import get_annotations as inspect_annotations
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sqlalchemy import Column, Table, inspect
+from sqlalchemy.orm import Mapper, object_session
+from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
+
+from ..errors import ModelInvalid, UndeclaredProcessing
+from .codec import ValueType, value_type
+from .opening import Opener, current_opener
+
+if TYPE_CHECKING:
+    from .labels import SealedField
+
+INFO = "lgprivacy"
+SLOT = "_lgprivacy"
+LOADED = "lgprivacy_loaded"
+
+
+class SealedState:
+    """What a row's sealed fields hold between assignment and flush, and what was opened under which opener."""
+
+    __slots__ = ("draft", "flushed", "opener", "sources", "values")
+
+    def __init__(self) -> None:
+        self.opener: Opener | None = None
+        self.sources: dict[str, bytes] = {}
+        self.values: dict[str, Any] = {}
+        self.draft: dict[str, Any] | None = None
+        self.flushed: dict[str, Any] = {}
+
+    @staticmethod
+    def of(instance: Any) -> SealedState:
+        """The state of a row, made where there is none."""
+        row = instance.__dict__
+        state = row.get(SLOT)
+        if state is None:
+            state = row[SLOT] = SealedState()
+        return typing.cast(SealedState, state)
+
+    def write(self, instance: Any, name: str, value: Any) -> None:
+        """Take an assignment, to be sealed at the next flush."""
+        if self.draft is None:
+            self.draft = {}
+            flag_dirty(instance)
+        self.draft[name] = value
+
+    def keep(self, opener: Opener, column: str, envelope: bytes, values: dict[str, Any]) -> None:
+        """Keep opened values for as long as this opener stands and the envelope is the same."""
+        if self.opener is not opener:
+            self.opener = opener
+            self.sources = {column: envelope}
+            self.values = values
+        else:
+            self.sources[column] = envelope
+            self.values = {**self.values, **values}
+
+    def __repr__(self) -> str:
+        return "<sealed fields>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a row with opened or unsaved sealed fields cannot be pickled or copied; pass its id instead")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """One sealed record of a row: its column, category and fields."""
+
+    layout: Layout
+    column: str
+    name: bytes
+    category: str
+    fields: dict[str, ValueType]
+    decoders: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tagged:
+    """One labelled plaintext column."""
+
+    layout: Layout
+    attribute: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """A labelled model as the other rooms see it."""
+
+    model: type
+    table: Table
+    kind: str
+    is_subject: bool
+    key: str
+    subject: str
+    client: str | None
+    scope: str | None
+    groups: dict[str, Group] = field(default_factory=dict)
+    tagged: dict[str, Tagged] = field(default_factory=dict)
+    indexes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name, for messages and exports."""
+        return self.model.__name__
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """Every category that the model holds."""
+        return frozenset(
+            [group.category for group in self.groups.values()] + [tag.category for tag in self.tagged.values()]
+        )
+
+    def category_of(self, name: str) -> str | None:
+        """The category of a field, or None where it has no such labelled field."""
+        if name in self.tagged:
+            return self.tagged[name].category
+        return next((group.category for group in self.groups.values() if name in group.fields), None)
+
+
+class _GuardedAttribute(InstrumentedAttribute[Any]):
+    """A tagged column's attribute: the gate is asked before a row shows its value."""
+
+    __slots__ = ()
+    inherit_cache = True
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is not None:
+            opener = current_opener.get()
+            tag = layout_of(type(instance)).tagged[self.key]
+            if opener is None:
+                raise UndeclaredProcessing(
+                    f"{tag.layout.name}.{self.key} was read outside any declared processing; decorate the view with "
+                    "@privacy.handles(…), or use 'with privacy.processing(…)' in a job",
+                )
+            opener.look_at(instance, tag)
+        return super().__get__(instance, owner)
+
+
+def layout_of(model: type) -> Layout:
+    """The layout of a labelled model; raises `ModelInvalid` where the model is not labelled."""
+    mapper: Mapper[Any] = inspect(model)
+    layout = layout_on(mapper)
+    if layout is None:
+        raise ModelInvalid(f"{model.__name__} has no __privacy__; add subject(…) or belongs_to(…)")
+    return layout
+
+
+def layout_on(mapper: Mapper[Any]) -> Layout | None:
+    """The layout of a mapped class, or None where it is not labelled."""
+    layout: Layout | None = mapper.local_table.info.get(INFO) if isinstance(mapper.local_table, Table) else None
+    return layout
+
+
+def identifiers_loaded(state: Any, context: Any) -> None:
+    """Remember whose row was loaded, so that the keys of many rows come in one query."""
+    info = context.session.info
+    loaded = info.get(LOADED)
+    if loaded is None:
+        loaded = info[LOADED] = {}
+    mapper = state.manager.mapper
+    layout = mapper.local_table.info[INFO]
+    wanted = loaded.get(layout.kind)
+    if wanted is None:
+        wanted = loaded[layout.kind] = []
+    wanted.append(state.dict.get(layout.subject))
+
+
+def loaded_identifiers(instance: Any, kind: str) -> list[Any]:
+    """Take the ids of subjects whose rows were loaded since the last call in the row's session."""
+    session = object_session(instance)
+    loaded = session.info.get(LOADED) if session is not None else None
+    return loaded.pop(kind, []) if loaded else []
+
+
+def complete_model(mapper: Mapper[Any], model: type) -> None:
+    """Check a labelled model when it is mapped, and put its layout on its table; raises `ModelInvalid`."""
+    from .labels import Ownership, SealedField
+
+    ownership: Ownership = model.__privacy__  # type: ignore[attr-defined]
+    table = mapper.local_table
+    if not isinstance(table, Table) or INFO in table.info:
+        return
+    name = model.__name__
+    if len(table.primary_key.columns) != 1:
+        raise ModelInvalid(f"{name}: a labelled model has a primary key of one column")
+    primary = next(iter(table.primary_key.columns))
+    if (primary.default is None and primary.autoincrement is True) or _made_by_database(primary):
+        raise ModelInvalid(
+            f"{name}.{primary.name}: the identifier must be known before the insert, because the record is bound to it; "
+            "use a UUID with default=uuid4"
+        )
+    for role, column in (("client", ownership.client), ("scope", ownership.scope)):
+        if column is not None and column not in mapper.columns:
+            raise ModelInvalid(f"{name}: {role}={column!r} names no column")
+    key = mapper.get_property_by_column(primary).key
+    layout = Layout(
+        model=model,
+        table=table,
+        kind=ownership.kind,
+        is_subject=ownership.is_subject,
+        key=key,
+        subject=key if ownership.is_subject else _foreign_key_to_subject(mapper, ownership.kind),
+        client=ownership.client,
+        scope=ownership.scope,
+    )
+    sealed_fields = [found for found in _class_values(model) if isinstance(found, SealedField)]
+    _add_groups(layout, sealed_fields)
+    for column in table.columns:
+        label = column.info.get(INFO)
+        attribute = mapper.get_property_by_column(column).key
+        if label and "category" in label:
+            layout.tagged[attribute] = Tagged(layout, attribute, label["category"])
+            model.__dict__[attribute].__class__ = _GuardedAttribute
+        elif (
+            not label
+            and not column.primary_key
+            and not column.foreign_keys
+            and attribute not in (layout.client, layout.scope)
+        ):
+            raise ModelInvalid(
+                f"{name}.{attribute} has no label; use sealed(category), tagged(category) or not_personal(reason)"
+            )
+    table.info[INFO] = layout
+
+
+def _made_by_database(column: Column[Any]) -> bool:
+    return column.default is None and column.server_default is None and column.type.python_type is int
+
+
+def _class_values(model: type) -> list[Any]:
+    found: dict[str, Any] = {}
+    for base in reversed(model.__mro__):
+        found.update(vars(base))
+    return list(found.values())
+
+
+def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
+    for one in sealed_fields:
+        one.type = value_type(_annotation(layout.model, one.name), one.qualified)
+        if one.indexed:
+            if one.type.python is not str:
+                raise ModelInvalid(
+                    f"{one.qualified}: a blind index over {one.type.python.__name__} could be guessed by trying every value"
+                )
+            layout.indexes[one.name] = typing.cast(str, one.index_column)
+    for column in dict.fromkeys(one.column for one in sealed_fields):
+        fields = {one.name: typing.cast(ValueType, one.type) for one in sealed_fields if one.column == column}
+        first = next(one for one in sealed_fields if one.column == column)
+        if any(one.category != first.category for one in sealed_fields if one.column == column):
+            raise ModelInvalid(f"{first.qualified}: a group holds one category; give the others a group of their own")
+        layout.groups[column] = Group(
+            layout,
+            column,
+            first.group.encode(),
+            first.category,
+            fields,
+            tuple((name, kind.decode) for name, kind in fields.items() if kind.decode is not None),
+        )
+
+
+def _annotation(model: type, name: str) -> Any:
+    for base in model.__mro__:
+        annotations = inspect_annotations(base)
+        if name in annotations:
+            raw = SimpleNamespace(__annotations__={name: annotations[name]})
+            module = vars(sys.modules[base.__module__])
+            try:
+                return typing.get_type_hints(raw, globalns=module, localns=dict(vars(base)))[name]
+            except NameError as fault:
+                raise ModelInvalid(
+                    f"{model.__name__}.{name}: the annotation names {fault.name!r}, which its module does not import at run time"
+                ) from None
+    raise ModelInvalid(f"{model.__name__}.{name}: sealed() needs an annotation, such as Mapped[str]")
+
+
+def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
+    """The attribute by which a row leads to its subject, by the foreign keys of its table."""
+    registry = {
+        other.local_table.name: other
+        for other in mapper.registry.mappers
+        if other is not mapper and isinstance(other.local_table, Table)
+    }
+    leading = []
+    for column in mapper.local_table.columns:
+        for foreign in column.foreign_keys:
+            other = registry.get(foreign.target_fullname.rpartition(".")[0])
+            ownership = getattr(other.class_, "__privacy__", None) if other else None
+            if ownership is not None and ownership.is_subject and ownership.kind == kind:
+                leading.append(mapper.get_property_by_column(column).key)
+    if len(leading) != 1:
+        raise ModelInvalid(
+            f"{mapper.class_.__name__}: belongs_to({kind!r}) needs exactly one foreign key to a model with "
+            f"subject({kind!r}), defined before it; found {len(leading)}"
+        )
+    return leading[0]

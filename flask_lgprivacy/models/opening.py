@@ -1,0 +1,92 @@
+"""Who opens: the slot in which the gate stands while something is being processed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from ..policy import Action
+from ..vault import SubjectKey
+
+if TYPE_CHECKING:
+    from .layout import Group, Layout, Tagged
+
+
+class Opener(Protocol):
+    """What a column asks before it shows or takes a value; the gate's processing context is one."""
+
+    def open(self, instance: Any, group: Group) -> dict[str, Any]:
+        """The opened fields of one group of one row; raises where it is not allowed."""
+        ...
+
+    def look_at(self, instance: Any, tagged: Tagged) -> None:
+        """Allow, or refuse, that a labelled plaintext column of a row is read."""
+        ...
+
+    def look_at_record(self, tagged: Tagged, *, subject: str, client: str | None) -> None:
+        """The same for a record that is not an instance."""
+        ...
+
+    def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
+        """Allow an action or raise; what is allowed is noted for the trail by `note`."""
+        ...
+
+    def note(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
+        """Put something that happened into the ledger."""
+        ...
+
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
+        """The keys of living subjects."""
+        ...
+
+    def create_keys(
+        self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
+    ) -> dict[str, SubjectKey]:
+        """Keys for subjects (id to client) that are being recorded."""
+        ...
+
+    def open_record(
+        self,
+        group: Group,
+        *,
+        row: str,
+        subject: str,
+        client: str | None,
+        envelope: bytes,
+        version: int,
+        key: SubjectKey,
+    ) -> dict[str, Any]:
+        """The opened fields of one record that is not an instance, as `open` does it."""
+        ...
+
+    def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
+        """The key of one subject; raises `SubjectErased` or `KeyLost`."""
+        ...
+
+    def index_key(self, session: Session | None, holder: str) -> bytes:
+        """The key of a holder's blind indexes."""
+        ...
+
+    def acts_for(self) -> str | None:
+        """The client for whom the actor acts."""
+        ...
+
+    def holds_as_processor(self, layout: Layout) -> bool:
+        """Whether the subject's data is held for its client, not by the publisher itself."""
+        ...
+
+    def expects(self, category: str, action: Action, what: str) -> None:
+        """Raise unless the running declaration names the category and action; `what` names the code for the developer."""
+        ...
+
+
+current_opener: ContextVar[Opener | None] = ContextVar("lgprivacy_opener", default=None)
+
+
+def identifier(value: Any) -> str:
+    """A primary or foreign key value as the text under which keys and trail know it."""
+    return value.hex if type(value) is UUID else str(value)

@@ -1,0 +1,67 @@
+"""The bulk path: rows as dictionaries, without entities, under the same gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from ..errors import UndeclaredProcessing
+from .labels import VERSION
+from .layout import layout_of
+from .opening import current_opener, identifier
+
+PARTITION = 1000
+
+
+def records(session: Session, model: type, *criteria: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
+    """Rows of a labelled model as dictionaries of attribute to value, sealed fields opened.
+
+    Parameters: `criteria` filter as in `select(model).where(…)`. Yields in batches, so that any number of rows fits in
+    memory. Raises as reading the rows one by one would.
+    """
+    layout = layout_of(model)
+    opener = current_opener.get()
+    if opener is None:
+        raise UndeclaredProcessing(f"records of {layout.name} were read outside any declared processing")
+    mapper = model.__mapper__  # type: ignore[attr-defined]
+    columns = {
+        mapper.get_property_by_column(column).key: column
+        for column in layout.table.columns
+        if column.key not in layout.indexes.values()
+    }
+    hidden = {*layout.groups, VERSION}
+    plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
+    place = {name: number for number, name in enumerate(columns)}
+    groups = [(place[group.column], group) for group in layout.groups.values()]
+    key_at, subject_at = place[layout.key], place[layout.subject]
+    client_at = place[layout.client] if layout.client else None
+    version_at = place.get(VERSION, 0)
+    result = session.execute(select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION))
+    for partition in result.partitions():
+        owners = [identifier(row[subject_at]) for row in partition]
+        keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
+        for row, owner in zip(partition, owners, strict=True):
+            key = keys.get(owner) or opener.subject_key(session, layout.kind, owner)
+            client = key.client or None if client_at is None else _optional(row[client_at])
+            opened = {name: row[number] for number, name in plain}
+            for number, group in groups:
+                fields = opener.open_record(
+                    group,
+                    row=owner if layout.is_subject else identifier(row[key_at]),
+                    subject=owner,
+                    client=client,
+                    envelope=row[number],
+                    version=row[version_at],
+                    key=key,
+                )
+                opened.update(fields)
+            for tag in layout.tagged.values():
+                opener.look_at_record(tag, subject=owner, client=client)
+            yield opened
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else identifier(value)

@@ -1,0 +1,245 @@
+"""Seals what a flush is about to write, and authorises what it changes or deletes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from sqlalchemy import inspect
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import get_history
+
+from ..errors import PrivacyError, UndeclaredProcessing
+from ..policy import Action
+from ..vault import PUBLISHER, SubjectKey, associated_data, blind_index, column_key, seal, unseal
+from .codec import encode_fields
+from .labels import VERSION
+from .layout import SLOT, Group, Layout, SealedState, layout_on
+from .opening import Opener, current_opener, identifier
+
+
+def seal_before_flush(session: Session, _context: Any, _instances: Any) -> None:
+    """The session's `before_flush` listener: everything labelled goes through the gate, or the flush fails."""
+    touched = [(row, layout) for row in session.new for layout in _labelled(row)]
+    fresh = len(touched)
+    touched += [(row, layout) for row in session.dirty for layout in _labelled(row) if _is_changed(session, row)]
+    deleted = [(row, layout) for row in session.deleted for layout in _labelled(row)]
+    if not touched and not deleted:
+        return
+    opener = current_opener.get()
+    if opener is None:
+        names = ", ".join(sorted({layout.name for _, layout in touched + deleted}))
+        raise UndeclaredProcessing(
+            f"{names} written outside any declared processing; decorate the view with @privacy.handles(…), "
+            "or use 'with privacy.processing(…)' in a job",
+        )
+    _Flush(session, opener).run(touched[:fresh], touched[fresh:], deleted)
+
+
+def _labelled(row: Any) -> Iterator[Layout]:
+    layout = layout_on(inspect(row).mapper)
+    if layout is not None:
+        yield layout
+
+
+def _is_changed(session: Session, row: Any) -> bool:
+    state = row.__dict__.get(SLOT)
+    return (state is not None and state.draft is not None) or session.is_modified(row)
+
+
+class _Flush:
+    def __init__(self, session: Session, opener: Opener) -> None:
+        self._session = session
+        self._opener = opener
+        self._keys: dict[tuple[str, str], SubjectKey] = {}
+        self._index_keys: dict[tuple[str, str, str], bytes] = {}
+
+    def run(
+        self,
+        new: list[tuple[Any, Layout]],
+        changed: list[tuple[Any, Layout]],
+        deleted: list[tuple[Any, Layout]],
+    ) -> None:
+        for row, layout in new:
+            _give_identifier(row, layout.key)
+        for row, layout in changed:
+            _refuse_moving(row, layout)
+        self._create_keys(new)
+        self._load_keys(new + changed + deleted)
+        for row, layout in deleted:
+            self._authorize_deletion(row, layout)
+        for row, layout in new:
+            self._write(row, layout, is_new=True)
+        for row, layout in changed:
+            self._write(row, layout, is_new=False)
+
+    # --- keys ---
+
+    def _create_keys(self, new: list[tuple[Any, Layout]]) -> None:
+        wanted: dict[str, dict[str, str | None]] = defaultdict(dict)
+        layouts: dict[str, Layout] = {}
+        for row, layout in new:
+            if layout.is_subject:
+                wanted[layout.kind][identifier(getattr(row, layout.key))] = _client_of(row, layout)
+                layouts[layout.kind] = layout
+        for kind, subjects in wanted.items():
+            by_client = self._opener.holds_as_processor(layouts[kind])
+            if by_client and not all(subjects.values()):
+                raise PrivacyError(
+                    f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
+                )
+            made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
+            self._keys.update({(kind, one): key for one, key in made.items()})
+
+    def _load_keys(self, rows: list[tuple[Any, Layout]]) -> None:
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for row, layout in rows:
+            one = self._subject_of(row, layout)
+            if (layout.kind, one) not in self._keys:
+                wanted[layout.kind].add(one)
+        for kind, ids in wanted.items():
+            found = self._opener.keys(self._session, kind, ids)
+            self._keys.update({(kind, one): key for one, key in found.items()})
+
+    def _subject_of(self, row: Any, layout: Layout) -> str:
+        value = getattr(row, layout.subject)
+        if value is None and not layout.is_subject:
+            value = _parent_value(row, layout.subject)
+        if value is None:
+            raise PrivacyError(f"{layout.name}.{layout.subject}: must be set before the row is written")
+        return identifier(value)
+
+    # --- rows ---
+
+    def _authorize_deletion(self, row: Any, layout: Layout) -> None:
+        subject, key = self._owner(row, layout)
+        if layout.is_subject:
+            raise PrivacyError(
+                f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
+                "looks for what is left; it is not deleted through the session",
+            )
+        for category in sorted(layout.categories):
+            self._opener.authorize(category, Action.ERASE, client=key.client or None, subject=subject)
+            self._opener.note(category, Action.ERASE, client=key.client or None, subject=subject)
+
+    def _owner(self, row: Any, layout: Layout) -> tuple[tuple[str, str], SubjectKey]:
+        one = self._subject_of(row, layout)
+        return (layout.kind, one), self._keys[layout.kind, one]
+
+    def _write(self, row: Any, layout: Layout, *, is_new: bool) -> None:
+        subject, key = self._owner(row, layout)
+        client = key.client or None
+        state = SealedState.of(row) if layout.groups else None
+        draft: dict[str, Any] = {}
+        if state is not None:
+            draft = {**state.flushed, **(state.draft or {})} if is_new else (state.draft or {})
+        for tag in layout.tagged.values():
+            if get_history(row, tag.attribute).added:
+                self._opener.authorize(tag.category, Action.WRITE, client=client, subject=subject)
+                self._opener.note(tag.category, Action.WRITE, client=client, subject=subject)
+        groups = [group for group in layout.groups.values() if is_new or not draft.keys().isdisjoint(group.fields)]
+        if not groups or state is None:
+            return
+        for group in groups:
+            self._opener.authorize(group.category, Action.WRITE, client=client, subject=subject)
+        version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
+        for group in layout.groups.values():
+            self._seal(row, group, draft, key, version=version, was=None if is_new else version - 1)
+        setattr(row, VERSION, version)
+        self._index(row, layout, draft, client)
+        for group in groups:
+            self._opener.note(group.category, Action.WRITE, client=client, subject=subject)
+        state.flushed = draft if is_new else {}
+        state.draft = None
+        state.sources.clear()
+
+    def _seal(
+        self, row: Any, group: Group, draft: dict[str, Any], key: SubjectKey, *, version: int, was: int | None
+    ) -> None:
+        """Seal one group; every group of a row follows the row's version, so all are written together."""
+        fields = {name: draft[name] for name in group.fields if name in draft}
+        if was is not None and len(fields) < len(group.fields):
+            fields = {**unsealed_fields(row, group, key, row_version=was), **fields}
+        if is_missing := [
+            name for name, kind in group.fields.items() if not kind.optional and fields.get(name) is None
+        ]:
+            raise PrivacyError(f"{group.layout.name}.{is_missing[0]}: must be set before the row is written")
+        bound_to = record_binding(group, key, identifier(getattr(row, group.layout.key)), version)
+        plaintext = encode_fields(fields, group.layout.name)
+        setattr(row, group.column, seal(key.key, plaintext, key_version=key.version, bound_to=bound_to))
+
+    def _index(self, row: Any, layout: Layout, draft: dict[str, Any], client: str | None) -> None:
+        by_client = self._opener.holds_as_processor(layout)
+        for name, column in layout.indexes.items():
+            if name in draft:
+                value = draft[name]
+                key = self._column_key(layout, name, client if by_client else None)
+                setattr(row, column, None if value is None else blind_index(key, value))
+
+    def _column_key(self, layout: Layout, name: str, client: str | None) -> bytes:
+        cached = (client or PUBLISHER, layout.table.name, name)
+        if cached not in self._index_keys:
+            index_key = self._opener.index_key(self._session, client or PUBLISHER)
+            self._index_keys[cached] = column_key(index_key, table=layout.table.name, column=name)
+        return self._index_keys[cached]
+
+
+def record_binding(group: Group, key: SubjectKey, row: str, version: int) -> bytes:
+    """What the record of `group` in the row `row` is bound to."""
+    return associated_data(
+        client=key.client.encode(),
+        group=group.name,
+        record=f"{group.layout.table.name}\x00{row}".encode(),
+        key_version=key.version,
+        row_version=version,
+    )
+
+
+def unsealed_fields(row: Any, group: Group, key: SubjectKey, *, row_version: int) -> dict[str, Any]:
+    """The encoded fields of a group as they stand in a loaded row."""
+    bound_to = record_binding(group, key, identifier(getattr(row, group.layout.key)), row_version)
+    fields: dict[str, Any] = orjson.loads(unseal(key.key, getattr(row, group.column), bound_to=bound_to))
+    return fields
+
+
+def _give_identifier(row: Any, name: str) -> None:
+    """The record is bound to the row's identifier, so a default is taken now and not at the insert."""
+    if getattr(row, name) is not None:
+        return
+    default = inspect(type(row)).columns[name].default
+    if default is None:
+        raise PrivacyError(f"{type(row).__name__}.{name}: must be set before the row is written, or have default=uuid4")
+    setattr(row, name, default.arg(None) if default.is_callable else default.arg)
+
+
+def _client_of(row: Any, layout: Layout) -> str | None:
+    if layout.client is None:
+        return None
+    value = getattr(row, layout.client)
+    if value is None:
+        value = _parent_value(row, layout.client)
+    return None if value is None else identifier(value)
+
+
+def _parent_value(row: Any, name: str) -> Any:
+    """The value that a foreign key will have, where only the relationship was assigned."""
+    mapper = inspect(type(row))
+    column = mapper.columns[name]
+    for relation in mapper.relationships:
+        for local, remote in relation.local_remote_pairs or ():
+            parent = getattr(row, relation.key) if local is column else None
+            if parent is not None:
+                target = inspect(type(parent)).get_property_by_column(remote).key
+                _give_identifier(parent, target)
+                return getattr(parent, target)
+    return None
+
+
+def _refuse_moving(row: Any, layout: Layout) -> None:
+    for name in filter(None, (layout.key, layout.client if layout.is_subject else None, layout.subject)):
+        if get_history(row, name).deleted:
+            raise PrivacyError(
+                f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead",
+            )

@@ -1,0 +1,107 @@
+"""The extension's own tables, on the host's metadata so that migrations see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import JSON, Column, DateTime, Integer, LargeBinary, MetaData, String, Table, Text
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables with the prefix `lgprivacy_`; the two of keys may live in a database of their own."""
+
+    client_key: Table
+    subject_key: Table
+    request: Table
+    request_step: Table
+    archive: Table
+    consent: Table
+
+    def all(self) -> tuple[Table, ...]:
+        """Every table."""
+        return (
+            self.client_key,
+            self.subject_key,
+            self.request,
+            self.request_step,
+            self.archive,
+            self.consent,
+        )
+
+
+def define_tables(main: MetaData, keys: MetaData) -> Tables:
+    """Define the tables once per metadata and return them."""
+    if "lgprivacy_request" in main.tables:
+        return Tables(
+            **{
+                name: (keys if name.endswith("_key") else main).tables[f"lgprivacy_{name}"]
+                for name in ("client_key", "subject_key", "request", "request_step", "archive", "consent")
+            }
+        )
+    return Tables(
+        client_key=Table(
+            "lgprivacy_client_key",
+            keys,
+            Column("client", String(64), primary_key=True),
+            Column("epoch", Integer, primary_key=True),
+            Column("wrapped", LargeBinary),
+            Column("destroyed_at", DateTime(timezone=True)),
+        ),
+        subject_key=Table(
+            "lgprivacy_subject_key",
+            keys,
+            Column("kind", String(64), primary_key=True),
+            Column("subject", String(64), primary_key=True),
+            Column("version", Integer, primary_key=True),
+            Column("holder", String(64), nullable=False, index=True),
+            Column("client", String(64)),
+            Column("epoch", Integer, nullable=False),
+            Column("wrapped", LargeBinary),
+            Column("erased_at", DateTime(timezone=True)),
+        ),
+        request=Table(
+            "lgprivacy_request",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("right", String(16), nullable=False),
+            Column("subject_kind", String(64), nullable=False),
+            Column("subject", String(64), nullable=False),
+            Column("client", String(64), index=True),
+            Column("requester", String(64), nullable=False, index=True),
+            Column("requester_role", String(64), nullable=False),
+            Column("state", String(32), nullable=False),
+            Column("clause", String(16), nullable=False),
+            Column("received_at", DateTime(timezone=True), nullable=False),
+            Column("due_at", DateTime(timezone=True), nullable=False),
+            Column("ended_at", DateTime(timezone=True)),
+            Column("outcome", JSON),
+        ),
+        request_step=Table(
+            "lgprivacy_request_step",
+            main,
+            Column("request", String(32), primary_key=True),
+            Column("number", Integer, primary_key=True),
+            Column("at", DateTime(timezone=True), nullable=False),
+            Column("state", String(32), nullable=False),
+            Column("note", Text),
+        ),
+        archive=Table(
+            "lgprivacy_archive",
+            main,
+            Column("request", String(32), primary_key=True),
+            Column("expires_at", DateTime(timezone=True), nullable=False),
+            Column("sealed", LargeBinary, nullable=False),
+        ),
+        consent=Table(
+            "lgprivacy_consent",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("subject_kind", String(64), nullable=False),
+            Column("subject", String(64), nullable=False, index=True),
+            Column("purpose", String(64), nullable=False),
+            Column("text_version", String(64), nullable=False),
+            Column("given_at", DateTime(timezone=True), nullable=False),
+            Column("withdrawn_at", DateTime(timezone=True)),
+        ),
+    )

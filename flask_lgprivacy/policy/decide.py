@@ -1,0 +1,242 @@
+"""The decision: pure, with a clause for every answer. Prohibitions come first and nothing lifts them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .vocabulary import Action, Basis, Condition, Policy, Prohibition, Recipient, Rule
+
+
+class Outcome(StrEnum):
+    """How a decision ends."""
+
+    ALLOWED = "allowed"
+    NO_RULE = "no-rule"
+    PROHIBITED = "prohibited"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided, by which clause, and for a refusal what was missing."""
+
+    outcome: Outcome
+    clause: str | None
+    reason: str
+    missing: tuple[str, ...] = ()
+    basis: Basis | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the outcome is *allowed*; use `Decisions.decide` and look at `outcome` for the rest."""
+        return self.outcome is Outcome.ALLOWED
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """All that the document says of one (role, category, action, purpose)."""
+
+    prohibited: Decision | None
+    alternatives: tuple[tuple[frozenset[Condition], Decision], ...]
+    refusals: dict[frozenset[Condition], Decision]
+    no_rule: Decision
+
+    @property
+    def conceivable(self) -> Decision | None:
+        """None where some set of conditions allows this, else the decision that refuses it always."""
+        if self.prohibited is not None:
+            return self.prohibited
+        return None if self.alternatives else self.no_rule
+
+
+class Decisions:
+    """A policy compiled to dictionaries; immutable to its users, filled at first use of a cell."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._cells: dict[tuple[str, str, str, str], Cell] = {}
+
+    def decide(
+        self,
+        role: str,
+        category: str,
+        action: Action,
+        purpose: str,
+        facts: frozenset[Condition] = frozenset(),
+    ) -> Decision:
+        """Decide whether `role` may do `action` to `category` for `purpose` where `facts` hold.
+
+        Returns a `Decision`; never raises for unknown names, which no rule allows.
+        """
+        cell = self.cell(role, category, action, purpose)
+        if cell.prohibited is not None:
+            return cell.prohibited
+        for conditions, allowed in cell.alternatives:
+            if conditions <= facts:
+                return allowed
+        return self._refusal(cell, facts)
+
+    def cell(self, role: str, category: str, action: Action, purpose: str) -> Cell:
+        """Everything the document says of one combination, compiled once."""
+        key = (role, category, action, purpose)
+        found = self._cells.get(key)
+        if found is None:
+            found = self._compile(role, category, action, purpose)
+            if role in self.policy.roles and category in self.policy.categories and purpose in self.policy.purposes:
+                self._cells[key] = found
+        return found
+
+    def _compile(self, role: str, category: str, action: Action, purpose: str) -> Cell:
+        asked = f"role '{role}' to {action} '{category}' for '{purpose}'"
+        prohibition = next(
+            (found for found in self.policy.prohibitions if _matches(found, role, category, action, purpose)),
+            None,
+        )
+        prohibited = prohibition and Decision(
+            Outcome.PROHIBITED,
+            prohibition.clause,
+            f"{asked} is prohibited: {prohibition.says}",
+            (prohibition.id,),
+        )
+        rules = [rule for rule in self.policy.rules if _covers(rule, role, category, action, purpose)]
+        rules.sort(key=lambda rule: len(rule.conditions))
+        declared = self.policy.purposes.get(purpose)
+        alternatives = tuple(
+            (
+                rule.conditions,
+                Decision(
+                    Outcome.ALLOWED,
+                    rule.clause,
+                    f"{asked} is allowed by a rule under {rule.clause}",
+                    basis=declared.basis if declared else None,
+                ),
+            )
+            for rule in rules
+        )
+        return Cell(prohibited, alternatives, {}, self._no_rule(asked, role, category, action, purpose))
+
+    def _no_rule(self, asked: str, role: str, category: str, action: Action, purpose: str) -> Decision:
+        for kind, name, among in (
+            ("role", role, self.policy.roles),
+            ("category", category, self.policy.categories),
+            ("purpose", purpose, self.policy.purposes),
+        ):
+            if name not in among:
+                return Decision(
+                    Outcome.NO_RULE,
+                    None,
+                    f"the policy document has no {kind} '{name}'; it has {', '.join(sorted(among))}",
+                    (f"{kind} {name}",),
+                )
+        may = sorted(
+            {
+                f"{other} for {aim}"
+                for rule in self.policy.rules
+                if category in rule.categories and action in rule.actions
+                for other in rule.roles
+                for aim in rule.purposes
+            }
+        )
+        who = f"; a rule has it for {', '.join(may)}" if may else "; nobody may"
+        clause = self.policy.categories[category].clause
+        return Decision(Outcome.NO_RULE, clause, f"no rule allows {asked}{who}", ("a rule",))
+
+    def _refusal(self, cell: Cell, facts: frozenset[Condition]) -> Decision:
+        if not cell.alternatives:
+            return cell.no_rule
+        known = cell.refusals.get(facts)
+        if known is None:
+            conditions, _ = min(cell.alternatives, key=lambda found: len(found[0] - facts))
+            lacking = [condition for condition in Condition if condition in conditions - facts]
+            texts = [self.policy.conditions[condition] for condition in lacking]
+            known = Decision(
+                Outcome.NO_RULE,
+                texts[0].clause,
+                "; ".join(text.missing for text in texts),
+                tuple(str(condition) for condition in lacking),
+            )
+            cell.refusals[facts] = known
+        return known
+
+
+def _covers(rule: Rule, role: str, category: str, action: Action, purpose: str) -> bool:
+    return role in rule.roles and category in rule.categories and action in rule.actions and purpose in rule.purposes
+
+
+def _matches(found: Prohibition, role: str, category: str, action: Action, purpose: str) -> bool:
+    """Whether a prohibition forbids a combination; those about recipients are matched where a recipient is known."""
+    if found.recipient_kinds or found.except_recipient_kinds:
+        return False
+    return (
+        (not found.roles or role in found.roles)
+        and (not found.categories or category in found.categories)
+        and (not found.actions or action in found.actions)
+        and (not found.purposes or purpose in found.purposes)
+        and role not in found.except_roles
+        and purpose not in found.except_purposes
+    )
+
+
+def prohibition_of_recipient(policy: Policy, recipient: Recipient) -> Prohibition | None:
+    """The prohibition that a declaration of `recipient` would break, or None."""
+    for found in policy.prohibitions:
+        if recipient.kind in found.recipient_kinds:
+            return found
+        if not found.roles and not found.actions and not found.categories and recipient.purposes & found.purposes:
+            return found
+        if found.categories & recipient.categories and not (
+            found.roles or found.actions or found.purposes or found.except_purposes or found.except_roles
+        ):
+            return found
+    return None
+
+
+def decide_disclosure(
+    policy: Policy, recipient: str, purpose: str, categories: Iterable[str], on: dt.date
+) -> Decision | Recipient:
+    """Decide whether a recipient may receive categories for a purpose on a day; the actor is decided elsewhere.
+
+    Returns the declared `Recipient` where it may, else the `Decision` that refuses (LG-09 to LG-11, LG-14).
+    """
+    for found in policy.prohibitions:
+        if purpose in found.purposes and not (found.roles or found.categories or found.actions):
+            return _refused(found.clause, f"purpose '{purpose}' is prohibited: {found.says}", found.id)
+    declared = policy.recipients.get(recipient)
+    if declared is None:
+        clause = policy.clause_of("undeclared-recipients")
+        return Decision(Outcome.NO_RULE, clause, f"recipient '{recipient}' is not declared", ("recipient",))
+    if purpose not in declared.purposes:
+        return Decision(
+            Outcome.NO_RULE,
+            declared.clause,
+            f"recipient '{recipient}' is not declared for purpose '{purpose}'",
+            ("purpose",),
+        )
+    for category in sorted(categories):
+        if category not in declared.categories:
+            return Decision(
+                Outcome.NO_RULE,
+                declared.clause,
+                f"recipient '{recipient}' is not declared for category '{category}'",
+                ("category",),
+            )
+    return _transfer_refusal(policy, declared, on) or declared
+
+
+def _transfer_refusal(policy: Policy, recipient: Recipient, on: dt.date) -> Decision | None:
+    if recipient.country in policy.regions.get("EEA", frozenset()):
+        return None
+    clause = policy.clause_of("transfer-tools")
+    if recipient.transfer is None:
+        why = f"a transfer to {recipient.country} has no transfer tool"
+    elif not recipient.transfer.in_force(on):
+        why = f"the transfer tool of '{recipient.id}' for {recipient.country} is not in force on {on.isoformat()}"
+    else:
+        return None
+    return Decision(Outcome.NO_RULE, clause, why, ("transfer-tool",))
+
+
+def _refused(clause: str, reason: str, missing: str) -> Decision:
+    return Decision(Outcome.PROHIBITED, clause, reason, (missing,))

@@ -1,0 +1,308 @@
+"""The words of a policy document: frozen values, named as the GDPR names them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What may be done to a category."""
+
+    READ = "read"
+    WRITE = "write"
+    ERASE = "erase"
+    DISCLOSE = "disclose"
+
+
+class Capacity(StrEnum):
+    """In which capacity the publisher holds a category (GDPR Art. 4(7), 4(8))."""
+
+    CONTROLLER = "controller"
+    PROCESSOR = "processor"
+
+
+class Basis(StrEnum):
+    """Lawful bases (GDPR Art. 6(1))."""
+
+    CONSENT = "consent"
+    CONTRACT = "contract"
+    LEGAL_OBLIGATION = "legal-obligation"
+    VITAL_INTERESTS = "vital-interests"
+    PUBLIC_INTEREST = "public-interest"
+    LEGITIMATE_INTEREST = "legitimate-interest"
+
+
+class Condition(StrEnum):
+    """Facts that a rule may require of the actor, the record and the moment."""
+
+    OWN_CLIENT = "own-client"
+    SELF = "self"
+    GUEST_GRANT = "guest-grant"
+    ASSISTANCE_REQUEST = "assistance-request"
+    SUPPORT_GRANT = "support-grant"
+    STRONG_AUTHENTICATION = "strong-authentication"
+    CONSENT = "consent"
+    DIRECT_PAYMENT = "direct-payment"
+
+
+class Right(StrEnum):
+    """Rights of data subjects that a request can exercise (GDPR Art. 15, 16, 17)."""
+
+    EXPORT = "export"
+    DELETE = "delete"
+    RECTIFY = "rectify"
+
+
+class RightOutcome(StrEnum):
+    """What happens to a request: carried out, or passed on to the controller."""
+
+    EXECUTE = "execute"
+    FORWARD = "forward"
+
+
+class TransferTool(StrEnum):
+    """Transfer tools for third countries (GDPR Art. 45, 46(2)(c), 46(2)(b))."""
+
+    ADEQUACY = "adequacy"
+    STANDARD_CLAUSES = "standard-clauses"
+    BINDING_RULES = "binding-rules"
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One clause of the policy: a stable id and what it says."""
+
+    id: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Whom to ask (LG-31)."""
+
+    name: str
+    address: str
+    email: str
+    phone: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a category is kept: `period` is an ISO 8601 duration counted from the event `after`."""
+
+    after: str
+    period: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A category of personal data."""
+
+    id: str
+    label: str
+    capacity: Capacity
+    subjects: frozenset[str]
+    bases: frozenset[Basis]
+    region: str
+    retention: Retention
+    exportable: bool
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionText:
+    """How a condition is explained when it is missing."""
+
+    missing: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role that an actor may have; `side` is client, publisher or public."""
+
+    id: str
+    label: str
+    side: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """A purpose of processing, with the lawful basis it rests on."""
+
+    id: str
+    label: str
+    basis: Basis
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may do what to which categories, for which purposes, under which conditions (all of them)."""
+
+    roles: frozenset[str]
+    categories: frozenset[str]
+    actions: frozenset[Action]
+    purposes: frozenset[str]
+    conditions: frozenset[Condition]
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prohibition:
+    """What nobody may do; a matcher left empty matches everything, an exception takes out of the match."""
+
+    id: str
+    says: str
+    clause: str
+    roles: frozenset[str]
+    categories: frozenset[str]
+    actions: frozenset[Action]
+    purposes: frozenset[str]
+    recipient_kinds: frozenset[str]
+    except_roles: frozenset[str]
+    except_purposes: frozenset[str]
+    except_recipient_kinds: frozenset[str]
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientKind:
+    """A kind of recipient and whether an agreement must bind it."""
+
+    id: str
+    label: str
+    agreement_required: bool
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The contract that binds a recipient (GDPR Art. 28(3))."""
+
+    reference: str
+    since: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A third-country transfer with its tool and the days on which it is in force."""
+
+    tool: TransferTool
+    reference: str
+    since: dt.date
+    until: dt.date | None
+
+    def in_force(self, on: dt.date) -> bool:
+        """Whether the tool covers the day `on`."""
+        return self.since <= on and (self.until is None or on <= self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Somebody outside who may receive the named categories for the named purposes, and nothing else."""
+
+    id: str
+    name: str
+    kind: str
+    country: str
+    hosts: frozenset[str]
+    categories: frozenset[str]
+    purposes: frozenset[str]
+    agreement: Agreement | None
+    transfer: Transfer | None
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """An exceptional ground of disclosure; each use needs the named details."""
+
+    id: str
+    label: str
+    requires: frozenset[str]
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RightRule:
+    """Which roles may ask for which rights over whom, and what happens then."""
+
+    rights: frozenset[Right]
+    subject: str
+    roles: frozenset[str]
+    condition: Condition
+    outcome: RightOutcome
+    purpose: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Months to answer a request, and months by which it may be extended (GDPR Art. 12(3))."""
+
+    months: int
+    extension_months: int
+    archive_days: int
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """A clause that rooms other than the gate carry out, with its parameters."""
+
+    says: str
+    clause: str
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
+
+
+COMMITMENTS = frozenset(
+    {
+        "declared-processing",
+        "undeclared-recipients",
+        "transfer-tools",
+        "processor-held",
+        "integrity",
+        "erasure",
+        "strong-authentication",
+        "statistics",
+    }
+)
+"""Commitments that the code carries out, so every policy document states their clause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy document."""
+
+    name: str
+    version: str
+    publisher: str
+    source: str
+    contact: Contact
+    clauses: Mapping[str, Clause]
+    regions: Mapping[str, frozenset[str]]
+    subjects: Mapping[str, str]
+    categories: Mapping[str, Category]
+    conditions: Mapping[Condition, ConditionText]
+    roles: Mapping[str, Role]
+    purposes: Mapping[str, Purpose]
+    rules: tuple[Rule, ...]
+    prohibitions: tuple[Prohibition, ...]
+    recipient_kinds: Mapping[str, RecipientKind]
+    recipients: Mapping[str, Recipient]
+    grounds: Mapping[str, Ground]
+    rights: tuple[RightRule, ...]
+    deadline: Deadline
+    commitments: Mapping[str, Commitment]
+
+    def clause_of(self, commitment: str | None) -> str | None:
+        """The clause of a commitment, or None where there is none."""
+        known = self.commitments.get(commitment) if commitment else None
+        return known.clause if known else None

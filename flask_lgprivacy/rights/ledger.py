@@ -1,0 +1,171 @@
+"""Requests as rows: durable before work starts, with every step they took."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Row, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from ..models import Tables
+from ..policy import Policy, Right
+from .deadlines import months_after
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a request."""
+
+    at: dt.datetime
+    state: str
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a data subject, or of a controller for one; `outcome` holds counts and names, never values."""
+
+    id: str
+    right: Right
+    subject: tuple[str, str]
+    client: str | None
+    requester: str
+    requester_role: str
+    state: str
+    clause: str
+    received_at: dt.datetime
+    due_at: dt.datetime
+    ended_at: dt.datetime | None
+    outcome: dict[str, Any] | None
+    steps: tuple[Step, ...] = ()
+
+
+class RequestLedger:
+    """The tables of requests."""
+
+    def __init__(self, tables: Tables, policy: Policy, utcnow: Callable[[], dt.datetime]) -> None:
+        self._requests = tables.request
+        self._steps = tables.request_step
+        self._policy = policy
+        self._utcnow = utcnow
+
+    def receive(
+        self,
+        session: Session,
+        right: Right,
+        *,
+        subject: tuple[str, str],
+        client: str | None,
+        requester: str,
+        requester_role: str,
+        clause: str,
+    ) -> Request:
+        """Record a request with its deadline and commit it."""
+        now = self._utcnow()
+        request = Request(
+            id=uuid4().hex,
+            right=right,
+            subject=subject,
+            client=client,
+            requester=requester,
+            requester_role=requester_role,
+            state="received",
+            clause=clause,
+            received_at=now,
+            due_at=months_after(now, self._policy.deadline.months),
+            ended_at=None,
+            outcome=None,
+        )
+        session.execute(
+            insert(self._requests).values(
+                id=request.id,
+                right=right.value,
+                subject_kind=subject[0],
+                subject=subject[1],
+                client=client,
+                requester=requester,
+                requester_role=requester_role,
+                state=request.state,
+                clause=clause,
+                received_at=now,
+                due_at=request.due_at,
+            )
+        )
+        self._add_step(session, request.id, "received", None)
+        session.commit()
+        return request
+
+    def move(
+        self,
+        session: Session,
+        request: str,
+        state: str,
+        *,
+        note: str | None = None,
+        outcome: dict[str, Any] | None = None,
+        ended: bool = False,
+    ) -> None:
+        """Take a request to another state; the caller commits."""
+        values: dict[str, Any] = {"state": state}
+        if outcome is not None:
+            values["outcome"] = outcome
+        if ended:
+            values["ended_at"] = self._utcnow()
+        session.execute(update(self._requests).where(self._requests.c.id == request).values(**values))
+        self._add_step(session, request, state, note)
+
+    def find(self, session: Session, request: str) -> Request | None:
+        """One request with its steps, or None."""
+        row = session.execute(select(self._requests).where(self._requests.c.id == request)).first()
+        if row is None:
+            return None
+        steps = session.execute(
+            select(self._steps).where(self._steps.c.request == request).order_by(self._steps.c.number)
+        )
+        return _request(row, tuple(Step(_utc(step.at), step.state, step.note) for step in steps))
+
+    def visible(self, session: Session, *, requester: str | None, client: str | None) -> list[Request]:
+        """The requests that somebody made, or that concern the data of a client, newest first; all where both are None."""
+        columns = self._requests.c
+        query = select(self._requests).order_by(columns.received_at.desc(), columns.id)
+        wanted = [columns.requester == requester] if requester is not None else []
+        if client is not None:
+            wanted.append(columns.client == client)
+        if wanted:
+            query = query.where(or_(*wanted))
+        return [_request(row) for row in session.execute(query)]
+
+    def _add_step(self, session: Session, request: str, state: str, note: str | None) -> None:
+        number = select(func.count()).select_from(self._steps).where(self._steps.c.request == request)
+        session.execute(
+            insert(self._steps).values(
+                request=request, number=number.scalar_subquery(), at=self._utcnow(), state=state, note=note
+            )
+        )
+
+
+def _request(row: Row[Any], steps: tuple[Step, ...] = ()) -> Request:
+    return Request(
+        id=row.id,
+        right=Right(row.right),
+        subject=(row.subject_kind, row.subject),
+        client=row.client,
+        requester=row.requester,
+        requester_role=row.requester_role,
+        state=row.state,
+        clause=row.clause,
+        received_at=_utc(row.received_at),
+        due_at=_utc(row.due_at),
+        ended_at=_utc(row.ended_at) if row.ended_at else None,
+        outcome=row.outcome,
+        steps=steps,
+    )
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    """SQLite gives back times without their zone; all of ours are UTC."""
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment

@@ -1,0 +1,331 @@
+"""Rights: who may ask for what over whom, and the request from its receipt to its proof."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from ..audit import RightsRequest as RightsEvent
+from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
+from ..gate import Actor, Declaration, House, Job, Processing
+from ..gate.ledger import school_year
+from ..models import Layout, current_opener, identifier, records
+from ..models.codec import from_json
+from ..policy import Action, Condition, Right, RightOutcome
+from ..policy.vocabulary import RightRule
+from ..vault import associated_data, key_version_of, seal, unseal
+from .archive import build_archive
+from .erase import erase_subject, subject_column, what_is_left
+from .ledger import Request, RequestLedger
+
+NEEDED = {
+    Right.EXPORT: frozenset({Action.READ}),
+    Right.DELETE: frozenset({Action.READ, Action.ERASE}),
+    Right.RECTIFY: frozenset({Action.READ, Action.WRITE}),
+}
+
+
+class Rights:
+    """The rights of data subjects in one application."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self.ledger = RequestLedger(house.tables, house.policy, house.utcnow)
+
+    def submit(
+        self, right: Right, actor: Actor, *, kind: str, one: str, changes: Mapping[str, Any] | None = None
+    ) -> Request:
+        """Receive a request and carry it out, or pass it on, as the policy says.
+
+        Parameters: `kind` and `one` name the subject; `changes` maps fields to JSON values for a rectification. Returns the
+        request as it ended. Raises `AccessDenied` where the actor may not ask, `RequestInvalid` for changes that cannot be made.
+        """
+        session = self._house.session()
+        subject = self._find_subject(session, kind, one)
+        rule = self._authorize(right, actor, kind, subject)
+        text = identifier(subject[0])
+        if right is Right.RECTIFY:
+            self._check_changes(kind, changes)
+        request = self.ledger.receive(
+            session,
+            right,
+            subject=(kind, text),
+            client=subject[1],
+            requester=actor.id,
+            requester_role=actor.role,
+            clause=rule.clause,
+        )
+        self._tell(request, "received", actor, rule.clause)
+        if rule.outcome is RightOutcome.FORWARD:
+            self.ledger.move(session, request.id, "forwarded", note="passed on to the controller, whose word is needed")
+            session.commit()
+            self._tell(request, "forwarded", actor, rule.clause)
+        else:
+            self._carry_out(session, request, rule, actor, subject[0], changes or {})
+        return self._found(session, request.id)
+
+    def visible_to(self, actor: Actor) -> list[Request]:
+        """The requests that an actor made; for whoever acts for a client, also those about its data."""
+        return self.ledger.visible(self._house.session(), requester=actor.id, client=self._desk_of(actor))
+
+    def find(self, actor: Actor, request: str) -> Request:
+        """One request that an actor may see; raises `RequestNotFound`, also for one that it may not."""
+        found = self.ledger.find(self._house.session(), request)
+        if found is None or not self._may_see(actor, found):
+            raise RequestNotFound("there is no such request here")
+        return found
+
+    def archive(self, actor: Actor, request: str) -> bytes:
+        """The archive of an export, until it expires; raises `RequestConflict` where there is none."""
+        house, session = self._house, self._house.session()
+        found = self.find(actor, request)
+        archives = house.tables.archive
+        row = session.execute(select(archives).where(archives.c.request == found.id)).first()
+        if row is None or _utc(row.expires_at) < house.utcnow():
+            raise RequestConflict("this request has no archive, or it has expired; export again")
+        kind, text = found.subject
+        rule = self._authorize(Right.EXPORT, actor, kind, (text, found.client))
+        if rule.outcome is RightOutcome.FORWARD:
+            raise AccessDenied(
+                "the archive is the controller's to hand on", clause=rule.clause, missing="the client's word"
+            )
+        with self._processing(Right.EXPORT, rule, actor, kind, f"archive of request {found.id}") as processing:
+            for category in sorted(self._categories(kind)):
+                processing.authorize(category, Action.READ, client=found.client, subject=(kind, text))
+                processing.note(category, Action.READ, client=found.client, subject=(kind, text))
+            key = processing.subject_key(session, kind, text)
+            return unseal(
+                key.key,
+                row.sealed,
+                bound_to=_archive_binding(key.client, found.id, key_version_of(row.sealed)),
+            )
+
+    def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
+        """What an erasure did: what was erased, where, what was kept and why; raises `RequestConflict` where none was done."""
+        found = self.find(actor, request)
+        if found.right is not Right.DELETE or found.outcome is None:
+            raise RequestConflict("this request erased nothing")
+        return {
+            "request": found.id,
+            "received": found.received_at.isoformat(),
+            "ended": found.ended_at.isoformat() if found.ended_at else None,
+            "state": found.state,
+            "clause": found.clause,
+            "subject": {"kind": found.subject[0], "id": found.subject[1]},
+            **found.outcome,
+        }
+
+    # --- inside ---
+
+    def _find_subject(self, session: Session, kind: str, one: str) -> tuple[Any, str | None]:
+        """The primary key and client of a subject; nobody learns here whether it exists."""
+        layout = self._house.graph.subjects.get(kind)
+        absent = AccessDenied("no such data subject, or not one that you may ask about", missing="own-client or self")
+        absent.clause = self._clause_of_rights(kind)
+        if layout is None:
+            raise absent
+        column = subject_column(layout)
+        try:
+            value = UUID(one) if column.type.python_type is UUID else column.type.python_type(one)
+        except (TypeError, ValueError):
+            raise absent from None
+        client = layout.model.__mapper__.columns[layout.client] if layout.client else column  # type: ignore[attr-defined]
+        row = session.execute(select(column, client).where(column == value)).first()
+        if row is None:
+            raise absent
+        return row[0], identifier(row[1]) if layout.client and row[1] is not None else None
+
+    def _clause_of_rights(self, kind: str) -> str | None:
+        return next((rule.clause for rule in self._house.policy.rights if rule.subject == kind), None)
+
+    def _authorize(self, right: Right, actor: Actor, kind: str, subject: tuple[Any, str | None]) -> RightRule:
+        facts = set()
+        if subject[1] is not None and subject[1] == actor.client:
+            facts.add(Condition.OWN_CLIENT)
+        if actor.subject == (kind, identifier(subject[0])):
+            facts.add(Condition.SELF)
+        for rule in self._house.policy.rights:
+            if right in rule.rights and rule.subject == kind and actor.role in rule.roles and rule.condition in facts:
+                return rule
+        raise AccessDenied(
+            "no such data subject, or not one that you may ask about",
+            clause=self._clause_of_rights(kind),
+            missing="own-client or self",
+        )
+
+    def _carry_out(
+        self,
+        session: Session,
+        request: Request,
+        rule: RightRule,
+        actor: Actor,
+        one: Any,
+        changes: Mapping[str, Any],
+    ) -> None:
+        kind, text = request.subject
+        self.ledger.move(session, request.id, "in-progress")
+        session.commit()
+        try:
+            with self._processing(
+                request.right, rule, actor, kind, f"{request.right} request {request.id}"
+            ) as processing:
+                pseudonym = processing.subject_key(session, kind, text).pseudonym(school_year(self._house.utcnow()))
+                if request.right is Right.EXPORT:
+                    state, outcome = self._export(processing, session, request, one)
+                elif request.right is Right.RECTIFY:
+                    state, outcome = self._rectify(session, kind, one, changes)
+                else:
+                    state, outcome = self._erase(processing, session, request, one)
+        except PrivacyError as error:
+            session.rollback()
+            self.ledger.move(session, request.id, "failed", note=error.code, ended=False)
+            session.commit()
+            self._tell(request, "failed", actor, error.clause)
+            raise
+        self.ledger.move(session, request.id, state, outcome={"pseudonym": pseudonym, **outcome}, ended=True)
+        session.commit()
+        self._tell(request, state, actor, rule.clause, pseudonym)
+
+    def _export(
+        self, processing: Processing, session: Session, request: Request, one: Any
+    ) -> tuple[str, dict[str, Any]]:
+        house = self._house
+        kind, text = request.subject
+        found = []
+        for layout in reversed(house.graph.of(kind)):
+            rows = list(records(session, layout.model, subject_column(layout) == one))
+            found.append((layout, [self._exportable(layout, row) for row in rows]))
+        content = build_archive(house, kind, found, made_at=house.now())
+        key = processing.subject_key(session, kind, text)
+        bound_to = _archive_binding(key.client, request.id, key.version)
+        expires = house.utcnow() + dt.timedelta(days=house.policy.deadline.archive_days)
+        session.execute(
+            insert(house.tables.archive).values(
+                request=request.id,
+                expires_at=expires,
+                sealed=seal(key.key, content, key_version=key.version, bound_to=bound_to),
+            )
+        )
+        return "completed", {
+            "rows": {layout.name: len(rows) for layout, rows in found},
+            "archive_expires": expires.isoformat(),
+        }
+
+    def _exportable(self, layout: Layout, row: dict[str, Any]) -> dict[str, Any]:
+        categories = self._house.policy.categories
+        kept_back = {name for name, tag in layout.tagged.items() if not categories[tag.category].exportable}
+        kept_back |= {
+            n for group in layout.groups.values() if not categories[group.category].exportable for n in group.fields
+        }
+        return {name: value for name, value in row.items() if name not in kept_back}
+
+    def _rectify(self, session: Session, kind: str, one: Any, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        layout = self._house.graph.subjects[kind]
+        row = session.get(layout.model, one)
+        for name, value in changes.items():
+            try:
+                setattr(row, name, from_json(_type_of(layout, name), value, name))
+            except TypeError as fault:
+                raise RequestInvalid(f"{name}: {fault}") from None
+        session.flush()
+        return "completed", {"fields": sorted(changes), "model": layout.name}
+
+    def _erase(
+        self, processing: Processing, session: Session, request: Request, one: Any
+    ) -> tuple[str, dict[str, Any]]:
+        kind, text = request.subject
+        done = erase_subject(self._house, processing, session, kind, one, text)
+        left = what_is_left(self._house, session, kind, one, text)
+        outcome = {
+            "erased": {name: count for name, count in done["rows"].items() if count},
+            "key": "still there" if "key" in left else "destroyed",
+            "left": left,
+            "kept": {
+                "this request": "proof that it was answered (GDPR Art. 5(2))",
+                "audit trail": "names the subject by a pseudonym whose secret was destroyed with the key",
+                "backups": "hold records that no key opens any more, once the key table's own backups have expired",
+            },
+        }
+        return ("completed-with-remainder" if left else "completed"), outcome
+
+    def _check_changes(self, kind: str, changes: Mapping[str, Any] | None) -> None:
+        layout = self._house.graph.subjects[kind]
+        if not changes:
+            raise RequestInvalid("changes: name at least one field with its new value")
+        for name in changes:
+            if layout.category_of(name) is None:
+                known = sorted([*(n for group in layout.groups.values() for n in group.fields), *layout.tagged])
+                raise RequestInvalid(
+                    f"changes: {layout.name} has no field of this name that can be rectified; it has {', '.join(known)}"
+                )
+
+    def _categories(self, kind: str) -> frozenset[str]:
+        return frozenset().union(*(layout.categories for layout in self._house.graph.of(kind)))
+
+    def _processing(self, right: Right, rule: RightRule, actor: Actor, kind: str, what: str) -> Job:
+        declaration = Declaration(self._categories(kind), frozenset({actor.role}), rule.purpose, NEEDED[right])
+        return Job(self._house, declaration, actor, what)
+
+    def _desk_of(self, actor: Actor) -> str | None:
+        """The client whose requests an actor answers."""
+        answers = any(
+            actor.role in rule.roles and rule.condition is Condition.OWN_CLIENT for rule in self._house.policy.rights
+        )
+        return actor.client if answers else None
+
+    def _may_see(self, actor: Actor, request: Request) -> bool:
+        desk = self._desk_of(actor)
+        return request.requester == actor.id or (desk is not None and request.client == desk)
+
+    def _found(self, session: Session, request: str) -> Request:
+        found = self.ledger.find(session, request)
+        if found is None:
+            raise RequestNotFound("the request is gone")
+        return found
+
+    def _tell(
+        self, request: Request, state: str, actor: Actor, clause: str | None, pseudonym: str | None = None
+    ) -> None:
+        opener = current_opener.get()
+        self._house.trail.commit(
+            RightsEvent(
+                at=self._house.now(),
+                request=request.id,
+                right=request.right.value,
+                state=state,
+                subject_kind=request.subject[0],
+                pseudonym=pseudonym,
+                actor=opener.actor_name if isinstance(opener, Processing) else None,
+                role=actor.role,
+                client=request.client,
+                clause=clause,
+            )
+        )
+
+
+def _type_of(layout: Layout, name: str) -> type:
+    for group in layout.groups.values():
+        if name in group.fields:
+            return group.fields[name].python
+    column = layout.model.__mapper__.columns[name]  # type: ignore[attr-defined]
+    python: type = column.type.python_type
+    return python
+
+
+def _archive_binding(client: str, request: str, key_version: int) -> bytes:
+    return associated_data(
+        client=client.encode(),
+        group=b"archive",
+        record=f"lgprivacy_archive\x00{request}".encode(),
+        key_version=key_version,
+        row_version=1,
+    )
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment

@@ -1,0 +1,70 @@
+"""The settings of one application, parsed once from `app.config` into a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigurationError
+from .policy import SHIPPED
+from .vault.keyring import MOST_SECONDS
+
+PREFIX = "LGPRIVACY_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Parsed settings; each is `LGPRIVACY_` and the field's name in capitals."""
+
+    policy: Path
+    trail_directory: Path
+    key_file: Path
+    keys_bind: str | None
+    url_prefix: str
+    exempt: Mapping[str, str]
+    recipients: Mapping[str, Any]
+    key_cache_size: int
+    key_cache_seconds: float
+
+
+def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
+    """Parse and check the settings; raises `ConfigurationError` naming the setting."""
+    given = {name: value for name, value in config.items() if name.startswith(PREFIX)}
+    known = {PREFIX + name.upper() for name in Settings.__dataclass_fields__}
+    for name in given:
+        if name not in known:
+            raise ConfigurationError(f"unknown setting {name}; the settings are {', '.join(sorted(known))}")
+
+    def setting(name: str, default: Any, kind: type | tuple[type, ...]) -> Any:
+        value = given.get(PREFIX + name, default)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ConfigurationError(f"{PREFIX}{name} has the wrong type")
+        return value
+
+    prefix = setting("URL_PREFIX", "/privacy", str)
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise ConfigurationError("LGPRIVACY_URL_PREFIX starts with / and does not end with it")
+    exempt = setting("EXEMPT", {}, Mapping)
+    for endpoint, reason in exempt.items():
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConfigurationError(
+                f"LGPRIVACY_EXEMPT[{endpoint!r}] needs the reason why the endpoint processes no personal data"
+            )
+    seconds = setting("KEY_CACHE_SECONDS", MOST_SECONDS, (int, float))
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise ConfigurationError(
+            f"LGPRIVACY_KEY_CACHE_SECONDS is between 0 and {MOST_SECONDS:.0f}: a cached key outlives an erasure"
+        )
+    return Settings(
+        policy=Path(setting("POLICY", SHIPPED, (str, Path))),
+        trail_directory=Path(setting("TRAIL_DIRECTORY", instance / "trail", (str, Path))),
+        key_file=Path(setting("KEY_FILE", instance / "lgprivacy.key", (str, Path))),
+        keys_bind=setting("KEYS_BIND", None, (str, type(None))),
+        url_prefix=prefix,
+        exempt=exempt,
+        recipients=setting("RECIPIENTS", {}, Mapping),
+        key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),
+        key_cache_seconds=float(seconds),
+    )

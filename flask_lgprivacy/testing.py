@@ -1,0 +1,83 @@
+"""What an application's own tests import: act as a role, capture the trail, assert that something was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from .audit import Event, Receipt
+from .errors import PrivacyError
+from .extension import NAME, State
+from .gate import Actor
+from .vault import LocalKeyFile
+
+
+class CapturedTrail:
+    """A trail in memory; `events` holds what was committed, in order. `fails` makes every commit raise it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.fails: PrivacyError | None = None
+
+    def commit(self, event: Event) -> Receipt:
+        """Keep an event."""
+        if self.fails is not None:
+            raise self.fails
+        self.events.append(event)
+        return Receipt("memory", len(self.events), "")
+
+
+@contextmanager
+def acting_as(app: Flask, actor: Actor | None) -> Iterator[None]:
+    """Within this, every request to `app` is made by `actor`, or by nobody for None."""
+    house = _state(app).house
+    before = house.load_actor
+    house.load_actor = lambda: actor
+    try:
+        yield
+    finally:
+        house.load_actor = before
+
+
+@contextmanager
+def captured_trail(app: Flask) -> Iterator[CapturedTrail]:
+    """Within this, events of `app` go to the memory that is returned."""
+    house = _state(app).house
+    before = house.trail
+    trail = CapturedTrail()
+    house.trail = trail
+    try:
+        yield trail
+    finally:
+        house.trail = before
+
+
+def assert_refused(response: Any, *, clause: str | None = None, code: str | None = None) -> None:
+    """Assert that a response of Flask's test client is a refusal, by a clause or with a code where one is given."""
+    problem = response.get_json(silent=True) or {}
+    assert response.status_code >= 400, f"expected a refusal, got {response.status_code}"  # noqa: S101
+    assert "code" in problem, f"expected problem details, got {response.mimetype}"  # noqa: S101
+    if clause is not None:
+        assert problem.get("clause") == clause, f"expected clause {clause}, got {problem.get('clause')}"  # noqa: S101
+    if code is not None:
+        assert problem["code"] == code, f"expected code {code}, got {problem['code']}"  # noqa: S101
+
+
+def undeclared_endpoints(app: Flask) -> list[str]:
+    """The endpoints of `app`, with their methods, that are neither declared nor exempt; assert that it is empty."""
+    return [f"{entry.endpoint} {entry.method}" for entry in _state(app).gate.census.entries() if entry.stated is None]
+
+
+def make_key_file(path: Path) -> Path:
+    """A key file for tests; returns its path."""
+    LocalKeyFile.create(path)
+    return path
+
+
+def _state(app: Flask) -> State:
+    state: State = app.extensions[NAME]
+    return state

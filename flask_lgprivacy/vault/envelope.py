@@ -1,0 +1,79 @@
+"""The sealed record, format 1: AES-256-GCM bound to its client, group, row, key version and row version.
+
+Layout: format byte `0x01`, key version (4 bytes, big endian), nonce (12 bytes), ciphertext with its 16-byte tag
+(NIST SP 800-38D). Frozen: `tests/vectors` pins it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from struct import Struct
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..errors import SealBroken
+
+FORMAT = 1
+_HEADER = Struct(">BI")
+_NONCE = 12
+_SMALLEST = _HEADER.size + _NONCE + 16
+_LENGTHS = Struct(">HHH")
+_VERSIONS = Struct(">IQ")
+_DOMAIN = b"lgprivacy record\x01"
+
+
+def associated_data(*, client: bytes, group: bytes, record: bytes, key_version: int, row_version: int) -> bytes:
+    """What a record is bound to, as bytes without ambiguity.
+
+    Parameters: `client`, `group` and `record` name the owner, the field group and the row (table and primary key);
+    `key_version` counts the subject's keys, `row_version` the writes of the row, both from 1.
+    """
+    return b"".join(
+        (
+            _DOMAIN,
+            _LENGTHS.pack(len(client), len(group), len(record)),
+            client,
+            group,
+            record,
+            _VERSIONS.pack(key_version, row_version),
+        )
+    )
+
+
+def seal(
+    key: bytes,
+    plaintext: bytes,
+    *,
+    key_version: int,
+    bound_to: bytes,
+    randomness: Callable[[int], bytes] = os.urandom,
+) -> bytes:
+    """Seal one record.
+
+    Parameters: `key` of 32 bytes; `bound_to` from `associated_data` with the same `key_version`; `randomness` gives
+    the nonce. Returns the envelope.
+    """
+    nonce = randomness(_NONCE)
+    return _HEADER.pack(FORMAT, key_version) + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
+
+
+def key_version_of(envelope: bytes) -> int:
+    """The version of the key that an envelope names; raises `SealBroken` for anything that is no envelope."""
+    if len(envelope) < _SMALLEST:
+        raise SealBroken
+    layout, version = _HEADER.unpack_from(envelope)
+    if layout != FORMAT:
+        raise SealBroken
+    return int(version)
+
+
+def unseal(key: bytes, envelope: bytes, *, bound_to: bytes) -> bytes:
+    """Open one record; raises `SealBroken`, the same for every cause."""
+    if len(envelope) < _SMALLEST or envelope[0] != FORMAT:
+        raise SealBroken
+    try:
+        return AESGCM(key).decrypt(envelope[5:17], envelope[17:], bound_to)
+    except InvalidTag:
+        raise SealBroken from None

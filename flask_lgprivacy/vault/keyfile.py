@@ -1,0 +1,110 @@
+"""Key providers: who holds the root key. The default is a local file that only its owner can read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..errors import ConfigurationError, KeyUnavailable
+
+_NONCE = 12
+
+
+class KeyProvider(Protocol):
+    """Wraps and unwraps client keys under a root key that never leaves it."""
+
+    def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        """Wrap a key, bound to `context`; raises `KeyUnavailable`."""
+        ...
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        """Unwrap what `wrap` returned for the same `context`; raises `KeyUnavailable`."""
+        ...
+
+
+class LocalKeyFile:
+    """Root keys in a JSON file of mode 0600: the newest wraps, all of them unwrap.
+
+    Layout: `{"format": 1, "roots": {"<id>": "<base64 of 32 bytes>"}, "newest": "<id>"}`.
+    """
+
+    __slots__ = ("_newest", "_path", "_randomness", "_roots")
+
+    def __init__(self, path: Path, *, randomness: Callable[[int], bytes] = os.urandom) -> None:
+        self._path = path
+        self._randomness = randomness
+        self._roots, self._newest = _read(path)
+
+    @staticmethod
+    def create(path: Path, *, randomness: Callable[[int], bytes] = os.urandom) -> None:
+        """Make a key file with one root key, readable by its owner only; raises `FileExistsError`."""
+        document = {
+            "format": 1,
+            "roots": {"r1": base64.b64encode(randomness(32)).decode()},
+            "newest": "r1",
+        }
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump(document, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        nonce = self._randomness(_NONCE)
+        name = self._newest.encode()
+        sealed = AESGCM(self._roots[self._newest]).encrypt(nonce, key, context + name)
+        return bytes((len(name),)) + name + nonce + sealed
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        length = wrapped[0] if wrapped else 0
+        name = wrapped[1 : 1 + length]
+        root = self._roots.get(name.decode("ascii", "replace"))
+        if root is None:
+            raise KeyUnavailable(f"{self._path.name}: the root key that wrapped a client key is not in the key file")
+        nonce = wrapped[1 + length : 1 + length + _NONCE]
+        try:
+            return AESGCM(root).decrypt(nonce, wrapped[1 + length + _NONCE :], context + name)
+        except (InvalidTag, ValueError):
+            raise KeyUnavailable(f"{self._path.name}: a wrapped client key does not open under its root key") from None
+
+    def __repr__(self) -> str:
+        return f"<LocalKeyFile {self._path.name}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key provider cannot be pickled")
+
+
+def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
+    remedy = "create it with 'flask privacy init', or point LGPRIVACY_KEY_FILE at it"
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        raise ConfigurationError(f"the key file {path.name} does not exist; {remedy}") from None
+    except OSError as fault:
+        raise ConfigurationError(f"the key file {path.name} cannot be opened ({fault.strerror}); {remedy}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode & 0o077:
+            raise ConfigurationError(
+                f"the key file {path.name} has mode {mode:04o}, so others can use it; run 'chmod 600' on it"
+            )
+        raw = file.read()
+    try:
+        document = json.loads(raw)
+        roots = {str(name): base64.b64decode(key, validate=True) for name, key in document["roots"].items()}
+        newest = str(document["newest"])
+    except (ValueError, KeyError, AttributeError, TypeError, binascii.Error):
+        raise ConfigurationError(f"the key file {path.name} is damaged; restore it from its backup") from None
+    if document.get("format") != 1 or newest not in roots or any(len(key) != 32 for key in roots.values()):
+        raise ConfigurationError(f"the key file {path.name} is damaged; restore it from its backup")
+    return roots, newest

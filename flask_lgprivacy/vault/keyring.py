@@ -1,0 +1,164 @@
+"""Keys of clients and subjects: made, wrapped, unwrapped, and cached within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Generic, NoReturn, TypeVar
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ..errors import SealBroken
+from .keyfile import KeyProvider
+
+PUBLISHER: Final = "publisher"
+"""The owner of what the publisher holds as controller."""
+
+MOST_SECONDS = 60.0
+_NONCE = 12
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Secret:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled")
+
+
+class ClientKey(_Secret):
+    """A client's key, which wraps its subjects' keys, and the key of its blind indexes."""
+
+    __slots__ = ("_index_key", "_key", "client", "epoch")
+
+    def __init__(self, client: str, epoch: int, material: bytes) -> None:
+        self.client = client
+        self.epoch = epoch
+        self._key = material[:32]
+        self._index_key = material[32:]
+
+    @property
+    def index_key(self) -> bytes:
+        """The 32 bytes from which each column's blind index takes its own key."""
+        return self._index_key
+
+    def wrap(self, material: bytes, *, subject: str, version: int, randomness: Callable[[int], bytes]) -> bytes:
+        """Wrap a subject's material; bound to client, epoch, subject and version."""
+        nonce = randomness(_NONCE)
+        return nonce + AESGCM(self._key).encrypt(nonce, material, self._bound_to(subject, version))
+
+    def unwrap(self, wrapped: bytes, *, subject: str, version: int) -> SubjectKey:
+        """Unwrap a subject's key; raises `SealBroken`."""
+        try:
+            material = AESGCM(self._key).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], self._bound_to(subject, version))
+        except (InvalidTag, ValueError):
+            raise SealBroken from None
+        return SubjectKey(self.client, version, material)
+
+    def _bound_to(self, subject: str, version: int) -> bytes:
+        return f"lgprivacy subject key\x01{self.client}\x00{self.epoch}\x00{subject}\x00{version}".encode()
+
+
+class SubjectKey(_Secret):
+    """The key of one data subject, and the secret under which the trail names this subject."""
+
+    __slots__ = ("_secret", "client", "key", "version")
+
+    def __init__(self, client: str, version: int, material: bytes) -> None:
+        self.client = client
+        self.version = version
+        self.key = material[:32]
+        self._secret = material[32:]
+
+    def pseudonym(self, year: int) -> str:
+        """The subject's name in the trail: 16 hexadecimal digits that change with the school year.
+
+        Unlinked from the subject when the key is destroyed (GDPR Art. 4(5)).
+        """
+        name = f"{self.client}\x00{year}".encode()
+        return hashlib.blake2s(name, key=self._secret, digest_size=8, person=b"lgprivps").hexdigest()
+
+
+def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
+    """64 random bytes: a client key and the key of its blind indexes, neither derived from the other."""
+    return randomness(64)
+
+
+def new_subject_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
+    """48 random bytes: a subject key and the secret of its pseudonyms."""
+    return randomness(48)
+
+
+def wrap_client_material(provider: KeyProvider, client: str, epoch: int, material: bytes) -> bytes:
+    """Wrap a client's material under the root key."""
+    return provider.wrap(material, context=_client_context(client, epoch))
+
+
+def unwrap_client_key(provider: KeyProvider, client: str, epoch: int, wrapped: bytes) -> ClientKey:
+    """Unwrap a client's key; raises `KeyUnavailable`."""
+    return ClientKey(client, epoch, provider.unwrap(wrapped, context=_client_context(client, epoch)))
+
+
+def _client_context(client: str, epoch: int) -> bytes:
+    return f"lgprivacy client key\x01{client}\x00{epoch}".encode()
+
+
+class KeyCache(Generic[K, V]):
+    """A bounded map whose entries expire; what falls out is read from the key table again.
+
+    Parameters: `size` entries at most; `seconds` an entry lives, 60 at most, because a process that holds a key
+    could open what was erased elsewhere meanwhile; `clock` counts seconds.
+    """
+
+    __slots__ = ("_clock", "_entries", "_lock", "_seconds", "_size")
+
+    def __init__(self, *, size: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._size = size
+        self._seconds = min(seconds, MOST_SECONDS)
+        self._clock = clock
+
+    def get(self, name: K) -> V | None:
+        """The entry, or None where it is absent or expired."""
+        entry = self._entries.get(name)
+        if entry is None:
+            return None
+        if entry[0] < self._clock():
+            self.forget(name)
+            return None
+        return entry[1]
+
+    def put(self, name: K, value: V) -> None:
+        """Keep an entry; the oldest goes when there are too many."""
+        with self._lock:
+            self._entries[name] = (self._clock() + self._seconds, value)
+            while len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+    def forget(self, name: K) -> None:
+        """Drop an entry, if there is one."""
+        with self._lock:
+            self._entries.pop(name, None)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<KeyCache of {len(self._entries)} entries>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key cache cannot be pickled")

@@ -1,0 +1,130 @@
+"""Export, delete, rectify, and the requests they open; JSON, with problem details for every refusal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, send_file, url_for
+
+from ..errors import RequestInvalid
+from ..gate import Actor, Declaration, Processing, guard
+from ..models import current_opener
+from ..policy import Policy, Right
+from ..rights import Request, Rights
+
+BODY_KEYS = frozenset({"subject", "changes"})
+
+
+def rights_blueprint(policy: Policy, rights: Callable[[], Rights], *, url_prefix: str) -> Blueprint:
+    """The blueprint `lgprivacy`, open to every role that the policy document lets ask for a right."""
+    blueprint = Blueprint("lgprivacy", __name__, url_prefix=url_prefix)
+    roles = frozenset(role for rule in policy.rights for role in rule.roles)
+    purpose = policy.rights[0].purpose
+    declaration = Declaration(frozenset(), roles, purpose, frozenset())
+
+    def route(rule: str, method: str, view: Callable[..., Any]) -> None:
+        blueprint.add_url_rule(rule, view_func=guard(view, declaration), methods=[method])
+
+    def export() -> Any:
+        return submit(Right.EXPORT)
+
+    def delete() -> Any:
+        return submit(Right.DELETE)
+
+    def rectify() -> Any:
+        return submit(Right.RECTIFY)
+
+    def submit(right: Right) -> Any:
+        actor = _actor()
+        body = _body()
+        kind, one = _subject(body, actor)
+        done = rights().submit(right, actor, kind=kind, one=one, changes=body.get("changes"))
+        response: Response = jsonify(_shown(done))
+        response.status_code = 202
+        response.headers["Location"] = url_for("lgprivacy.show_request", number=done.id)
+        return response
+
+    def list_requests() -> Any:
+        return jsonify([_shown(found) for found in rights().visible_to(_actor())])
+
+    def show_request(number: str) -> Any:
+        return jsonify(_shown(rights().find(_actor(), number)))
+
+    def archive(number: str) -> Any:
+        content = rights().archive(_actor(), number)
+        return send_file(
+            io.BytesIO(content),
+            mimetype="application/zip",
+            as_attachment=True,
+            download_name=f"export-{number}.zip",
+        )
+
+    def certificate(number: str) -> Any:
+        return jsonify(rights().certificate(_actor(), number))
+
+    route("/export", "POST", export)
+    route("/delete", "POST", delete)
+    route("/rectify", "POST", rectify)
+    route("/requests", "GET", list_requests)
+    route("/requests/<number>", "GET", show_request)
+    route("/requests/<number>/archive", "GET", archive)
+    route("/requests/<number>/certificate", "GET", certificate)
+    return blueprint
+
+
+def _actor() -> Actor:
+    opener = current_opener.get()
+    actor = opener.actor if isinstance(opener, Processing) else None
+    if actor is None:
+        raise RequestInvalid("nobody is signed in")
+    return actor
+
+
+def _body() -> dict[str, Any]:
+    """The JSON object that was sent, `{}` for nothing; its content type keeps forms of other sites out (no CSRF)."""
+    body = (request.get_json(silent=True) if request.get_data(cache=True) else {}) if request.is_json else None
+    if not isinstance(body, dict):
+        raise RequestInvalid("send a JSON object with Content-Type application/json")
+    unknown = sorted(set(body) - BODY_KEYS)
+    if unknown:
+        raise RequestInvalid(f"the body takes only {' and '.join(sorted(BODY_KEYS))}")
+    if "changes" in body and not isinstance(body["changes"], dict):
+        raise RequestInvalid("changes: an object of field to new value")
+    return body
+
+
+def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
+    stated = body.get("subject")
+    if stated is None:
+        if actor.subject is None:
+            raise RequestInvalid('subject: say whom this is about, as {"kind": …, "id": …}')
+        return actor.subject
+    if (
+        not isinstance(stated, dict)
+        or set(stated) != {"kind", "id"}
+        or not all(isinstance(v, str) for v in stated.values())
+    ):
+        raise RequestInvalid("subject: an object with kind and id, both texts")
+    return stated["kind"], stated["id"]
+
+
+def _shown(found: Request) -> dict[str, Any]:
+    links = {"self": url_for("lgprivacy.show_request", number=found.id)}
+    if found.right is Right.EXPORT and found.state == "completed":
+        links["archive"] = url_for("lgprivacy.archive", number=found.id)
+    if found.right is Right.DELETE and found.outcome is not None:
+        links["certificate"] = url_for("lgprivacy.certificate", number=found.id)
+    return {
+        "id": found.id,
+        "right": found.right.value,
+        "subject": {"kind": found.subject[0], "id": found.subject[1]},
+        "state": found.state,
+        "clause": found.clause,
+        "received": found.received_at.isoformat(),
+        "due": found.due_at.isoformat(),
+        "ended": found.ended_at.isoformat() if found.ended_at else None,
+        "history": [{"at": step.at.isoformat(), "state": step.state, "note": step.note} for step in found.steps],
+        "links": links,
+    }
