@@ -18,6 +18,8 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm import registry as registry_type
 
 from .audit import FileTrail, Trail
+from .cli import initialise
+from .cli import privacy as privacy_commands
 from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, UndeclaredProcessing
 from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, check_declaration, declare, exempt, guard
@@ -126,10 +128,18 @@ class LGPrivacy:
             database=database,
         )
         app.register_blueprint(rights_blueprint(policy, lambda: _state().rights, url_prefix=settings.url_prefix))
+        app.cli.add_command(privacy_commands)
         app.wsgi_app = Door(app.wsgi_app, house)  # type: ignore[method-assign]
 
     def _who(self) -> Actor | None:
         return self._load_actor()
+
+    def initialise(self) -> list[str]:
+        """Make the key file, the tables and the trail directory where they are missing, as `flask privacy init` does.
+
+        Returns what was done, in words. Runs in an application context.
+        """
+        return list(initialise(_state()))
 
     # --- what a developer writes ---
 

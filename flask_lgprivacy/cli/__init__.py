@@ -1,23 +1,7 @@
 """`flask privacy …`: set up, check, explain, and read the trail."""
 
-from __future__ import annotations
+from . import audit, document
+from .group import privacy
+from .house import initialise
 
-import click
-from flask.cli import AppGroup
-
-from ..errors import PrivacyError
-
-
-class PrivacyGroup(AppGroup):
-    """Says what is wrong and what to do, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except PrivacyError as error:
-            raise click.ClickException(error.message) from None
-
-
-privacy = PrivacyGroup("privacy", help="The privacy policy as this application carries it out.")
-
-from . import audit, document, house  # noqa: E402, F401  the modules register their commands on the group
+__all__ = ["audit", "document", "initialise", "privacy"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..audit import read_trail, verify_trail
-from . import privacy
+from .group import privacy
 from .house import state
 
 FILTERS = (

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..policy import Action, Condition, Decisions, Policy
-from . import privacy
+from .group import privacy
 from .house import state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from flask import current_app
 from ..errors import ConfigurationError
 from ..gate import Exemption
 from ..vault import LocalKeyFile
-from . import privacy
+from .group import privacy
 
 
 def state() -> Any:
@@ -22,23 +23,25 @@ def state() -> Any:
     return found
 
 
-@privacy.command()
-@click.option("--tables/--no-tables", default=True, help="Create the extension's tables (not where migrations do it).")
-def init(tables: bool) -> None:
-    """Make the key file, the trail directory and the tables; what exists stays."""
-    here = state()
+def initialise(here: Any) -> Iterator[str]:
+    """Make the key file, the tables and the trail directory where they are missing; yields what was done, for people."""
     try:
         LocalKeyFile.create(here.settings.key_file)
-        click.echo(f"made the key file {here.settings.key_file} (mode 0600); keep a copy away from the data's backups")
+        yield f"made the key file {here.settings.key_file} (mode 0600); keep a copy away from the data's backups"
     except FileExistsError:
         LocalKeyFile(here.settings.key_file)
-        click.echo(f"kept the key file {here.settings.key_file}")
-    if tables:
-        for table in here.house.tables.all():
-            engine = here.database.engines[table.metadata.info.get("bind_key")]
-            table.create(engine, checkfirst=True)
-        click.echo(f"{len(here.house.tables.all())} tables are there")
-    click.echo(f"the trail is written to {here.settings.trail_directory}")
+        yield f"kept the key file {here.settings.key_file}"
+    for table in here.house.tables.all():
+        table.create(here.database.engines[table.metadata.info.get("bind_key")], checkfirst=True)
+    yield f"{len(here.house.tables.all())} tables are there"
+    yield f"the trail is written to {here.settings.trail_directory}"
+
+
+@privacy.command()
+def init() -> None:
+    """Make the key file, the tables and the trail directory; what exists stays."""
+    for line in initialise(state()):
+        click.echo(line)
 
 
 @privacy.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,14 @@ class Actor:
     """Somebody who acts.
 
     Parameters: `id` in the host application (kept out of the trail, which has a pseudonym); `role` of the policy
-    document; `client` for whom the actor acts, or None; `subject` as whom the actor stands in the data, as (kind, id);
-    `strongly_authenticated` as the host asserts it (LG-23).
+    document; `client` for whom the actor acts, or None; `subjects` as whom the actor stands in the data, each as
+    (kind, id), the one meant by "myself" first; `strongly_authenticated` as the host asserts it (LG-23).
     """
 
     id: str
     role: str
     client: str | None = None
-    subject: tuple[str, str] | None = None
+    subjects: tuple[tuple[str, str], ...] = ()
     strongly_authenticated: bool = False
 
     def __init__(
@@ -32,14 +32,14 @@ class Actor:
         *,
         role: str,
         client: Any = None,
-        subject: tuple[str, Any] | None = None,
+        subjects: Iterable[tuple[str, Any]] = (),
         strongly_authenticated: bool = False,
     ) -> None:
         set_field = object.__setattr__
         set_field(self, "id", identifier(id))
         set_field(self, "role", role)
         set_field(self, "client", None if client is None else identifier(client))
-        set_field(self, "subject", None if subject is None else (subject[0], identifier(subject[1])))
+        set_field(self, "subjects", tuple((kind, identifier(one)) for kind, one in subjects))
         set_field(self, "strongly_authenticated", strongly_authenticated)
 
     def __repr__(self) -> str:

@@ -171,7 +171,7 @@ class Processing:
         who = (group.layout.kind, subject)
         actor = self.actor
         category = group.category
-        memo = (category, client, actor is not None and actor.subject == who)
+        memo = (category, client, actor is not None and who in actor.subjects)
         if memo not in self._readable:
             self.authorize(category, Action.READ, client=client, subject=who)
             if not self._rests_on_consent():
@@ -217,7 +217,7 @@ class Processing:
     def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Allow an action on one subject's category, or raise with the clause and what was missing."""
         actor = self.actor
-        is_self = actor is not None and actor.subject == subject
+        is_self = actor is not None and subject in actor.subjects
         memo = (category, action, client, is_self, subject if self._rests_on_consent() else None)
         if memo in self._granted:
             return
@@ -298,10 +298,10 @@ class Processing:
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
         """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
         held = self.keys(session, kind, (one,))
-        if one in held:
-            return held[one]
-        erased = self.house.keys.is_erased(session or self._session(), kind, one)
-        self.refuse(SubjectErased() if erased else KeyLost())
+        if one not in held:
+            erased = self.house.keys.is_erased(session or self._session(), kind, one)
+            self.refuse(SubjectErased() if erased else KeyLost())
+        return held[one]
 
     def forget_key(self, kind: str, one: str) -> None:
         """Let go of a key that was destroyed."""
@@ -347,8 +347,8 @@ class Processing:
         if known is None:
             session = self._session()
             key = None
-            if actor.subject is not None:
-                kind, one = actor.subject
+            if actor.subjects:
+                kind, one = actor.subjects[0]
                 key = self.keys(session, kind, (one,)).get(one)
             if key is None:
                 secret = self.house.keys.publisher_secret(session)

@@ -119,6 +119,11 @@ class Layout:
             [group.category for group in self.groups.values()] + [tag.category for tag in self.tagged.values()]
         )
 
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The names of all labelled fields."""
+        return (*(name for group in self.groups.values() for name in group.fields), *self.tagged)
+
     def category_of(self, name: str) -> str | None:
         """The category of a field, or None where it has no such labelled field."""
         if name in self.tagged:

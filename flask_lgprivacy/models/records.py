@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -16,10 +16,13 @@ from .opening import current_opener, identifier
 PARTITION = 1000
 
 
-def records(session: Session, model: type, *criteria: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
+def records(
+    session: Session, model: type, *criteria: ColumnElement[bool], categories: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """Rows of a labelled model as dictionaries of attribute to value, sealed fields opened.
 
-    Parameters: `criteria` filter as in `select(model).where(…)`. Yields in batches, so that any number of rows fits in
+    Parameters: `criteria` filter as in `select(model).where(…)`; `categories` limits what is
+    read, by default all that the model holds. Yields in batches, so that any number of rows fits in
     memory. Raises as reading the rows one by one would.
     """
     layout = layout_of(model)
@@ -32,10 +35,12 @@ def records(session: Session, model: type, *criteria: ColumnElement[bool]) -> It
         for column in layout.table.columns
         if column.key not in layout.indexes.values()
     }
-    hidden = {*layout.groups, VERSION}
+    wanted = layout.categories if categories is None else layout.categories & frozenset(categories)
+    tags = [tag for tag in layout.tagged.values() if tag.category in wanted]
+    hidden = {*layout.groups, VERSION, *(tag.attribute for tag in layout.tagged.values() if tag not in tags)}
     plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
     place = {name: number for number, name in enumerate(columns)}
-    groups = [(place[group.column], group) for group in layout.groups.values()]
+    groups = [(place[group.column], group) for group in layout.groups.values() if group.category in wanted]
     key_at, subject_at = place[layout.key], place[layout.subject]
     client_at = place[layout.client] if layout.client else None
     version_at = place.get(VERSION, 0)
@@ -58,7 +63,7 @@ def records(session: Session, model: type, *criteria: ColumnElement[bool]) -> It
                     key=key,
                 )
                 opened.update(fields)
-            for tag in layout.tagged.values():
+            for tag in tags:
                 opener.look_at_record(tag, subject=owner, client=client)
             yield opened
 

@@ -94,12 +94,10 @@ class Decisions:
             (found for found in self.policy.prohibitions if _matches(found, role, category, action, purpose)),
             None,
         )
-        prohibited = prohibition and Decision(
-            Outcome.PROHIBITED,
-            prohibition.clause,
-            f"{asked} is prohibited: {prohibition.says}",
-            (prohibition.id,),
-        )
+        prohibited = None
+        if prohibition is not None:
+            why = f"{asked} is prohibited: {prohibition.says}"
+            prohibited = Decision(Outcome.PROHIBITED, prohibition.clause, why, (prohibition.id,))
         rules = [rule for rule in self.policy.rules if _covers(rule, role, category, action, purpose)]
         rules.sort(key=lambda rule: len(rule.conditions))
         declared = self.policy.purposes.get(purpose)

@@ -95,7 +95,7 @@ class Rights:
                 "the archive is the controller's to hand on", clause=rule.clause, missing="the client's word"
             )
         with self._processing(Right.EXPORT, rule, actor, kind, f"archive of request {found.id}") as processing:
-            for category in sorted(self._categories(kind)):
+            for category in sorted(self._exportable(kind)):
                 processing.authorize(category, Action.READ, client=found.client, subject=(kind, text))
                 processing.note(category, Action.READ, client=found.client, subject=(kind, text))
             key = processing.subject_key(session, kind, text)
@@ -147,7 +147,7 @@ class Rights:
         facts = set()
         if subject[1] is not None and subject[1] == actor.client:
             facts.add(Condition.OWN_CLIENT)
-        if actor.subject == (kind, identifier(subject[0])):
+        if (kind, identifier(subject[0])) in actor.subjects:
             facts.add(Condition.SELF)
         for rule in self._house.policy.rights:
             if right in rule.rights and rule.subject == kind and actor.role in rule.roles and rule.condition in facts:
@@ -198,8 +198,8 @@ class Rights:
         kind, text = request.subject
         found = []
         for layout in reversed(house.graph.of(kind)):
-            rows = list(records(session, layout.model, subject_column(layout) == one))
-            found.append((layout, [self._exportable(layout, row) for row in rows]))
+            rows = records(session, layout.model, subject_column(layout) == one, categories=self._exportable(kind))
+            found.append((layout, list(rows)))
         content = build_archive(house, kind, found, made_at=house.now())
         key = processing.subject_key(session, kind, text)
         bound_to = _archive_binding(key.client, request.id, key.version)
@@ -215,14 +215,6 @@ class Rights:
             "rows": {layout.name: len(rows) for layout, rows in found},
             "archive_expires": expires.isoformat(),
         }
-
-    def _exportable(self, layout: Layout, row: dict[str, Any]) -> dict[str, Any]:
-        categories = self._house.policy.categories
-        kept_back = {name for name, tag in layout.tagged.items() if not categories[tag.category].exportable}
-        kept_back |= {
-            n for group in layout.groups.values() if not categories[group.category].exportable for n in group.fields
-        }
-        return {name: value for name, value in row.items() if name not in kept_back}
 
     def _rectify(self, session: Session, kind: str, one: Any, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         layout = self._house.graph.subjects[kind]
@@ -258,8 +250,8 @@ class Rights:
         if not changes:
             raise RequestInvalid("changes: name at least one field with its new value")
         for name in changes:
-            if layout.category_of(name) is None:
-                known = sorted([*(n for group in layout.groups.values() for n in group.fields), *layout.tagged])
+            if layout.category_of(name) not in self._exportable(kind):
+                known = sorted(n for n in layout.labelled if layout.category_of(n) in self._exportable(kind))
                 raise RequestInvalid(
                     f"changes: {layout.name} has no field of this name that can be rectified; it has {', '.join(known)}"
                 )
@@ -267,8 +259,14 @@ class Rights:
     def _categories(self, kind: str) -> frozenset[str]:
         return frozenset().union(*(layout.categories for layout in self._house.graph.of(kind)))
 
+    def _exportable(self, kind: str) -> frozenset[str]:
+        """The categories that may leave in an archive or be rectified; credentials never do (LG-04)."""
+        known = self._house.policy.categories
+        return frozenset(name for name in self._categories(kind) if known[name].exportable)
+
     def _processing(self, right: Right, rule: RightRule, actor: Actor, kind: str, what: str) -> Job:
-        declaration = Declaration(self._categories(kind), frozenset({actor.role}), rule.purpose, NEEDED[right])
+        categories = self._categories(kind) if right is Right.DELETE else self._exportable(kind)
+        declaration = Declaration(categories, frozenset({actor.role}), rule.purpose, NEEDED[right])
         return Job(self._house, declaration, actor, what)
 
     def _desk_of(self, actor: Actor) -> str | None:

@@ -98,9 +98,9 @@ def _body() -> dict[str, Any]:
 def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
     stated = body.get("subject")
     if stated is None:
-        if actor.subject is None:
+        if not actor.subjects:
             raise RequestInvalid('subject: say whom this is about, as {"kind": …, "id": …}')
-        return actor.subject
+        return actor.subjects[0]
     if (
         not isinstance(stated, dict)
         or set(stated) != {"kind", "id"}

@@ -1,0 +1,67 @@
+"""A small handwriting backend that keeps its privacy policy with flask_lgprivacy."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, request
+from flask_wtf import CSRFProtect
+
+from .access import access
+from .api import api
+from .commands import kaligo
+from .models import db
+from .pages import pages
+from .privacy import login, privacy
+
+csrf = CSRFProtect()
+
+
+def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = None) -> Flask:
+    """The application.
+
+    Parameters: `instance` is the folder of its databases, keys and trail, by default `instance/` where it is started (or
+    `KALIGO_INSTANCE`); `config` overrides settings.
+    """
+    folder = (instance or Path(os.environ.get("KALIGO_INSTANCE", "instance"))).resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app = Flask(__name__, instance_path=str(folder))
+    app.config.from_mapping(
+        SECRET_KEY=_secret(folder / "session.key"),
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_HTTPONLY=True,
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/kaligo.db",
+        SQLALCHEMY_BINDS={"keys": f"sqlite:///{folder}/keys.db"},
+        LGPRIVACY_KEYS_BIND="keys",
+        LGPRIVACY_TRAIL_DIRECTORY=folder / "trail",
+        LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
+        MAILCHIMP_LIST="kaligonews",
+        WTF_CSRF_CHECK_DEFAULT=False,
+    )
+    app.config.from_mapping(config or {})
+    db.init_app(app)
+    privacy.init_app(app)
+    login.init_app(app)
+    csrf.init_app(app)
+    app.before_request(_refuse_foreign_forms)
+    for blueprint in (access, api, pages):
+        app.register_blueprint(blueprint)
+    app.cli.add_command(kaligo)
+    return app
+
+
+def _refuse_foreign_forms() -> None:
+    """Forms carry a token; JSON cannot be sent by another site's form, so it needs none."""
+    if request.method not in {"GET", "HEAD", "OPTIONS"} and not request.is_json:
+        csrf.protect()
+
+
+def _secret(path: Path) -> str:
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path.read_text()

@@ -1,0 +1,80 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from flask import Blueprint, jsonify, redirect, request, url_for
+from flask_login import login_user, logout_user
+
+from flask_lgprivacy import find_by
+
+from .models import Account, School, Student, db
+from .privacy import privacy
+
+access = Blueprint("access", __name__)
+hasher = PasswordHasher()
+_SOMEBODY = hasher.hash("nobody has this password")
+
+
+@access.post("/sign-in")
+@privacy.handles(
+    "account.identity",
+    "account.credentials",
+    "student.profile",
+    "student.credentials",
+    roles={"public"},
+    purpose="sign-in",
+)
+def sign_in() -> Any:
+    """Sign in with username and password; students name their school too."""
+    sent: Any = request.get_json(silent=True) if request.is_json else request.form.to_dict()
+    if not isinstance(sent, dict):
+        return jsonify(code="request-invalid", detail="send username and password"), 422
+    username, password, school = (str(sent.get(name) or "") for name in ("username", "password", "school"))
+    user = _find(username, school)
+    hashed = (user.password_hash if user is not None else None) or _SOMEBODY
+    if not _matches(hashed, password) or user is None:
+        return jsonify(
+            code="sign-in-failed", detail="username or password is wrong; students also name their school"
+        ), 401
+    login_user(user)
+    if request.is_json:
+        return jsonify(signed_in=True)
+    return redirect(url_for("pages.start"))
+
+
+@access.post("/sign-out")
+@privacy.exempt("ends a session; reads nothing")
+def sign_out() -> Any:
+    """Sign out."""
+    logout_user()
+    return jsonify(signed_in=False) if request.is_json else redirect(url_for("pages.start"))
+
+
+@access.get("/schools")
+@privacy.exempt("names of organisations, needed to sign in")
+def schools() -> Any:
+    """The schools that students can choose from."""
+    return jsonify(
+        [{"id": str(one.id), "name": one.name} for one in db.session.scalars(db.select(School).order_by(School.name))]
+    )
+
+
+def _find(username: str, school: str) -> Account | Student | None:
+    if not school:
+        return db.session.scalars(find_by(Account, username=username)).one_or_none()
+    try:
+        return db.session.scalars(find_by(Student, of_client=UUID(school), username=username)).one_or_none()
+    except ValueError:
+        return None
+
+
+def _matches(hashed: str, password: str) -> bool:
+    try:
+        return hasher.verify(hashed, password)
+    except (VerifyMismatchError, InvalidHashError):
+        return False

@@ -1,0 +1,188 @@
+"""The JSON interface: students, classes, exercises, newsletter."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, current_app, jsonify, request
+from flask_login import current_user
+from sqlalchemy import select
+
+from flask_lgprivacy import find_by, labelled
+from flask_lgprivacy.disclosure import mailchimp
+from flask_lgprivacy.errors import RequestInvalid
+
+from .models import Account, Enrollment, Exercise, NewsletterContact, SchoolClass, Student, db
+from .privacy import privacy
+
+api = Blueprint("api", __name__)
+STAFF = {"teacher", "administrator"}
+NEWSLETTER = "product-updates"
+
+
+@api.get("/students")
+@privacy.handles("student.profile", roles={"support"}, purpose="assistance")
+@privacy.handles("student.profile", roles={"guest"}, purpose="provide-service")
+@privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
+def students() -> Any:
+    """The students of the actor's school, or those with a last name; `school` asks for another one's (and is refused)."""
+    school = _identifier(request.args.get("school")) or current_user.school_id
+    query = select(Student).where(Student.school_id == school) if school else select(Student)
+    if "last_name" in request.args:
+        query = find_by(Student, last_name=request.args["last_name"])
+    return jsonify([_shown(student) for student in db.session.scalars(query)])
+
+
+@api.get("/students/<uuid:student_id>")
+@privacy.handles("student.profile", roles={"support"}, purpose="assistance")
+@privacy.handles("student.profile", roles={"student", "guest"} | STAFF, purpose="provide-service")
+def student(student_id: UUID) -> Any:
+    """One student."""
+    return jsonify(_shown(db.get_or_404(Student, student_id)))
+
+
+@api.post("/students")
+@privacy.handles("student.profile", roles=STAFF, purpose="provide-service", actions={"read", "write"})
+def add_student() -> Any:
+    """Record a student of the actor's school."""
+    sent = _sent({"username", "first_name", "last_name", "birth_date", "email", "level"})
+    row = Student(school_id=current_user.school_id, **_fields(sent))
+    db.session.add(row)
+    db.session.commit()
+    return jsonify(_shown(row)), 201
+
+
+@api.patch("/students/<uuid:student_id>")
+@privacy.handles("student.profile", roles=STAFF, purpose="provide-service", actions={"read", "write"})
+def change_student(student_id: UUID) -> Any:
+    """Change fields of a student."""
+    row = db.get_or_404(Student, student_id)
+    for name, value in _fields(_sent({"first_name", "last_name", "birth_date", "email", "level"})).items():
+        setattr(row, name, value)
+    db.session.commit()
+    return jsonify(_shown(row))
+
+
+@api.get("/classes")
+@privacy.handles(roles=STAFF, purpose="provide-service")
+def classes() -> Any:
+    """The classes of the actor's school."""
+    rows = db.session.scalars(select(SchoolClass).where(SchoolClass.school_id == current_user.school_id))
+    return jsonify([{"id": str(row.id), "title": row.title} for row in rows])
+
+
+@api.get("/classes/<uuid:class_id>/students")
+@privacy.handles("student.profile", roles={"guest"} | STAFF, purpose="provide-service")
+def students_of_class(class_id: UUID) -> Any:
+    """The students of one class."""
+    query = select(Student).join(Enrollment, Enrollment.student_id == Student.id).where(Enrollment.class_id == class_id)
+    return jsonify([_shown(row) for row in db.session.scalars(query)])
+
+
+@api.get("/students/<uuid:student_id>/exercises")
+@privacy.handles("student.activity", roles={"student"} | STAFF, purpose="provide-service")
+def exercises(student_id: UUID) -> Any:
+    """What a student wrote."""
+    rows = db.session.scalars(select(Exercise).where(Exercise.student_id == student_id).order_by(Exercise.written_at))
+    return jsonify([{"id": str(row.id), "word": row.word, "strokes": row.strokes} for row in rows])
+
+
+@api.post("/students/<uuid:student_id>/exercises")
+@privacy.handles("student.activity", roles={"student"} | STAFF, purpose="provide-service", actions={"read", "write"})
+def add_exercise(student_id: UUID) -> Any:
+    """Record what a student wrote."""
+    sent = _sent({"word", "strokes"})
+    if not isinstance(sent.get("word"), str) or not isinstance(sent.get("strokes"), list):
+        raise RequestInvalid("word: a text; strokes: a list of strokes, each a list of points")
+    row = Exercise(student_id=db.get_or_404(Student, student_id).id, word=sent["word"], strokes=sent["strokes"])
+    db.session.add(row)
+    db.session.commit()
+    return jsonify(id=str(row.id)), 201
+
+
+@api.get("/me")
+@privacy.handles("account.identity", roles=STAFF | {"parent", "guest", "support", "auditor"}, purpose="provide-service")
+def me() -> Any:
+    """The actor's own account."""
+    account: Account = current_user
+    return jsonify(name=account.name, username=account.username, email=account.email, role=account.role)
+
+
+@api.post("/newsletter")
+@privacy.handles(
+    "commercial.contact", roles=STAFF | {"parent"}, purpose=NEWSLETTER, actions={"read", "write", "disclose"}
+)
+def subscribe() -> Any:
+    """Subscribe to the newsletter with an address of one's choice: consent, contact, Mailchimp, in this order."""
+    sent = _sent({"email", "agreed_to"})
+    if not isinstance(sent.get("email"), str) or "@" not in sent["email"] or not isinstance(sent.get("agreed_to"), str):
+        raise RequestInvalid("email: an address; agreed_to: the version of the text that was shown")
+    contact = _contact()
+    privacy.consents.give(("contact", contact.id), purpose=NEWSLETTER, text_version=sent["agreed_to"])
+    contact.email = sent["email"]
+    db.session.add(contact)
+    db.session.commit()
+    with privacy.disclose("mailchimp", purpose=NEWSLETTER, subject=contact) as out:
+        mailchimp.subscribe(out, list_id=current_app.config["MAILCHIMP_LIST"], email=labelled(contact, "email"))
+    return jsonify(subscribed=True)
+
+
+@api.post("/newsletter/with-a-student")
+@privacy.handles(
+    "commercial.contact", roles=STAFF | {"parent"}, purpose=NEWSLETTER, actions={"read", "write", "disclose"}
+)
+def subscribe_a_student() -> Any:
+    """What must not work: a student's name on its way to the newsletter. Refused before any connection."""
+    contact = _contact()
+    pupil = db.session.scalars(select(Student).where(Student.school_id == current_user.school_id)).first()
+    with privacy.disclose("mailchimp", purpose=NEWSLETTER, subject=contact) as out:
+        out.send("PUT", ["lists", "any"], {"email_address": labelled(pupil, "first_name")})
+    return jsonify(subscribed=True)
+
+
+def _contact() -> NewsletterContact:
+    found = db.session.scalars(select(NewsletterContact).where(NewsletterContact.account_id == current_user.id)).first()
+    return found or NewsletterContact(id=current_user.id, account_id=current_user.id)
+
+
+def _shown(row: Student) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "username": row.username,
+        "first_name": row.first_name,
+        "last_name": row.last_name,
+        "birth_date": row.birth_date.isoformat() if row.birth_date else None,
+        "email": row.email,
+        "level": row.level,
+    }
+
+
+def _sent(known: set[str]) -> dict[str, Any]:
+    sent = request.get_json(silent=True) if request.is_json else None
+    if not isinstance(sent, dict):
+        raise RequestInvalid("send a JSON object with Content-Type application/json")
+    if set(sent) - known:
+        raise RequestInvalid(f"the body takes only {', '.join(sorted(known))}")
+    return sent
+
+
+def _fields(sent: dict[str, Any]) -> dict[str, Any]:
+    fields = dict(sent)
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, str):
+            raise RequestInvalid(f"{name}: a text")
+    if fields.get("birth_date"):
+        try:
+            fields["birth_date"] = date.fromisoformat(fields["birth_date"])
+        except ValueError:
+            raise RequestInvalid("birth_date: a date such as 2017-03-09") from None
+    return fields
+
+
+def _identifier(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise RequestInvalid("school: the id of a school") from None

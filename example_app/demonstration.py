@@ -1,0 +1,77 @@
+"""The demonstration: which accounts can be tried, and what each will be shown and refused. All people are invented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROSTERS = Path(__file__).with_name("demo_roster")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccount:
+    """An account of the demonstration."""
+
+    username: str
+    password: str
+    who: str
+    shown: str
+    refused: str
+    school: str | None = None
+
+
+ACCOUNTS = (
+    DemoAccount(
+        "admin.tilleuls",
+        "tilleuls-admin-1",
+        "Administrator, École des Tilleuls",
+        "the students of École des Tilleuls; export, rectify and erase one; the requests about them",
+        "students of École du Port",
+    ),
+    DemoAccount(
+        "m.perrin",
+        "tilleuls-teacher-1",
+        "Teacher, École des Tilleuls",
+        "the students of École des Tilleuls and what they wrote; the newsletter",
+        "students of École du Port; sending a student's name to the newsletter; erasing a student",
+    ),
+    DemoAccount(
+        "admin.port",
+        "port-admin-1",
+        "Administrator, École du Port",
+        "the students of École du Port",
+        "students of École des Tilleuls",
+    ),
+    DemoAccount(
+        "k.legoff",
+        "port-teacher-1",
+        "Teacher, École du Port",
+        "the students of École du Port",
+        "students of École des Tilleuls: 403, clause LG-03",
+    ),
+    DemoAccount(
+        "lena.t",
+        "tilleuls-pupil-1",
+        "Student, École des Tilleuls",
+        "her own page; a request of hers is passed on to the school",
+        "every other student",
+        school="École des Tilleuls",
+    ),
+    DemoAccount(
+        "support",
+        "support-agent-1",
+        "Support agent of the publisher",
+        "nothing: no school has asked for assistance",
+        "every student: 403, clause LG-21",
+    ),
+    DemoAccount(
+        "auditor",
+        "outside-auditor-1",
+        "Outside auditor",
+        "the trail, and whether it holds",
+        "every student",
+    ),
+)
+
+STAFF = (("support", "support"), ("auditor", "auditor"))
+"""Accounts that no roster brings: username and role."""

@@ -1,0 +1,106 @@
+"""Schools, accounts, students, classes, exercises: each column says what it holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from flask_login import UserMixin
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from flask_lgprivacy import belongs_to, not_personal, sealed, subject, tagged
+
+
+class Base(DeclarativeBase):
+    """The declarative base of the example."""
+
+
+db = SQLAlchemy(model_class=Base, engine_options={"hide_parameters": True})
+Model: Any = db.Model
+
+
+class School(Model):
+    """A client; names and kinds of organisations are no personal data."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    kind: Mapped[str]
+
+
+class Account(Model, UserMixin):
+    """A teacher, administrator, parent or member of staff: the publisher is controller of these (LG-04)."""
+
+    __privacy__ = subject("account", client="school_id")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    school_id: Mapped[UUID | None] = mapped_column(ForeignKey("school.id"))
+    role: Mapped[str] = not_personal("the role decides what an account may do")
+    username: Mapped[str] = sealed("account.identity", unique=True)
+    name: Mapped[str] = sealed("account.identity")
+    email: Mapped[str | None] = sealed("account.identity", index=True)
+    password_hash: Mapped[str | None] = tagged("account.credentials")
+
+
+class Student(Model, UserMixin):
+    """A pupil's profile, held for the school (LG-03, LG-06)."""
+
+    __privacy__ = subject("student", client="school_id")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
+    username: Mapped[str] = sealed("student.profile", index=True)
+    first_name: Mapped[str] = sealed("student.profile")
+    last_name: Mapped[str] = sealed("student.profile", index=True)
+    birth_date: Mapped[date | None] = sealed("student.profile")
+    email: Mapped[str | None] = sealed("student.profile")
+    level: Mapped[str | None] = sealed("student.profile")
+    password_hash: Mapped[str | None] = sealed("student.credentials")
+
+
+class SchoolClass(Model):
+    """A class of a school; its title names nobody."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
+    title: Mapped[str]
+
+
+class Enrollment(Model):
+    """A student in a class."""
+
+    __privacy__ = belongs_to("student")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    class_id: Mapped[UUID] = mapped_column(ForeignKey("school_class.id"))
+    student_id: Mapped[UUID] = mapped_column(ForeignKey("student.id"))
+
+
+class Teaching(Model):
+    """An account in a class, with the role it has there."""
+
+    __privacy__ = belongs_to("account")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    class_id: Mapped[UUID] = mapped_column(ForeignKey("school_class.id"))
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"))
+    role: Mapped[str] = not_personal("the role in the class")
+
+
+class Exercise(Model):
+    """One handwriting exercise: the strokes as lists of points."""
+
+    __privacy__ = belongs_to("student")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    student_id: Mapped[UUID] = mapped_column(ForeignKey("student.id"))
+    student: Mapped[Student] = relationship()
+    written_at: Mapped[datetime] = not_personal("when a row was made", default=lambda: datetime.now(UTC))
+    word: Mapped[str] = sealed("student.activity")
+    strokes: Mapped[list[Any]] = sealed("student.activity")
+
+
+class NewsletterContact(Model):
+    """Somebody who asked for the newsletter: commercial contact data, under consent (LG-17, LG-19)."""
+
+    __privacy__ = subject("contact")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = not_personal("whose contact this is; no key leads from here to the account")
+    email: Mapped[str] = sealed("commercial.contact", index=True)

@@ -1,0 +1,58 @@
+"""A few plain pages: start, students, one student, the trail."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, current_app, render_template
+from flask_login import current_user
+from sqlalchemy import select
+
+from flask_lgprivacy.audit import read_trail, verify_trail
+
+from .demonstration import ACCOUNTS
+from .models import Exercise, School, Student, db
+from .privacy import privacy
+
+pages = Blueprint("pages", __name__)
+STAFF = {"teacher", "administrator"}
+
+
+@pages.get("/")
+@privacy.exempt("lists the accounts of the demonstration; opens nothing")
+def start() -> Any:
+    """What can be tried."""
+    schools = db.session.scalars(select(School).order_by(School.name)).all()
+    role = getattr(current_user, "role", "student") if current_user.is_authenticated else None
+    return render_template("start.html", accounts=ACCOUNTS, schools=schools, role=role)
+
+
+@pages.get("/pages/students")
+@privacy.handles("student.profile", roles={"support"}, purpose="assistance")
+@privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
+def students_page() -> Any:
+    """The students of the actor's school."""
+    query = select(Student)
+    if current_user.school_id is not None:
+        query = query.where(Student.school_id == current_user.school_id)
+    return render_template("students.html", students=db.session.scalars(query).all())
+
+
+@pages.get("/pages/students/<uuid:student_id>")
+@privacy.handles("student.profile", "student.activity", roles={"student"} | STAFF, purpose="provide-service")
+def student_page(student_id: UUID) -> Any:
+    """One student with the exercises."""
+    student = db.get_or_404(Student, student_id)
+    written = db.session.scalars(select(Exercise).where(Exercise.student_id == student_id)).all()
+    return render_template("student.html", student=student, exercises=written)
+
+
+@pages.get("/trail")
+@privacy.handles(roles={"auditor"}, purpose="provide-service")
+def trail_page() -> Any:
+    """The newest events, and whether the chains hold."""
+    directory = current_app.config["LGPRIVACY_TRAIL_DIRECTORY"]
+    events = list(deque(read_trail(directory), maxlen=50))
+    return render_template("trail.html", report=verify_trail(directory), events=reversed(events))

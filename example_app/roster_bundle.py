@@ -1,0 +1,253 @@
+"""Reads a OneRoster bundle and names everything wrong with it, by file and line, never by value."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from flask_lgprivacy.policy import Policy, SensitiveTerms
+
+from .roster_format import COLUMNS, READ, REQUIRED, ROLES, UNUSED
+
+LARGEST = 64 * 1024 * 1024
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong: file, line (0 for the file as a whole), what it is, and the clause if one forbids it."""
+
+    file: str
+    line: int
+    what: str
+    clause: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{place}: {self.what}" + (f" [{self.clause}]" if self.clause else "")
+
+
+class BundleRefused(Exception):
+    """A bundle cannot be taken; `faults` says why."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__(f"{len(faults)} faults")
+        self.faults = faults
+
+
+@dataclass(slots=True)
+class Bundle:
+    """A checked bundle: the rows of each file with their line numbers, and what was left aside."""
+
+    version: str = ""
+    rows: dict[str, list[tuple[int, Row]]] = field(default_factory=dict)
+    delta: set[str] = field(default_factory=set)
+    left_aside: list[str] = field(default_factory=list)
+    not_taken: list[str] = field(default_factory=list)
+
+    def of(self, name: str) -> list[tuple[int, Row]]:
+        """The rows of a file; none where it is absent."""
+        return self.rows.get(name, [])
+
+
+def read_bundle(path: Path, policy: Policy, *, without: Iterable[str] = ()) -> Bundle:
+    """Read and check a bundle: a ZIP file, or a folder of CSV files.
+
+    Parameters: `without` names files that the administrator leaves out on purpose. Raises `BundleRefused` with every fault found.
+    """
+    return _Reader(policy, frozenset(without)).read(path)
+
+
+class _Reader:
+    def __init__(self, policy: Policy, without: frozenset[str]) -> None:
+        self._terms = SensitiveTerms(policy)
+        self._without = {name.removesuffix(".csv").lower() for name in without}
+        self._faults: list[Fault] = []
+        self._bundle = Bundle()
+
+    def read(self, path: Path) -> Bundle:
+        files = self._files(path)
+        manifest = self._manifest(files.pop("manifest.csv", None))
+        known = {name.lower(): name for name in COLUMNS[self._bundle.version]}
+        for file, content in files.items():
+            name = known.get(file.removesuffix(".csv").lower())
+            if file.removesuffix(".csv").lower() in self._without:
+                self._bundle.left_aside.append(f"{file} (left out on request)")
+            elif name is None:
+                self._refuse(
+                    file, 0, f"is no file of OneRoster {self._bundle.version} that this service knows; remove it"
+                )
+            else:
+                self._table(name, file, content)
+        for name, mode in manifest.items():
+            if (
+                mode in {"bulk", "delta"}
+                and name.lower() in known
+                and f"{name.lower()}.csv" not in {f.lower() for f in files}
+            ):
+                self._refuse("manifest.csv", 0, f"announces {name}.csv, which is not in the bundle")
+        for name in ("orgs", "users"):
+            if f"{name}.csv" not in files:
+                self._refuse(f"{name}.csv", 0, "is missing; a roster cannot be imported without it")
+        if not self._faults:
+            self._references()
+        if self._faults:
+            raise BundleRefused(self._faults)
+        return self._bundle
+
+    def _refuse(self, file: str, line: int, what: str, clause: str | None = None) -> None:
+        self._faults.append(Fault(file, line, what, clause))
+
+    def _files(self, path: Path) -> dict[str, bytes]:
+        if path.is_dir():
+            return {file.name: file.read_bytes() for file in sorted(path.glob("*.csv"))}
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [info for info in archive.infolist() if not info.is_dir()]
+                if sum(info.file_size for info in members) > LARGEST:
+                    raise BundleRefused(
+                        [Fault(path.name, 0, f"is larger than {LARGEST >> 20} MiB when unpacked; split it")]
+                    )
+                return {Path(info.filename).name: archive.read(info) for info in members}
+        except (zipfile.BadZipFile, OSError):
+            raise BundleRefused(
+                [Fault(path.name, 0, "is not a ZIP file that can be read; export the roster again")]
+            ) from None
+
+    def _manifest(self, content: bytes | None) -> dict[str, str]:
+        if content is None:
+            raise BundleRefused([Fault("manifest.csv", 0, "is missing; a OneRoster bundle has one")])
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"))))
+        entries = {row[0]: row[1].strip() for row in rows[1:] if len(row) > 1}
+        self._bundle.version = entries.get("oneroster.version", "")
+        if self._bundle.version not in COLUMNS:
+            raise BundleRefused([Fault("manifest.csv", 0, f"oneroster.version must be one of {', '.join(COLUMNS)}")])
+        files = {name.removeprefix("file."): mode for name, mode in entries.items() if name.startswith("file.")}
+        self._bundle.delta = {name for name, mode in files.items() if mode == "delta"}
+        return files
+
+    def _table(self, name: str, file: str, content: bytes) -> None:
+        try:
+            lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+            header = next(lines, [])
+            if not self._header(name, file, header):
+                return
+            rows = []
+            for cells in lines:
+                if not any(cells):
+                    continue
+                if len(cells) != len(header):
+                    self._refuse(file, lines.line_num, f"has {len(cells)} cells where the header has {len(header)}")
+                    continue
+                row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+                self._row(name, file, lines.line_num, row)
+                rows.append((lines.line_num, row))
+        except UnicodeDecodeError:
+            self._refuse(file, 0, "is not UTF-8; export it as UTF-8")
+        except csv.Error:
+            self._refuse(file, lines.line_num, "is not CSV: a quote is not closed")
+        else:
+            self._unique(file, rows)
+            if name in READ:
+                self._bundle.rows[name] = rows
+                self._bundle.not_taken += [f"{file}: {column}" for column in header if column in UNUSED]
+            else:
+                self._bundle.left_aside.append(file)
+
+    def _header(self, name: str, file: str, header: list[str]) -> bool:
+        before = len(self._faults)
+        columns = COLUMNS[self._bundle.version][name]
+        for column in header:
+            sensitive = self._terms.match(column)
+            if sensitive is not None:
+                what = f"column {column}: {sensitive.says}; export it without this column, or import --without {file}"
+                self._refuse(file, 1, what, sensitive.clause)
+        if len(self._faults) > before:
+            return False
+        elsewhere = self._looks_like(name, set(header))
+        if elsewhere is not None:
+            self._refuse(
+                file, 1, f"its columns are those of {elsewhere}.csv: the file is a copy of another one; export it again"
+            )
+            return False
+        for number, column in enumerate(header, start=1):
+            if column not in columns and not column.startswith("metadata."):
+                shown = column if column else f"number {number}, which has no name,"
+                self._refuse(file, 1, f"column {shown} is no column of this file in OneRoster {self._bundle.version}")
+        for column in REQUIRED.get(name, ()):
+            if column not in header:
+                self._refuse(file, 1, f"column {column} is missing")
+        return len(self._faults) == before
+
+    def _looks_like(self, name: str, header: set[str]) -> str | None:
+        """Another file of the standard that a header fits much better than the one it came under."""
+        columns = COLUMNS[self._bundle.version]
+        fits = {other: len(header & of) / len(of) for other, of in columns.items()}
+        best = max(fits, key=lambda other: fits[other])
+        return best if best != name and fits[best] > fits[name] + 0.3 else None
+
+    def _row(self, name: str, file: str, line: int, row: Row) -> None:
+        for column in REQUIRED.get(name, ()):
+            if not row[column]:
+                self._refuse(file, line, f"{column} is empty")
+        if name in {"users", "roles", "enrollments"} and row.get("role") and row["role"] not in ROLES:
+            self._refuse(file, line, f"role is none that this service knows; it knows {', '.join(ROLES)}")
+        for column in ("birthDate",):
+            if row.get(column) and not _is_date(row[column]):
+                self._refuse(file, line, f"{column} is no date such as 2017-03-09")
+        if (
+            name in self._bundle.delta
+            and row.get("status") == "tobedeleted"
+            and name in {"users", "orgs", "demographics"}
+        ):
+            what = "asks for a deletion; a school erases a person by a request (POST /privacy/delete), not by a roster"
+            self._refuse(file, line, what)
+
+    def _unique(self, file: str, rows: list[tuple[int, Row]]) -> None:
+        seen: dict[str, int] = {}
+        for line, row in rows:
+            one = row.get("sourcedId", "")
+            if one and one in seen:
+                self._refuse(file, line, f"repeats the sourcedId of line {seen[one]}")
+            seen.setdefault(one, line)
+
+    def _references(self) -> None:
+        """Everything that a line points at must be in the bundle."""
+        ids = {name: {row["sourcedId"] for _, row in self._bundle.of(name)} for name in ("orgs", "users", "classes")}
+        orgs_of_users = {row["userSourcedId"] for _, row in self._bundle.of("roles")}
+        for line, row in self._bundle.of("users"):
+            self._pointing(
+                "users.csv", line, "orgSourcedIds", row.get("orgSourcedIds", "").split(",")[0].strip(), ids["orgs"]
+            )
+            self._pointing("users.csv", line, "primaryOrgSourcedId", row.get("primaryOrgSourcedId", ""), ids["orgs"])
+            if self._bundle.version == "1.1" and not (row.get("orgSourcedIds") and row.get("role")):
+                self._refuse("users.csv", line, "orgSourcedIds or role is empty")
+            if self._bundle.version == "1.2" and row["sourcedId"] not in orgs_of_users:
+                self._refuse("users.csv", line, "has no line in roles.csv, so nobody knows what this user may do")
+        for line, row in self._bundle.of("roles"):
+            self._pointing("roles.csv", line, "userSourcedId", row["userSourcedId"], ids["users"])
+            self._pointing("roles.csv", line, "orgSourcedId", row["orgSourcedId"], ids["orgs"])
+        for line, row in self._bundle.of("classes"):
+            self._pointing("classes.csv", line, "schoolSourcedId", row["schoolSourcedId"], ids["orgs"])
+        for line, row in self._bundle.of("enrollments"):
+            self._pointing("enrollments.csv", line, "classSourcedId", row["classSourcedId"], ids["classes"])
+            self._pointing("enrollments.csv", line, "userSourcedId", row["userSourcedId"], ids["users"])
+        for line, row in self._bundle.of("demographics"):
+            self._pointing("demographics.csv", line, "sourcedId", row["sourcedId"], ids["users"])
+
+    def _pointing(self, file: str, line: int, column: str, value: str, among: set[str]) -> None:
+        if value and value not in among:
+            self._refuse(file, line, f"{column} points at nothing in this bundle")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
