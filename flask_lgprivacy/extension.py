@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from .web import rights_blueprint
 
 View = TypeVar("View", bound=Callable[..., Any])
 NAME = "lgprivacy"
+_JOB = re.compile(r"^[A-Za-z0-9 .:_-]{1,80}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,10 @@ class LGPrivacy:
         Parameters: as for `handles`; `actor` acts, `why` names the job in the trail (letters, digits, `.:_-` and spaces). Raises
         `DeclarationInvalid` for what the policy document can never allow.
         """
+        if not _JOB.match(why):
+            raise ConfigurationError(
+                "why= names the job in the trail: letters, digits, spaces and . : _ - only, 80 at most"
+            )
         house = _state().house
         declaration = declare(categories, roles={actor.role}, purpose=purpose, actions=actions)
         check_declaration(declaration, house.decisions, f"processing {why!r}")

@@ -10,6 +10,9 @@ LINE = re.compile(rb'^\{"prev":"([0-9a-f]{64})","v":1,"seq":([0-9]{1,19}),"')
 _HEAD = re.compile(rb"^([0-9]{20}) ([0-9]{20}) ([0-9a-f]{64})\n$")
 
 
+HEAD_SIZE = 20 + 1 + 20 + 1 + 64 + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """Where a chain stands: `sequence` lines, `size` bytes, and the hash of the last line."""

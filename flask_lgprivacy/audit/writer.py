@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +21,11 @@ import orjson
 import structlog
 
 from ..errors import ConfigurationError, TrailUnavailable
-from .chain import Head, chain_hash, extend, origin, parse_head
+from .chain import HEAD_SIZE, Head, chain_hash, extend, origin, parse_head
 from .events import Event, Recovery
 
 SLOTS = 256
+LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ class FileTrail:
         self._order = threading.Lock()
         self._flushing = threading.Lock()
         self._file: int | None = None
-        self._head_file: int | None = None
+        self._head: mmap.mmap | None = None
+        self._looked = 0.0
         self._chain = ""
         self._staged: list[_Ticket] = []
         self._durable = self._tip = origin("")
@@ -134,11 +138,12 @@ class FileTrail:
         self._forget()
 
     def _release(self) -> None:
-        for descriptor in (self._file, self._head_file):
-            if descriptor is not None:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
-        self._file = self._head_file = None
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+        if self._head is not None:
+            self._head.close()
+        self._file = self._head = None
 
     def _stage(self, body: bytes) -> _Ticket:
         line, self._tip = extend(self._tip, body)
@@ -150,11 +155,11 @@ class FileTrail:
         with self._order:
             batch, self._staged = self._staged, []
         try:
-            assert self._file is not None and self._head_file is not None  # noqa: S101  staged only where open
-            self._check_place()
+            assert self._file is not None and self._head is not None  # noqa: S101  staged only where open
+            self._check_place(self._file)
             self._write(self._file, b"".join(ticket.line for ticket in batch))
             self._flush_or_spoil(self._file)
-            os.pwrite(self._head_file, batch[-1].head.rendered(), 0)
+            self._head[:] = batch[-1].head.rendered()
         except OSError as fault:
             self._fail(batch, fault.strerror or type(fault).__name__)
         else:
@@ -186,18 +191,25 @@ class FileTrail:
                     os.ftruncate(self._file, self._durable.size)
             self._release()
 
-    def _check_place(self) -> None:
-        """Refuse to write where no reader would find it: moved, removed, replaced, or made read-only."""
-        place = os.stat(self._directory)
-        if not place.st_mode & 0o222:
-            raise OSError(0, "the trail directory is read-only")
-        found = os.stat(self._path)
-        if (found.st_dev, found.st_ino) != self._identity:
-            raise OSError(0, "the trail file was replaced")
-        if not found.st_mode & 0o222:
-            raise OSError(0, "the trail file is read-only")
+    def _check_place(self, file: int) -> None:
+        """Refuse to write where no reader would find it: removed, changed, made read-only, moved or replaced.
+
+        The open file is looked at each time, the path at most fifty times a second.
+        """
+        found = os.fstat(file)
+        if found.st_nlink != 1 or not found.st_mode & 0o222:
+            raise OSError(0, "the trail file was removed or is read-only")
         if found.st_size != self._durable.size:
             raise OSError(0, "the trail file was changed by somebody else")
+        now = time.monotonic()
+        if now < self._looked + LOOK_SECONDS:
+            return
+        if not os.stat(self._directory).st_mode & 0o222:
+            raise OSError(0, "the trail directory is read-only")
+        there = os.stat(self._path)
+        if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino):
+            raise OSError(0, "the trail file was replaced")
+        self._looked = now
 
     def _open(self) -> None:
         try:
@@ -228,10 +240,11 @@ class FileTrail:
             return False
         if cut:
             os.ftruncate(file, tail.size)
-        found = os.fstat(file)
-        self._path, self._chain = path, chain
-        self._identity = (found.st_dev, found.st_ino)
-        self._file, self._head_file = file, head_file
+        os.ftruncate(head_file, HEAD_SIZE)
+        self._path, self._chain, self._looked = path, chain, 0.0
+        self._file, self._head = file, mmap.mmap(head_file, HEAD_SIZE)
+        self._head[:] = tail.rendered()
+        os.close(head_file)
         self._durable = self._tip = tail
         if cut:
             self._stage(orjson.dumps(Recovery(at=self._now(), cut_bytes=cut)))

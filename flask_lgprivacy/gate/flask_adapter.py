@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app
+from flask.globals import request_ctx
+from flask.typing import ResponseReturnValue
 
 from ..errors import EndpointUndeclared, PrivacyError, UndeclaredProcessing
 from ..models import current_opener
@@ -126,7 +128,8 @@ class FlaskGate:
     def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str]) -> None:
         self.census = Census(app, exemptions)
         self._house = house
-        app.before_request_funcs.setdefault(None, []).insert(0, self._first)
+        self._dispatch = app.dispatch_request
+        app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
         self._check_at_registration(app)
 
@@ -155,20 +158,22 @@ class FlaskGate:
 
         app.add_url_rule = add_url_rule  # type: ignore[method-assign, assignment]
 
-    def _first(self) -> None:
-        endpoint = request.endpoint
-        if endpoint is None:
-            return
-        processing = _processing()
-        processing.endpoint = endpoint
-        processing.method = request.method
-        if self.census.stated(endpoint, request.method) is None:
-            processing.refuse(
-                EndpointUndeclared(
-                    f"endpoint {endpoint!r} declares no processing for {request.method}; decorate the view with "
-                    "@privacy.handles(…) below its route, or exempt it with a reason"
+    def _gated_dispatch(self) -> ResponseReturnValue:
+        """Refuse an endpoint that states nothing, whatever hooks other extensions have; else dispatch as Flask does."""
+        here = request_ctx.request
+        rule = here.url_rule
+        if rule is not None and here.routing_exception is None:
+            processing = _processing()
+            processing.endpoint = endpoint = rule.endpoint
+            processing.method = method = here.method
+            if self.census.stated(endpoint, method) is None:
+                processing.refuse(
+                    EndpointUndeclared(
+                        f"endpoint {endpoint!r} declares no processing for {method}; decorate the view with "
+                        "@privacy.handles(…) below its route, or exempt it with a reason"
+                    )
                 )
-            )
+        return self._dispatch()
 
     def answer(self, error: PrivacyError) -> Response:
         """A refusal or fault as problem details (RFC 9457), with clause, what was missing and whom to ask."""

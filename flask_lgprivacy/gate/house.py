@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,9 @@ from ..models import Graph, KeyStore, Tables, capacity_of
 from ..policy import Capacity, Decisions, Policy
 from ..vault import KeyCache
 from .actor import ActorLoader, nobody
+
+if TYPE_CHECKING:
+    from .processing import Processing
 
 ConsentLookup = Callable[[Session, tuple[str, str], str], bool]
 
@@ -63,6 +66,10 @@ class House:
         """The time as ISO 8601 UTC text with milliseconds."""
         return timestamp(self.utcnow())
 
+    def record(self, processing: Processing, status: int | None) -> None:
+        """Put what a processing did into the trail; raises `TrailUnavailable`."""
+        self.trail.commit(processing.event(status=status))
+
     def __repr__(self) -> str:
         return f"<House under {self.policy.name!r}>"
 
@@ -72,4 +79,4 @@ class House:
 
 def timestamp(moment: dt.datetime) -> str:
     """A moment in UTC as ISO 8601 text with milliseconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds")[:23] + "Z"

@@ -36,6 +36,8 @@ class Ledger:
 
     def take(self, now: dt.datetime) -> tuple[tuple[Touched, ...], tuple[Refused, ...]]:
         """Everything noted since the last call, as parts of an event."""
+        if not self.touched and not self.refused:
+            return (), ()
         year = school_year(now)
         touched = tuple(
             Touched(

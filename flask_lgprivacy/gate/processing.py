@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Literal, NoReturn, cast
 
@@ -21,12 +22,11 @@ from ..errors import (
 from ..models import Group, Layout, Tagged, identifier
 from ..models.labels import VERSION
 from ..models.layout import loaded_identifiers
-from ..models.sealing import record_binding
 from ..policy import Action, Basis, Condition
 from ..vault import SubjectKey, key_version_of, unseal
 from .actor import PUBLIC_ROLE, Actor
 from .declaration import Declaration
-from .house import House
+from .house import House, timestamp
 from .ledger import Ledger, school_year
 
 READ = Action.READ.value
@@ -40,6 +40,7 @@ class Processing:
         "_keys",
         "_opened",
         "_readable",
+        "_selves",
         "actor",
         "actor_name",
         "declaration",
@@ -59,10 +60,11 @@ class Processing:
         self.endpoint: str | None = None
         self.method: str | None = None
         self.ledger = Ledger()
-        self._keys: dict[str, dict[str, SubjectKey]] = {}
+        self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._opened = False
         self._granted: set[tuple[Any, ...]] = set()
-        self._readable: set[tuple[str, str | None, bool]] = set()
+        self._readable: dict[tuple[str, str | None], dict[tuple[str, str], SubjectKey | None]] = {}
+        self._selves: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"<Processing {self.endpoint or 'job'}>"
@@ -91,6 +93,8 @@ class Processing:
         """Take a declaration and an actor that are already decided upon."""
         self.declaration = declaration
         self.actor = actor
+        self._selves = actor.subjects if actor is not None else ()
+        self._readable = {}
         self.actor_name = self._name_of(actor) if actor is not None else None
 
     @property
@@ -107,11 +111,12 @@ class Processing:
         """What happened since the last call, as an event of the trail."""
         now = self.house.utcnow()
         touched, refused = self.ledger.take(now)
+        self._readable = {}
         self._opened = self._opened or bool(touched)
         declaration, actor = self.declaration, self.actor
         purpose = self.house.policy.purposes.get(declaration.purpose) if declaration else None
         return ProcessingEvent(
-            at=self.house.now(),
+            at=timestamp(now),
             via=self.via,
             stage=stage,
             endpoint=self.endpoint,
@@ -140,11 +145,11 @@ class Processing:
         row = instance.__dict__
         layout = group.layout
         envelope = row.get(group.column) or getattr(instance, group.column)
-        subject = identifier(row[layout.subject] if layout.subject in row else getattr(instance, layout.subject))
-        key = self._keys.get(layout.kind, {}).get(subject) or self._key_of(instance, layout, subject)
+        subject = identifier(row.get(layout.subject) or getattr(instance, layout.subject))
+        key = self._keys[layout.kind].get(subject) or self._key_of(instance, layout, subject)
         client: str | None = key.client or None
         if layout.client is not None and layout.is_subject:
-            value = row[layout.client] if layout.client in row else getattr(instance, layout.client)
+            value = row.get(layout.client) or getattr(instance, layout.client)
             client = None if value is None else identifier(value)
         return self.open_record(
             group,
@@ -169,29 +174,31 @@ class Processing:
     ) -> dict[str, Any]:
         """The opened fields of one record, allowed and in the ledger; raises before anything is decrypted."""
         who = (group.layout.kind, subject)
-        actor = self.actor
-        category = group.category
-        memo = (category, client, actor is not None and who in actor.subjects)
-        if memo not in self._readable:
-            self.authorize(category, Action.READ, client=client, subject=who)
-            if not self._rests_on_consent():
-                self._readable.add(memo)
+        touched = self._readable.get((group.category, client))
+        if touched is None or who in self._selves:
+            touched = self._authorize_reading(group.category, client, who)
         try:
             if client != (key.client or None) or key_version_of(envelope) != key.version:
                 raise SealBroken
-            bound_to = record_binding(group, key, row, version)
+            bound_to = group.binding(key.client, row, key.version, version)
             fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, bound_to=bound_to))
         except SealBroken as broken:
-            self.refuse(broken, category=category, action=READ)
-        touch = (category, READ, client)
-        touched = self.ledger.touched.get(touch)
-        if touched is None:
-            touched = self.ledger.touched[touch] = {}
+            self.refuse(broken, category=group.category, action=READ)
         touched[who] = key
         for name, decode in group.decoders:
             if fields.get(name) is not None:
                 fields[name] = decode(fields[name])
         return fields
+
+    def _authorize_reading(
+        self, category: str, client: str | None, who: tuple[str, str]
+    ) -> dict[tuple[str, str], SubjectKey | None]:
+        """Decide about one subject; where the answer holds for all subjects of the client, remember it."""
+        self.authorize(category, Action.READ, client=client, subject=who)
+        touched = self.ledger.touched.setdefault((category, READ, client), {})
+        if who not in self._selves and not self._rests_on_consent():
+            self._readable[category, client] = touched
+        return touched
 
     def look_at(self, instance: Any, tagged: Tagged) -> None:
         """Allow, or refuse, that a tagged column of a row is read."""
@@ -247,7 +254,7 @@ class Processing:
     def note(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Put something that happened into the ledger."""
         kind, one = subject
-        key = self._keys.get(kind, {}).get(one)
+        key = self._keys[kind].get(one)
         self.ledger.touched.setdefault((category, action.value, client), {})[subject] = key
 
     def expects(self, category: str, action: Action, what: str) -> None:
@@ -281,7 +288,7 @@ class Processing:
 
     def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
         """The keys of living subjects among `ids`, from this context or the key table."""
-        held = self._keys.setdefault(kind, {})
+        held = self._keys[kind]
         wanted = [one for one in ids if one not in held]
         if wanted:
             held.update(self.house.keys.load(session or self._session(), kind, wanted))
@@ -292,7 +299,7 @@ class Processing:
     ) -> dict[str, SubjectKey]:
         """Keys for subjects that are being recorded."""
         made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
-        self._keys.setdefault(kind, {}).update(made)
+        self._keys[kind].update(made)
         return made
 
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
@@ -305,7 +312,7 @@ class Processing:
 
     def forget_key(self, kind: str, one: str) -> None:
         """Let go of a key that was destroyed."""
-        self._keys.get(kind, {}).pop(one, None)
+        self._keys[kind].pop(one, None)
 
     def index_key(self, session: Session | None, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
@@ -313,8 +320,8 @@ class Processing:
 
     def _key_of(self, instance: Any, layout: Layout, subject: str) -> SubjectKey:
         """The key of a row's subject, fetched together with those of the other rows loaded with it."""
-        loaded = dict.fromkeys(identifier(one) for one in loaded_identifiers(instance, layout.kind) if one is not None)
         session = object_session(instance)
+        loaded = dict.fromkeys(identifier(one) for one in loaded_identifiers(session, layout.kind) if one is not None)
         loaded[subject] = None
         self.keys(session, layout.kind, loaded)
         return self.subject_key(session, layout.kind, subject)

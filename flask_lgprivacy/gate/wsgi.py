@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -47,101 +48,93 @@ class Door:
             held[:] = (status, headers, exc_info)
             return _refuse_write
 
+        body: Iterable[bytes] = ()
         try:
             body = self._inner(environ, hold)
-        except BaseException:
+            chunks = iter(body)
+            first = next(chunks, b"")
+            whole = _is_whole(first, held[1])
+            if whole:
+                _close(body)
             if processing.is_telling:
-                self._house.trail.commit(processing.event(status=500))
+                self._house.record(processing, int(held[0][:3]))
+        except TrailUnavailable:
+            _close(body)
+            return _unavailable(start_response)
+        except BaseException:
+            _close(body)
+            if processing.is_telling:
+                self._house.record(processing, 500)
             raise
         finally:
             _slot.reset(token)
-        if not processing.is_telling and not _may_stream(body):
-            start_response(*held)
-            return body
-        return self._release(processing, body, held, start_response)
-
-    def _release(
-        self, processing: Processing, body: Iterable[bytes], held: list[Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
-        chunks = _Chunks(processing, body)
-        try:
-            first = next(chunks, b"")
-            if processing.is_telling:
-                self._house.trail.commit(processing.event(status=int(held[0][:3])))
-        except TrailUnavailable:
-            chunks.close()
-            start_response(
-                "503 SERVICE UNAVAILABLE",
-                [
-                    ("Content-Type", "application/problem+json"),
-                    ("Content-Length", str(len(UNAVAILABLE))),
-                    ("Retry-After", "30"),
-                ],
-            )
-            return [UNAVAILABLE]
-        except BaseException:
-            chunks.close()
-            if processing.is_telling:
-                self._house.trail.commit(processing.event(status=500))
-            raise
         status, headers, exc_info = held
         if processing.has_opened:
             headers = [(name, value) for name, value in headers if name.lower() != "cache-control"]
             headers.append(("Cache-Control", "no-store"))
         start_response(status, headers, exc_info)
-        chunks.first = first
-        return chunks
+        return [first] if whole else _Chunks(processing, body, chunks, first)
+
+
+def _unavailable(start_response: StartResponse) -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", "application/problem+json"),
+        ("Content-Length", str(len(UNAVAILABLE))),
+        ("Retry-After", "30"),
+    ]
+    start_response("503 SERVICE UNAVAILABLE", headers)
+    return [UNAVAILABLE]
 
 
 def _refuse_write(_: bytes) -> None:
     raise RuntimeError("write() of PEP 3333 is not offered: it would send before the trail is written")
 
 
-def _may_stream(body: Iterable[bytes]) -> bool:
-    """Whether code may still run while the body is sent; a list of bytes, or a file, runs none."""
-    inner = getattr(body, "_iterator", None)
-    return type(inner).__name__ not in {"list_iterator", "tuple_iterator", "FileWrapper"} and type(body) not in (
-        list,
-        tuple,
-    )
+def _close(body: Iterable[bytes]) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _is_whole(first: bytes, headers: list[tuple[str, str]]) -> bool:
+    """Whether the first chunk is all there is, so that no code runs any more while the body is sent."""
+    for name, value in headers:
+        if name == "Content-Length":
+            return value == str(len(first))
+    return False
 
 
 class _Chunks:
     """A body whose every chunk is recorded, if it opened something, before it is handed on."""
 
-    def __init__(self, processing: Processing, body: Iterable[bytes]) -> None:
+    def __init__(self, processing: Processing, body: Iterable[bytes], chunks: Iterator[bytes], first: bytes) -> None:
         self._processing = processing
         self._body = body
-        self._iterator = iter(body)
-        self._begun = False
-        self.first: bytes | None = None
+        self._chunks = chunks
+        self._first: bytes | None = first
+        processing.via = "stream"
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        if self.first is not None:
-            first, self.first = self.first, None
-            self._begun = True
-            self._processing.via = "stream"
+        if self._first is not None:
+            first, self._first = self._first, None
             return first
-        token = _slot.set(self._processing)
-        try:
-            chunk = next(self._iterator)
-        finally:
-            _slot.reset(token)
-            if self._begun and self._processing.ledger:
-                self._processing.house.trail.commit(self._processing.event(status=None))
-        return chunk
+        with self._recorded():
+            return next(self._chunks)
 
     def close(self) -> None:
         """Close the body, as PEP 3333 asks."""
-        close = getattr(self._body, "close", None)
-        if close is not None:
-            token = _slot.set(self._processing)
-            try:
-                close()
-            finally:
-                _slot.reset(token)
-                if self._begun and self._processing.ledger:
-                    self._processing.house.trail.commit(self._processing.event(status=None))
+        with self._recorded():
+            _close(self._body)
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        token = _slot.set(self._processing)
+        try:
+            yield
+        finally:
+            _slot.reset(token)
+            if self._processing.ledger:
+                self._processing.house.record(self._processing, None)

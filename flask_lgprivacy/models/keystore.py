@@ -138,6 +138,11 @@ class KeyStore:
                         self._insert_client(connection, PUBLISHER)
         return self.index_key(session, PUBLISHER)
 
+    def forget_all(self) -> None:
+        """Let go of every unwrapped key; the next use reads the key table."""
+        self._cache.clear()
+        self._client_cache.clear()
+
     def forget_uncommitted(self, session: Session) -> None:
         """Let go of keys that a session made, when it commits or rolls back."""
         session.info.pop(FRESH, None)

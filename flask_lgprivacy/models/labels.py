@@ -11,10 +11,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH
 from .codec import ValueType
-from .layout import INFO, SLOT, SealedState, complete_model, identifiers_loaded, layout_of
+from .layout import INFO, SLOT, SealedState, complete_model, layout_of
 from .opening import current_opener
 
 VERSION = "lgprivacy_version"
+_opener = current_opener.get
 
 
 def sealed(category: str, *, group: str | None = None, index: bool = False, unique: bool = False) -> Mapped[Any]:
@@ -73,7 +74,6 @@ class Ownership:
                 f"{owner.__name__}.{name}: write __privacy__ = {'subject' if self.is_subject else 'belongs_to'}(…)"
             )
         event.listen(owner, "after_mapper_constructed", complete_model, propagate=True)
-        event.listen(owner, "load", identifiers_loaded, raw=True, propagate=True)
 
     def __repr__(self) -> str:
         return f"{'subject' if self.is_subject else 'belongs_to'}({self.kind!r})"
@@ -121,28 +121,28 @@ class SealedField:
         if instance is None:
             return self
         row = instance.__dict__
-        state: SealedState | None = row.get(SLOT)
-        opener = current_opener.get()
-        if state is not None:
-            if state.draft is not None and self.name in state.draft:
-                return state.draft[self.name]
-            if (
-                state.opener is opener
-                and opener is not None
-                and state.sources.get(self.column) is row.get(self.column, SLOT)
-            ):
-                return state.values.get(self.name)
+        try:
+            state: SealedState = row[SLOT]
+            if state.opener is _opener() and state.draft is None and state.values[self.column] is row[self.column]:
+                return state.values[self.name]
+        except KeyError:
+            pass
+        return self._open(instance)
+
+    def _open(self, instance: Any) -> Any:
+        state = SealedState.of(instance)
+        if state.draft is not None and self.name in state.draft:
+            return state.draft[self.name]
+        opener = _opener()
         if opener is None:
             raise UndeclaredProcessing(
                 f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
-                "or use 'with privacy.processing(…)' in a job",
+                "or use 'with privacy.processing(…)' in a job"
             )
         group = layout_of(type(instance)).groups[self.column]
         values = opener.open(instance, group)
-        if state is None:
-            state = row[SLOT] = SealedState()
-        state.keep(opener, self.column, row[self.column], values)
-        return state.values.get(self.name)
+        state.keep(opener, self.column, instance.__dict__[self.column], values)
+        return values.get(self.name)
 
     def __set__(self, instance: Any, value: Any) -> None:
         if self.type is None:

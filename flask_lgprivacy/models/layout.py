@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import get_annotations as inspect_annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sqlalchemy import Column, Table, inspect
-from sqlalchemy.orm import Mapper, object_session
+from sqlalchemy import Column, Table, event, inspect
+from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
 
 from ..errors import ModelInvalid, UndeclaredProcessing
+from ..vault import binding, binding_prefix
 from .codec import ValueType, value_type
 from .opening import Opener, current_opener
 
@@ -28,14 +30,13 @@ LOADED = "lgprivacy_loaded"
 class SealedState:
     """What a row's sealed fields hold between assignment and flush, and what was opened under which opener."""
 
-    __slots__ = ("draft", "flushed", "opener", "sources", "values")
+    __slots__ = ("draft", "flushed", "opener", "values")
 
     def __init__(self) -> None:
         self.opener: Opener | None = None
-        self.sources: dict[str, bytes] = {}
         self.values: dict[str, Any] = {}
         self.draft: dict[str, Any] | None = None
-        self.flushed: dict[str, Any] = {}
+        self.flushed: dict[str, Any] | None = None
 
     @staticmethod
     def of(instance: Any) -> SealedState:
@@ -54,14 +55,13 @@ class SealedState:
         self.draft[name] = value
 
     def keep(self, opener: Opener, column: str, envelope: bytes, values: dict[str, Any]) -> None:
-        """Keep opened values for as long as this opener stands and the envelope is the same."""
-        if self.opener is not opener:
-            self.opener = opener
-            self.sources = {column: envelope}
-            self.values = values
-        else:
-            self.sources[column] = envelope
+        """Keep opened values for as long as this opener stands and the envelope, kept among them, is the same."""
+        values[column] = envelope
+        if self.opener is opener:
             self.values = {**self.values, **values}
+        else:
+            self.opener = opener
+            self.values = values
 
     def __repr__(self) -> str:
         return "<sealed fields>"
@@ -80,6 +80,15 @@ class Group:
     category: str
     fields: dict[str, ValueType]
     decoders: tuple[tuple[str, Any], ...]
+    prefixes: dict[str, bytes] = field(default_factory=dict)
+
+    def binding(self, client: str, row: str, key_version: int, row_version: int) -> bytes:
+        """What the record of this group in a row is bound to."""
+        prefix = self.prefixes.get(client)
+        if prefix is None:
+            table = self.layout.table.name.encode()
+            prefix = self.prefixes[client] = binding_prefix(client=client.encode(), group=self.name, table=table)
+        return binding(prefix, row=row, key_version=key_version, row_version=row_version)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,25 +174,22 @@ def layout_on(mapper: Mapper[Any]) -> Layout | None:
     return layout
 
 
-def identifiers_loaded(state: Any, context: Any) -> None:
-    """Remember whose row was loaded, so that the keys of many rows come in one query."""
-    info = context.session.info
-    loaded = info.get(LOADED)
-    if loaded is None:
-        loaded = info[LOADED] = {}
-    mapper = state.manager.mapper
-    layout = mapper.local_table.info[INFO]
-    wanted = loaded.get(layout.kind)
-    if wanted is None:
-        wanted = loaded[layout.kind] = []
-    wanted.append(state.dict.get(layout.subject))
+def remember_loaded(layout: Layout) -> Callable[[Any, Any], None]:
+    """A listener that remembers whose rows are loaded, so that the keys of many rows come in one query."""
+    slot, subject = (LOADED, layout.kind), layout.subject
+
+    def on_load(state: Any, context: Any) -> None:
+        try:
+            context.session.info[slot].append(state.dict[subject])
+        except KeyError:
+            context.session.info[slot] = [state.dict.get(subject)]
+
+    return on_load
 
 
-def loaded_identifiers(instance: Any, kind: str) -> list[Any]:
-    """Take the ids of subjects whose rows were loaded since the last call in the row's session."""
-    session = object_session(instance)
-    loaded = session.info.get(LOADED) if session is not None else None
-    return loaded.pop(kind, []) if loaded else []
+def loaded_identifiers(session: Session | None, kind: str) -> list[Any]:
+    """Take the ids of subjects whose rows were loaded in a session since the last call."""
+    return session.info.pop((LOADED, kind), []) if session is not None else []
 
 
 def complete_model(mapper: Mapper[Any], model: type) -> None:
@@ -235,6 +241,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
                 f"{name}.{attribute} has no label; use sealed(category), tagged(category) or not_personal(reason)"
             )
     table.info[INFO] = layout
+    event.listen(model, "load", remember_loaded(layout), raw=True, propagate=True)
 
 
 def _made_by_database(column: Column[Any]) -> bool:

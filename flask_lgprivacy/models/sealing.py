@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, UndeclaredProcessing
 from ..policy import Action
-from ..vault import PUBLISHER, SubjectKey, associated_data, blind_index, column_key, seal, unseal
+from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, seal, unseal
 from .codec import encode_fields
 from .labels import VERSION
 from .layout import SLOT, Group, Layout, SealedState, layout_on
@@ -134,7 +134,7 @@ class _Flush:
         state = SealedState.of(row) if layout.groups else None
         draft: dict[str, Any] = {}
         if state is not None:
-            draft = {**state.flushed, **(state.draft or {})} if is_new else (state.draft or {})
+            draft = {**(state.flushed or {}), **(state.draft or {})} if is_new else (state.draft or {})
         for tag in layout.tagged.values():
             if get_history(row, tag.attribute).added:
                 self._opener.authorize(tag.category, Action.WRITE, client=client, subject=subject)
@@ -151,9 +151,9 @@ class _Flush:
         self._index(row, layout, draft, client)
         for group in groups:
             self._opener.note(group.category, Action.WRITE, client=client, subject=subject)
-        state.flushed = draft if is_new else {}
+        state.flushed = draft if is_new else None
         state.draft = None
-        state.sources.clear()
+        state.opener, state.values = None, {}
 
     def _seal(
         self, row: Any, group: Group, draft: dict[str, Any], key: SubjectKey, *, version: int, was: int | None
@@ -166,7 +166,7 @@ class _Flush:
             name for name, kind in group.fields.items() if not kind.optional and fields.get(name) is None
         ]:
             raise PrivacyError(f"{group.layout.name}.{is_missing[0]}: must be set before the row is written")
-        bound_to = record_binding(group, key, identifier(getattr(row, group.layout.key)), version)
+        bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, version)
         plaintext = encode_fields(fields, group.layout.name)
         setattr(row, group.column, seal(key.key, plaintext, key_version=key.version, bound_to=bound_to))
 
@@ -186,20 +186,9 @@ class _Flush:
         return self._index_keys[cached]
 
 
-def record_binding(group: Group, key: SubjectKey, row: str, version: int) -> bytes:
-    """What the record of `group` in the row `row` is bound to."""
-    return associated_data(
-        client=key.client.encode(),
-        group=group.name,
-        record=f"{group.layout.table.name}\x00{row}".encode(),
-        key_version=key.version,
-        row_version=version,
-    )
-
-
 def unsealed_fields(row: Any, group: Group, key: SubjectKey, *, row_version: int) -> dict[str, Any]:
     """The encoded fields of a group as they stand in a loaded row."""
-    bound_to = record_binding(group, key, identifier(getattr(row, group.layout.key)), row_version)
+    bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, row_version)
     fields: dict[str, Any] = orjson.loads(unseal(key.key, getattr(row, group.column), bound_to=bound_to))
     return fields
 

@@ -18,7 +18,7 @@ from ..models import Layout, current_opener, identifier, records
 from ..models.codec import from_json
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
-from ..vault import associated_data, key_version_of, seal, unseal
+from ..vault import binding, binding_prefix, key_version_of, seal, unseal
 from .archive import build_archive
 from .erase import erase_subject, subject_column, what_is_left
 from .ledger import Request, RequestLedger
@@ -316,13 +316,8 @@ def _type_of(layout: Layout, name: str) -> type:
 
 
 def _archive_binding(client: str, request: str, key_version: int) -> bytes:
-    return associated_data(
-        client=client.encode(),
-        group=b"archive",
-        record=f"lgprivacy_archive\x00{request}".encode(),
-        key_version=key_version,
-        row_version=1,
-    )
+    prefix = binding_prefix(client=client.encode(), group=b"archive", table=b"lgprivacy_archive")
+    return binding(prefix, row=request, key_version=key_version, row_version=1)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

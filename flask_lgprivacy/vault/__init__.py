@@ -1,7 +1,7 @@
 """The vault: key providers, keys of clients and subjects, the sealed record and the blind index."""
 
 from .blind import blind_index, column_key
-from .envelope import associated_data, key_version_of, seal, unseal
+from .envelope import binding, binding_prefix, key_version_of, seal, unseal
 from .keyfile import KeyProvider, LocalKeyFile
 from .keyring import (
     PUBLISHER,
@@ -21,7 +21,8 @@ __all__ = [
     "KeyProvider",
     "LocalKeyFile",
     "SubjectKey",
-    "associated_data",
+    "binding",
+    "binding_prefix",
     "blind_index",
     "column_key",
     "key_version_of",

@@ -24,22 +24,18 @@ _VERSIONS = Struct(">IQ")
 _DOMAIN = b"lgprivacy record\x01"
 
 
-def associated_data(*, client: bytes, group: bytes, record: bytes, key_version: int, row_version: int) -> bytes:
-    """What a record is bound to, as bytes without ambiguity.
+def binding_prefix(*, client: bytes, group: bytes, table: bytes) -> bytes:
+    """The part of a binding that the records of a client's group in a table share, each part led by its length."""
+    return _DOMAIN + _LENGTHS.pack(len(client), len(group), len(table)) + client + group + table
 
-    Parameters: `client`, `group` and `record` name the owner, the field group and the row (table and primary key);
-    `key_version` counts the subject's keys, `row_version` the writes of the row, both from 1.
+
+def binding(prefix: bytes, *, row: str, key_version: int, row_version: int) -> bytes:
+    """What a record is bound to, as bytes without ambiguity; the associated data of its AEAD call.
+
+    Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `key_version` counts the subject's keys,
+    `row_version` the writes of the row, both from 1.
     """
-    return b"".join(
-        (
-            _DOMAIN,
-            _LENGTHS.pack(len(client), len(group), len(record)),
-            client,
-            group,
-            record,
-            _VERSIONS.pack(key_version, row_version),
-        )
-    )
+    return prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
 
 
 def seal(
@@ -52,7 +48,7 @@ def seal(
 ) -> bytes:
     """Seal one record.
 
-    Parameters: `key` of 32 bytes; `bound_to` from `associated_data` with the same `key_version`; `randomness` gives
+    Parameters: `key` of 32 bytes; `bound_to` from `binding` with the same `key_version`; `randomness` gives
     the nonce. Returns the envelope.
     """
     nonce = randomness(_NONCE)

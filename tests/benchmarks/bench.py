@@ -1,0 +1,368 @@
+"""Prints what this package costs, as ratios to a reference measured in the same run; lower is better.
+
+Each pair is measured in turn, ours then the reference's; the ratio is the median over the pairs, with the smallest and largest.
+CPU time of the process, so that a busy machine disturbs less; the row with the flush counts elapsed time, because it waits.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import statistics
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from flask import Flask, jsonify
+from models import FIELDS, Base, Plain, School, Sealed, Utils, db, fields
+from sqlalchemy import delete, select
+
+from flask_lgprivacy import Actor, LGPrivacy
+from flask_lgprivacy.audit import FileTrail
+from flask_lgprivacy.extension import State
+from flask_lgprivacy.testing import CapturedTrail, make_key_file
+
+ROWS = 10_000
+ROUNDS = 7
+Work = Callable[[], Any]
+results: list[dict[str, Any]] = []
+
+
+class GateAlone:
+    """A house that records nothing, to measure the gate alone; only this benchmark has one."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def record(self, *_: Any) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    make_key_file(folder / "lgprivacy.key")
+    privacy = LGPrivacy(trail=FileTrail(folder / "trail", now=str, flush=lambda _: None))
+    app = application(folder, privacy)
+    with app.app_context():
+        db.create_all()
+        school = School()
+        db.session.add(school)
+        db.session.commit()
+        school_id = school.id
+        inserting(privacy, school_id)
+        reading(app, privacy, school_id)
+        memory(app, privacy, school_id)
+    listing(app, school_id)
+    endpoint(folder)
+    Path("bench-results.json").write_text(json.dumps(results, indent=1))
+
+
+def application(folder: Path, privacy: LGPrivacy) -> Flask:
+    app = Flask("bench", instance_path=str(folder))
+    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/bench.db")
+    db.init_app(app)
+    privacy.init_app(app)
+    return app
+
+
+def house(app: Flask) -> Any:
+    state: State = app.extensions["lgprivacy"]
+    return state.house
+
+
+def job(privacy: LGPrivacy, school_id: UUID, action: str) -> Any:
+    actor = Actor("bench", role="teacher", client=school_id)
+    return privacy.processing(
+        "student.profile", actor=actor, purpose="provide-service", actions={action}, why="benchmark"
+    )
+
+
+# --- rows ---
+
+
+def inserting(privacy: LGPrivacy, school_id: UUID) -> None:
+    def insert(model: Any) -> None:
+        db.session.add_all([model(school_id=school_id, **fields(number)) for number in range(ROWS)])
+        db.session.commit()
+
+    def sealed() -> None:
+        with job(privacy, school_id, "write"):
+            insert(Sealed)
+
+    def empty() -> None:
+        db.session.rollback()
+        for model in (Plain, Sealed, Utils):
+            db.session.execute(delete(model))
+        for table in Base.metadata.tables.values():
+            if table.name == "lgprivacy_subject_key":
+                db.session.execute(delete(table))
+        db.session.commit()
+        db.session.expunge_all()
+
+    row(
+        "insert 10,000 rows of six fields against plaintext",
+        sealed,
+        lambda: insert(Plain),
+        aim=1.4,
+        before=empty,
+        rounds=3,
+    )
+    empty()
+    sealed()
+    insert(Plain)
+    insert(Utils)
+
+
+def reading(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
+    def read(model: Any) -> int:
+        total = 0
+        for student in db.session.scalars(select(model)):
+            for name in FIELDS:
+                total += getattr(student, name) is not None
+        db.session.expunge_all()
+        return total
+
+    def sealed() -> None:
+        with job(privacy, school_id, "read"):
+            assert read(Sealed) == ROWS * len(FIELDS)
+
+    def bulk() -> None:
+        with job(privacy, school_id, "read"):
+            assert sum(1 for _ in privacy.records(Sealed)) == ROWS
+
+    def plain() -> None:
+        read(Plain)
+
+    forget = house(app).keys.forget_all
+    row("read 10,000 rows through the ORM against plaintext, keys warm", sealed, plain, aim=1.2)
+    row("read 10,000 rows through the ORM against plaintext, keys cold", sealed, plain, aim=1.4, before=forget)
+    utils = lambda: read(Utils)  # noqa: E731
+    row("read 10,000 rows against sqlalchemy-utils AES-GCM, keys warm", sealed, utils, aim=0.36, rounds=3)
+    row(
+        "read 10,000 rows against sqlalchemy-utils AES-GCM, keys cold", sealed, utils, aim=0.36, before=forget, rounds=3
+    )
+    with collection_off():
+        base = statistics.median(cpu(plain) for _ in range(5))
+        for state, before in (("warm", None), ("cold", forget)):
+            added = lambda work: lambda: max(cpu(work) - base, 1e-9)  # noqa: E731
+            record(
+                f"added cost per row against sqlalchemy-utils AES-GCM, collection off, keys {state}",
+                pairs(added(sealed), added(utils), before=before, rounds=3, clock=lambda measure: measure()),
+                aim=0.12,
+            )
+    row("bulk path to dictionaries against the plaintext ORM, keys warm", bulk, plain, aim=0.5)
+    row("bulk path to dictionaries against the plaintext ORM, keys cold", bulk, plain, aim=0.5, before=forget)
+
+
+def memory(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
+    def hold(model: Any) -> list[Any]:
+        held = list(db.session.scalars(select(model)))
+        for student in held:
+            for name in FIELDS:
+                getattr(student, name)
+        return held
+
+    def peak(model: Any) -> float:
+        db.session.expunge_all()
+        gc.collect()
+        tracemalloc.start()
+        if model is Sealed:
+            with job(privacy, school_id, "read"):
+                hold(model)
+        else:
+            hold(model)
+        top = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return top
+
+    for state, before in (("warm", None), ("cold", house(app).keys.forget_all)):
+        measured = pairs(
+            lambda: peak(Sealed), lambda: peak(Plain), before=before, rounds=3, clock=lambda measure: measure()
+        )
+        record(f"peak memory, 10,000 rows held and read, keys {state}", measured, aim=None)
+
+
+# --- requests ---
+
+
+def listing(app: Flask, school_id: UUID) -> None:
+    privacy = LGPrivacy()
+    first = {}
+    with app.app_context():
+        for model in (Plain, Sealed):
+            ids = db.session.scalars(select(model.id).limit(30)).all()
+            first[model] = list(ids)
+    actor = Actor("bench", role="teacher", client=school_id)
+    house(app).load_actor = lambda: actor
+    plain_app = Flask("plain")
+    plain_app.config["SQLALCHEMY_DATABASE_URI"] = app.config["SQLALCHEMY_DATABASE_URI"]
+    db.init_app(plain_app)
+
+    def shown(model: Any) -> Any:
+        rows = db.session.scalars(select(model).where(model.id.in_(first[model])))
+        return jsonify([{name: getattr(student, name) for name in FIELDS} for student in rows])
+
+    @app.get("/sealed")
+    @privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service")
+    def sealed_view() -> Any:
+        return shown(Sealed)
+
+    @plain_app.get("/plain")
+    def plain_view() -> Any:
+        return shown(Plain)
+
+    ours, reference = caller(app, "/sealed", 20), caller(plain_app, "/plain", 20)
+    row("list 30 students as JSON against the plaintext view, keys warm", ours, reference, aim=1.25)
+    forget = house(app).keys.forget_all
+    cold = caller(app, "/sealed", 20, before=forget)
+    row("list 30 students as JSON against the plaintext view, keys cold", cold, reference, aim=1.6)
+
+
+def endpoint(folder: Path) -> None:
+    bare = Flask("bare")
+    bare.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{folder}/bare.db"
+    db.init_app(bare)
+
+    @bare.get("/x")
+    def x() -> Any:
+        return "ok"
+
+    reference = caller(bare, "/x", 2000)
+    for name, trail, aim, clock in (
+        ("a declared endpoint that opens nothing, without the trail", None, 1.1, cpu),
+        (
+            "a declared endpoint that opens nothing, with the trail's write",
+            FileTrail(folder / "t2", now=str, flush=lambda _: None),
+            1.3,
+            cpu,
+        ),
+        (
+            "a declared endpoint that opens nothing, with the flush to disk",
+            FileTrail(folder / "t3", now=str),
+            None,
+            wall,
+        ),
+    ):
+        app = Flask("declared", instance_path=str(folder / "declared"))
+        app.config.update(
+            SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/declared.db", LGPRIVACY_KEY_FILE=folder / "lgprivacy.key"
+        )
+        db.init_app(app)
+        privacy = LGPrivacy(app, trail=trail or CapturedTrail())
+        if trail is None:
+            app.wsgi_app._house = GateAlone(house(app))  # type: ignore[attr-defined]
+        with app.app_context():
+            db.create_all()
+        actor = Actor("bench", role="teacher", client=uuid4())
+        privacy.actor_loader(lambda actor=actor: actor)
+
+        @app.get("/x")
+        @privacy.handles(roles={"teacher"}, purpose="provide-service")
+        def declared() -> Any:
+            return "ok"
+
+        row(name, caller(app, "/x", 2000), reference, aim=aim, clock=clock)
+
+
+def caller(app: Flask, path: str, times: int, before: Work | None = None) -> Work:
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr,
+    }  # fmt: skip
+    statuses: list[str] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        statuses.append(status)
+
+    def call() -> None:
+        for _ in range(times):
+            if before is not None:
+                before()
+            body = app.wsgi_app(dict(environ), start_response)
+            for _ in body:
+                pass
+            if hasattr(body, "close"):
+                body.close()
+        assert set(statuses) == {"200 OK"}, set(statuses)
+        statuses.clear()
+
+    return call
+
+
+# --- measuring ---
+
+
+def cpu(work: Work) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+def wall(work: Work) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+@contextmanager
+def collection_off() -> Any:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def pairs(
+    ours: Work,
+    reference: Work,
+    *,
+    before: Work | None = None,
+    rounds: int = ROUNDS,
+    clock: Callable[[Work], float] = cpu,
+) -> list[float]:
+    ratios = []
+    for number in range(rounds + 1):
+        if before is not None:
+            before()
+        a = clock(ours)
+        if before is not None:
+            before()
+        b = clock(reference)
+        if number:
+            ratios.append(a / b)
+    return ratios
+
+
+def row(name: str, ours: Work, reference: Work, *, aim: float | None, **how: Any) -> None:
+    record(name, pairs(ours, reference, **how), aim=aim)
+
+
+def record(name: str, ratios: list[float], *, aim: float | None) -> None:
+    ratio = statistics.median(ratios)
+    results.append(
+        {"name": name, "ratio": round(ratio, 3), "aim": aim, "min": round(min(ratios), 3), "max": round(max(ratios), 3)}
+    )
+    met = "" if aim is None else ("met" if ratio <= aim else "MISSED")
+    print(
+        f"{name:86} {ratio:6.2f}  aim {aim if aim is not None else '-':>5}  [{min(ratios):.2f}, {max(ratios):.2f}] {met}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
