@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import JSON, Column, DateTime, Integer, LargeBinary, MetaData, String, Table, Text
 
@@ -31,16 +32,9 @@ class Tables:
 
 
 def define_tables(main: MetaData, keys: MetaData) -> Tables:
-    """Define the tables once per metadata and return them."""
-    if "lgprivacy_request" in main.tables:
-        return Tables(
-            **{
-                name: (keys if name.endswith("_key") else main).tables[f"lgprivacy_{name}"]
-                for name in ("client_key", "subject_key", "request", "request_step", "archive", "consent")
-            }
-        )
+    """The tables on the host's metadata, defined where they are not yet."""
     return Tables(
-        client_key=Table(
+        client_key=_table(
             "lgprivacy_client_key",
             keys,
             Column("client", String(64), primary_key=True),
@@ -48,7 +42,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("wrapped", LargeBinary),
             Column("destroyed_at", DateTime(timezone=True)),
         ),
-        subject_key=Table(
+        subject_key=_table(
             "lgprivacy_subject_key",
             keys,
             Column("kind", String(64), primary_key=True),
@@ -60,7 +54,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("wrapped", LargeBinary),
             Column("erased_at", DateTime(timezone=True)),
         ),
-        request=Table(
+        request=_table(
             "lgprivacy_request",
             main,
             Column("id", String(32), primary_key=True),
@@ -77,7 +71,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("ended_at", DateTime(timezone=True)),
             Column("outcome", JSON),
         ),
-        request_step=Table(
+        request_step=_table(
             "lgprivacy_request_step",
             main,
             Column("request", String(32), primary_key=True),
@@ -86,14 +80,14 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("state", String(32), nullable=False),
             Column("note", Text),
         ),
-        archive=Table(
+        archive=_table(
             "lgprivacy_archive",
             main,
             Column("request", String(32), primary_key=True),
             Column("expires_at", DateTime(timezone=True), nullable=False),
             Column("sealed", LargeBinary, nullable=False),
         ),
-        consent=Table(
+        consent=_table(
             "lgprivacy_consent",
             main,
             Column("id", String(32), primary_key=True),
@@ -105,3 +99,8 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("withdrawn_at", DateTime(timezone=True)),
         ),
     )
+
+
+def _table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
+    found = metadata.tables.get(name)
+    return Table(name, metadata, *columns) if found is None else found

@@ -1,0 +1,51 @@
+"""Fixtures, and the collection of everything that tests print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from school import Backend, db, make_backend
+
+PRINTED: list[str] = []
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    """A filled backend whose keys have a database of their own."""
+    made = make_backend(tmp_path / "backend")
+    yield made
+    close(made)
+
+
+@pytest.fixture(params=[True, False], ids=["keys apart", "keys beside the data"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """A filled backend, with keys apart and with keys in the data's database."""
+    made = make_backend(tmp_path / "backend", separate_keys=request.param)
+    yield made
+    close(made)
+
+
+def close(backend: Backend) -> None:
+    with backend.app.app_context():
+        db.session.remove()
+        for engine in db.engines.values():
+            engine.dispose()
+    backend.house.trail.close()
+
+
+@pytest.fixture
+def printed() -> list[str]:
+    """Everything that tests printed or logged so far."""
+    return PRINTED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The canary test looks at what all others left behind, so it comes last."""
+    items.sort(key=lambda item: "test_canary" in item.nodeid)
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    PRINTED.append(report.capstdout + report.capstderr + report.caplog)
