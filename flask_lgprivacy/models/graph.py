@@ -29,7 +29,8 @@ class Graph:
 def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
     """Check every labelled model against the policy and return the graph; raises `ModelInvalid`."""
     layouts = []
-    for mapper in sorted(mappers, key=lambda found: found.class_.__name__):
+    mappers = sorted(mappers, key=lambda found: found.class_.__name__)
+    for mapper in mappers:
         layout = layout_on(mapper)
         if layout is not None:
             layouts.append(layout)
@@ -51,6 +52,7 @@ def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
     for kind, held in belongings.items():
         if kind not in subjects:
             raise ModelInvalid(f"{held[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})")
+    _refuse_silent_tables(mappers, subjects)
     graph = Graph(subjects, {kind: tuple(held) for kind, held in belongings.items()})
     for kind, layout in subjects.items():
         if capacity_of(graph, kind, policy) is Capacity.PROCESSOR and layout.client is None:
@@ -58,6 +60,20 @@ def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
                 f"{layout.name}: data held as processor needs its client; write subject({kind!r}, client='…')"
             )
     return graph
+
+
+def _refuse_silent_tables(mappers: list[Mapper[Any]], subjects: dict[str, Layout]) -> None:
+    """A table that points at a person says something about them; it is exported and erased with them, or the start fails."""
+    tables = {layout.table: layout for layout in subjects.values()}
+    for mapper in mappers:
+        for column in mapper.columns if layout_on(mapper) is None else ():
+            for foreign in column.foreign_keys:
+                layout = tables.get(foreign.column.table)
+                if layout is not None:
+                    raise ModelInvalid(
+                        f"{mapper.class_.__name__} has a foreign key to {layout.name} and no __privacy__; "
+                        f"add belongs_to({layout.kind!r})"
+                    )
 
 
 def capacity_of(graph: Graph, kind: str, policy: Policy) -> Capacity:

@@ -139,8 +139,8 @@ class _Flush:
             if get_history(row, tag.attribute).added:
                 self._opener.authorize(tag.category, Action.WRITE, client=client, subject=subject)
                 self._opener.note(tag.category, Action.WRITE, client=client, subject=subject)
-        groups = [group for group in layout.groups.values() if is_new or not draft.keys().isdisjoint(group.fields)]
-        if not groups or state is None:
+        groups = [group for group in layout.groups.values() if not draft.keys().isdisjoint(group.fields)]
+        if state is None or not (groups or is_new):
             return
         for group in groups:
             self._opener.authorize(group.category, Action.WRITE, client=client, subject=subject)

@@ -137,7 +137,7 @@ def make_backend(folder: Path, *, separate_keys: bool = True, filled: bool = Tru
     backend = Backend(app, privacy, folder)
     with app.app_context():
         privacy.initialise()
-        db.create_all()
+        db.create_all(bind_key=[None, "keys"] if separate_keys else [None])
         if filled:
             fill(backend)
     return backend
