@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from school import Backend, db, make_backend
+from school import Backend, close, make_backend
 
 PRINTED: list[str] = []
 
@@ -26,14 +26,6 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     made = make_backend(tmp_path / "backend", separate_keys=request.param)
     yield made
     close(made)
-
-
-def close(backend: Backend) -> None:
-    with backend.app.app_context():
-        db.session.remove()
-        for engine in db.engines.values():
-            engine.dispose()
-    backend.house.trail.close()
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
+from markupsafe import escape
 
 from ..errors import EndpointUndeclared, PrivacyError, UndeclaredProcessing
 from ..models import current_opener
@@ -199,9 +200,24 @@ class FlaskGate:
         missing = getattr(error, "missing", None)
         if missing:
             problem["missing"] = missing
-        response = Response(current_app.json.dumps(problem), status=error.status, mimetype="application/problem+json")
+        accepted = request_ctx.request.accept_mimetypes if has_request_context() else None
+        if accepted and accepted.best_match(["application/problem+json", "application/json", "text/html"]) == "text/html":
+            response = Response(_page(problem), status=error.status, mimetype="text/html")
+        else:
+            content = current_app.json.dumps(problem)
+            response = Response(content, status=error.status, mimetype="application/problem+json")
         response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def _page(problem: dict[str, Any]) -> str:
+    """The same for somebody who reads it in a browser."""
+    contact = problem["contact"]
+    clause = f"{problem['clause']}: {problem['says']}" if "clause" in problem else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head><body>'
+        "<h1>{title}</h1><p>{detail}</p><p>{clause}</p><p>{name}, {address}, {email}, {phone}</p></body></html>"
+    ).format(**{name: escape(text) for name, text in {**problem, **contact, "clause": clause}.items()})
 
 
 TITLES = {

@@ -21,6 +21,7 @@ class Job:
 
     def __enter__(self) -> Processing:
         self._processing.enter(self._declaration, self._actor)
+        self._outer = current_opener.get()
         self._house.trail.commit(self._processing.event(status=None, stage="intent"))
         self._token = current_opener.set(self._processing)
         return self._processing
@@ -28,3 +29,5 @@ class Job:
     def __exit__(self, *_: object) -> None:
         current_opener.reset(self._token)
         self._house.trail.commit(self._processing.event(status=None))
+        if isinstance(self._outer, Processing):
+            self._outer.answer_for(self._processing)

@@ -107,6 +107,10 @@ class Processing:
         """Whether personal data was opened so far."""
         return self._opened
 
+    def answer_for(self, inner: Processing) -> None:
+        """Take note that what an inner processing opened goes out with this one's answer."""
+        self._opened = self._opened or inner.has_opened
+
     def event(self, *, status: int | None, stage: Literal["intent", "outcome"] = "outcome") -> ProcessingEvent:
         """What happened since the last call, as an event of the trail."""
         now = self.house.utcnow()

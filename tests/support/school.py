@@ -177,3 +177,12 @@ def fill(backend: Backend) -> None:
         db.session.add(account)
         db.session.commit()
     db.session.expunge_all()
+
+
+def close(backend: Backend) -> None:
+    """Let go of files and connections."""
+    with backend.app.app_context():
+        db.session.remove()
+        for engine in db.engines.values():
+            engine.dispose()
+    backend.house.trail.close()

@@ -1,0 +1,317 @@
+"""Export, rectify, delete: who may ask, what happens, and what proves it."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+import json
+import shutil
+import sqlite3
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from school import CANARY, Account, Backend, Exercise, Student, close, db, make_backend
+from sqlalchemy import select
+
+from flask_lgprivacy import Actor, LGPrivacy
+from flask_lgprivacy.audit import read_trail, verify_trail
+from flask_lgprivacy.errors import SubjectErased
+from flask_lgprivacy.rights.deadlines import months_after
+from flask_lgprivacy.testing import acting_as, assert_refused
+
+
+def ask(backend: Backend, actor: Actor | None, method: str, path: str, body: Any = None) -> Any:
+    with acting_as(backend.app, actor):
+        return backend.app.test_client().open(path, method=method, json=body)
+
+
+def about(backend: Backend, school: int = 0, number: int = 0) -> dict[str, Any]:
+    return {"subject": {"kind": "student", "id": str(backend.students[backend.schools[school]][number])}}
+
+
+def rows_of_others(backend: Backend) -> list[Any]:
+    gone = backend.students[backend.schools[0]][0].hex
+    with sqlite3.connect(backend.folder / "data.db") as connection:
+        rows = connection.execute("select * from student where id != ? order by id", (gone,)).fetchall()
+        rows += connection.execute("select * from exercise where student_id != ? order by id", (gone,)).fetchall()
+    connection.close()
+    return rows
+
+
+def export(backend: Backend, actor: Actor, body: Any) -> zipfile.ZipFile:
+    done = ask(backend, actor, "POST", "/privacy/export", body)
+    assert (done.status_code, done.json["state"]) == (202, "completed")
+    archive = ask(backend, actor, "GET", done.json["links"]["archive"])
+    assert archive.headers["Cache-Control"] == "no-store"
+    return zipfile.ZipFile(io.BytesIO(archive.data))
+
+
+def test_a_school_exports_one_student_with_everything_and_nobody_else(either: Backend) -> None:
+    archive = export(either, either.administrator(), about(either))
+    data = json.loads(archive.read("data.json"))
+    [student], [exercise] = data["Student"], data["Exercise"]
+    assert (student["first_name"], student["birth_date"], student["preferences"]) == (f"{CANARY} A0", "2017-03-09", {"colour": f"{CANARY}-blue"})
+    assert exercise["strokes"] == [[f"{CANARY}-stroke", 1, 2.5]]
+    everything = b"".join(archive.read(name) for name in archive.namelist())
+    assert f"{CANARY} B0".encode() not in everything
+    assert f"{CANARY} A1".encode() not in everything
+    page = archive.read("index.html").decode()
+    table = list(csv.DictReader(io.StringIO(archive.read("Student.csv").decode())))
+    for value in (f"{CANARY} A0", f"{CANARY} Le  GoffA", "2017-03-09"):
+        assert value in page
+        assert value in table[0].values()
+
+
+def test_an_archive_says_why_to_whom_how_long_and_which_rights(backend: Backend) -> None:
+    archive = export(backend, backend.administrator(), about(backend))
+    described = json.loads(archive.read("about.json"))
+    assert described["purposes"]["provide-service"]["basis"] == "contract"
+    assert [recipient["name"][:3] for recipient in described["recipients"]] == ["OVH"]
+    assert described["categories"]["student.profile"]["retention"]["after"] == "instruction-of-the-client"
+    assert "GDPR Art. 17" in described["rights"].values()
+    assert described["contact"]["email"] == "legal@learn-and-go.com"
+    page = archive.read("index.html").decode()
+    assert "OVH SAS" in page
+    assert "GDPR Art. 15" in page
+
+
+def test_the_manifest_holds_the_sums_of_the_files(backend: Backend) -> None:
+    import hashlib
+
+    archive = export(backend, backend.administrator(), about(backend))
+    manifest = json.loads(archive.read("manifest.json"))
+    assert manifest == {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != "manifest.json"}
+
+
+def test_credentials_are_never_exported(backend: Backend) -> None:
+    student = export(backend, backend.administrator(), about(backend))
+    account = export(backend, backend.holder(), {})
+    assert "password_hash" not in json.loads(student.read("data.json"))["Student"][0]
+    [exported] = json.loads(account.read("data.json"))["Account"]
+    assert (exported["name"], "password_hash" in exported) == (f"{CANARY} Perrin", False)
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_shown(backend: Backend) -> None:
+    with backend.app.app_context(), backend.writing():
+        student = db.session.get(Student, backend.students[backend.schools[0]][0])
+        student.first_name = f"=cmd|'{CANARY}'"
+        db.session.commit()
+    table = export(backend, backend.administrator(), about(backend)).read("Student.csv").decode()
+    assert f"'=cmd|'{CANARY}'" in table
+
+
+def test_an_archive_expires(tmp_path: Path) -> None:
+    now = [dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)]
+    backend = make_backend(tmp_path / "b", privacy=LGPrivacy(utcnow=lambda: now[0]))
+    done = ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend))
+    now[0] += dt.timedelta(days=8)
+    assert_refused(ask(backend, backend.administrator(), "GET", done.json["links"]["archive"]), code="conflict")
+    close(backend)
+
+
+def test_an_archive_is_nobody_elses(backend: Backend) -> None:
+    done = ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend))
+    for actor in (backend.administrator(1), backend.teacher(), backend.student_actor(0, 1)):
+        assert ask(backend, actor, "GET", done.json["links"]["archive"]).status_code in (403, 404)
+
+
+def test_a_school_rectifies_a_student(either: Backend) -> None:
+    body = {**about(either), "changes": {"birth_date": "2016-12-31", "first_name": f"{CANARY} new"}}
+    done = ask(either, either.administrator(), "POST", "/privacy/rectify", body)
+    assert (done.status_code, done.json["state"]) == (202, "completed")
+    with either.app.app_context(), either.reading():
+        student = db.session.get(Student, either.students[either.schools[0]][0])
+        assert (student.birth_date, student.first_name) == (dt.date(2016, 12, 31), f"{CANARY} new")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "at least one field"),
+        ({"shoe_size": 38}, "no field of this name"),
+        ({"password_hash": "x"}, "no field of this name"),
+        ({"birth_date": f"{CANARY}"}, "birth_date: write a date"),
+        ({"height": f"{CANARY}"}, "height"),
+        ({"first_name": None}, "first_name"),
+    ],
+)
+def test_a_rectification_that_cannot_be_made_changes_nothing(backend: Backend, changes: Any, says: str) -> None:
+    before = rows_of_others(backend)
+    response = ask(backend, backend.administrator(), "POST", "/privacy/rectify", {**about(backend), "changes": changes})
+    assert_refused(response, code="request-invalid")
+    assert response.status_code == 422
+    assert says in response.json["detail"]
+    assert CANARY not in response.text
+    assert rows_of_others(backend) == before
+
+
+def test_a_school_erases_one_student_and_leaves_the_others_byte_for_byte(either: Backend) -> None:
+    before = rows_of_others(either)
+    done = ask(either, either.administrator(), "POST", "/privacy/delete", about(either))
+    assert (done.status_code, done.json["state"]) == (202, "completed")
+    assert rows_of_others(either) == before
+    certificate = ask(either, either.administrator(), "GET", done.json["links"]["certificate"]).json
+    assert (certificate["erased"], certificate["key"], certificate["left"]) == ({"Student": 1, "Exercise": 1}, "destroyed", {})
+    with either.app.app_context():
+        gone = either.students[either.schools[0]][0]
+        assert db.session.get(Student, gone) is None
+        assert not db.session.scalars(select(Exercise.id).where(Exercise.student_id == gone)).all()
+
+
+def test_an_old_data_file_beside_the_new_keys_opens_nothing_of_the_erased(tmp_path: Path) -> None:
+    backend = make_backend(tmp_path / "b")
+    shutil.copy(backend.folder / "data.db", tmp_path / "old.db")
+    ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
+    close(backend)
+    shutil.copy(tmp_path / "old.db", backend.folder / "data.db")
+    restored = make_backend(backend.folder, filled=False)
+    restored.schools, restored.students = backend.schools, backend.students
+    gone, stays = backend.students[backend.schools[0]]
+    with restored.app.app_context(), restored.reading():
+        assert db.session.get(Student, stays).first_name == f"{CANARY} B0"
+        with pytest.raises(SubjectErased):
+            _ = db.session.get(Student, gone).first_name
+    close(restored)
+
+
+def test_the_key_bytes_are_gone_from_the_key_file(backend: Backend) -> None:
+    gone = backend.students[backend.schools[0]][0].hex
+    with sqlite3.connect(backend.folder / "keys.db") as connection:
+        [[wrapped]] = connection.execute("select wrapped from lgprivacy_subject_key where subject = ?", (gone,)).fetchall()
+    connection.close()
+    assert wrapped in (backend.folder / "keys.db").read_bytes()
+    ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
+    assert wrapped not in (backend.folder / "keys.db").read_bytes()
+
+
+def test_a_second_look_that_finds_something_does_not_say_completed(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flask_lgprivacy.rights import erase
+
+    real = erase.owned_tables
+    deleting = [True]
+
+    def forgetful(*arguments: Any) -> Any:
+        found = list(real(*arguments))
+        if deleting.pop() if deleting else False:
+            found = [entry for entry in found if entry[0] != "Exercise"]
+        yield from found
+
+    monkeypatch.setattr(erase, "owned_tables", forgetful)
+    done = ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
+    certificate = ask(backend, backend.administrator(), "GET", done.json["links"]["certificate"]).json
+    assert (done.json["state"], certificate["left"]) == ("completed-with-remainder", {"Exercise": 1})
+
+
+def test_a_students_own_request_is_forwarded_and_not_executed(backend: Backend) -> None:
+    done = ask(backend, backend.student_actor(), "POST", "/privacy/delete", {})
+    assert (done.status_code, done.json["state"], done.json["clause"]) == (202, "forwarded", "LG-28")
+    with backend.app.app_context():
+        assert db.session.get(Student, backend.students[backend.schools[0]][0]) is not None
+    desk = ask(backend, backend.administrator(), "GET", "/privacy/requests").json
+    assert [(one["id"], one["state"]) for one in desk] == [(done.json["id"], "forwarded")]
+    assert ask(backend, backend.administrator(1), "GET", "/privacy/requests").json == []
+
+
+@pytest.mark.parametrize("right", ["export", "delete", "rectify"])
+@pytest.mark.parametrize("who", ["administrator of another school", "teacher", "other student", "account holder"])
+def test_nobody_else_may_ask(backend: Backend, right: str, who: str) -> None:
+    actor = {
+        "administrator of another school": backend.administrator(1), "teacher": backend.teacher(),
+        "other student": backend.student_actor(0, 1), "account holder": backend.holder(),
+    }[who]  # fmt: skip
+    body = {**about(backend), "changes": {"first_name": "x"}} if right == "rectify" else about(backend)
+    response = ask(backend, actor, "POST", f"/privacy/{right}", body)
+    assert_refused(response, clause="LG-28")
+    assert CANARY not in response.text
+    assert rows_of_others(backend)
+
+
+def test_a_student_that_does_not_exist_looks_like_one_of_another_school(backend: Backend) -> None:
+    absent = {"subject": {"kind": "student", "id": "00000000-0000-4000-8000-000000000000"}}
+    answers = {
+        ask(backend, backend.administrator(), "POST", "/privacy/export", body).text for body in (about(backend, 1), absent)
+    }
+    assert len(answers) == 1
+
+
+def test_an_account_holder_erases_itself(backend: Backend) -> None:
+    done = ask(backend, backend.holder(), "POST", "/privacy/delete", {})
+    assert (done.json["state"], done.json["clause"]) == ("completed", "LG-27")
+    with backend.app.app_context():
+        assert db.session.get(Account, backend.account) is None
+
+
+def test_nobody_is_asked_to_sign_in_first(backend: Backend) -> None:
+    assert_refused(ask(backend, None, "POST", "/privacy/export", {}), code="authentication-required")
+
+
+@pytest.mark.parametrize(
+    "body", [[1], "x", {"subject": "me"}, {"subject": {"kind": "student"}}, {"subject": {"kind": 1, "id": 2}}, {"x": 1}, {"changes": []}]
+)
+def test_a_body_that_makes_no_sense_is_422(backend: Backend, body: Any) -> None:
+    response = ask(backend, backend.administrator(), "POST", "/privacy/export", body)
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("subject", [{"kind": "robot", "id": "1"}, {"kind": "student", "id": f"{CANARY}"}])
+def test_a_subject_that_makes_no_sense_is_refused(backend: Backend, subject: Any) -> None:
+    response = ask(backend, backend.administrator(), "POST", "/privacy/export", {"subject": subject})
+    assert response.status_code == 403
+    assert CANARY not in response.text
+
+
+def test_a_form_of_another_site_changes_nothing(backend: Backend) -> None:
+    with acting_as(backend.app, backend.holder()):
+        response = backend.app.test_client().post("/privacy/delete", data={"x": "y"})
+    assert response.status_code == 422
+    with backend.app.app_context():
+        assert db.session.get(Account, backend.account) is not None
+
+
+def test_a_request_of_somebody_else_is_not_found(backend: Backend) -> None:
+    done = ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend))
+    response = ask(backend, backend.administrator(1), "GET", done.json["links"]["self"])
+    assert_refused(response, code="not-found")
+
+
+def test_a_request_tells_its_history_and_deadline(backend: Backend) -> None:
+    done = ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend)).json
+    assert [step["state"] for step in done["history"]] == ["received", "in-progress", "completed"]
+    assert dt.datetime.fromisoformat(done["due"]) == months_after(dt.datetime.fromisoformat(done["received"]), 1)
+
+
+def test_a_request_is_in_the_trail_step_by_step(backend: Backend) -> None:
+    done = ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).json
+    steps = list(read_trail(backend.folder / "trail", where={"request": done["id"]}))
+    assert [(step["state"], step["right"], step["role"]) for step in steps] == [
+        ("received", "delete", "administrator"),
+        ("completed", "delete", "administrator"),
+    ]
+    assert verify_trail(backend.folder / "trail").exit_code == 0
+
+
+def test_a_request_that_fails_says_so_and_stays(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flask_lgprivacy.errors import KeyUnavailable
+    from flask_lgprivacy.rights import service
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise KeyUnavailable("the key service is away")
+
+    monkeypatch.setattr(service, "erase_subject", away)
+    assert ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).status_code == 503
+    [left] = ask(backend, backend.administrator(), "GET", "/privacy/requests").json
+    assert left["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("received", "months", "due"),
+    [
+        ("2026-01-31", 1, "2026-02-28"), ("2028-01-31", 1, "2028-02-29"), ("2026-12-15", 1, "2027-01-15"),
+        ("2026-11-30", 3, "2027-02-28"), ("2026-03-31", 1, "2026-04-30"),
+    ],
+)  # fmt: skip
+def test_a_month_is_a_calendar_month(received: str, months: int, due: str) -> None:
+    assert months_after(dt.datetime.fromisoformat(received), months) == dt.datetime.fromisoformat(due)

@@ -1,0 +1,92 @@
+"""`flask privacy …` says what is there, what is wrong, and what the policy says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from school import Backend, Student, db
+from flask.testing import FlaskCliRunner
+
+
+@pytest.fixture
+def run(backend: Backend) -> Any:
+    runner: FlaskCliRunner = backend.app.test_cli_runner()
+
+    def invoke(*arguments: str) -> tuple[int, str]:
+        result = runner.invoke(args=["privacy", *arguments])
+        return result.exit_code, result.output
+
+    return invoke
+
+
+def test_init_keeps_what_exists(run: Any, backend: Backend) -> None:
+    before = (backend.folder / "lgprivacy.key").read_bytes()
+    code, said = run("init")
+    assert (code, "kept the key file" in said) == (0, True)
+    assert (backend.folder / "lgprivacy.key").read_bytes() == before
+
+
+def test_verify_passes_and_then_names_the_place(run: Any, backend: Backend) -> None:
+    assert run("audit", "verify")[0] == 0
+    path = backend.folder / "trail" / "w0.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:1], *lines[2:]]))
+    code, said = run("audit", "verify")
+    assert (code, "w0.jsonl, line 2" in said, "TAMPERED" in said) == (1, True, True)
+    code, said = run("audit", "verify", str(backend.folder / "trail"), "--json")
+    assert json.loads(said)["findings"][0]["line"] == 2
+
+
+def test_show_filters_and_prints_json(run: Any, backend: Backend) -> None:
+    with backend.app.app_context(), backend.reading(1), pytest.raises(Exception, match="does not act"):
+        _ = db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
+    code, said = run("audit", "show", "--clause", "LG-03", "--json")
+    [event] = [json.loads(line) for line in said.splitlines()]
+    assert (code, event["refused"][0]["code"]) == (0, "access-denied")
+    assert "REFUSED access-denied [LG-03]" in run("audit", "show", "--clause", "LG-03")[1]
+    assert len(run("audit", "show", "--limit", "2")[1].splitlines()) == 2
+
+
+def test_explain_says_why_not(run: Any) -> None:
+    code, said = run("explain", "--actor-role", "support", "--category", "student.profile", "--purpose", "assistance")
+    assert code == 0
+    assert "no-rule [LG-21]" in said
+    assert "missing: assistance-request" in said
+
+
+def test_explain_says_why(run: Any) -> None:
+    arguments = ("--actor-role", "teacher", "--category", "student.profile", "--purpose", "provide-service", "--fact", "own-client", "--json")
+    assert json.loads(run("explain", *arguments)[1])["outcome"] == "allowed"
+
+
+def test_the_policy_is_printed(run: Any) -> None:
+    assert len([line for line in run("policy")[1].splitlines() if line.startswith("LG-")]) == 31
+    assert json.loads(run("policy", "--json")[1])["LG-31"]
+
+
+def test_the_matrix_holds_every_cell(run: Any, backend: Backend) -> None:
+    policy = backend.house.policy
+    cells = json.loads(run("policy", "--matrix", "--json")[1])
+    assert len(cells) == len(policy.roles) * len(policy.categories) * 4 * len(policy.purposes)
+    assert "teacher" in run("policy", "--matrix")[1]
+
+
+@pytest.mark.parametrize("listing", ["requests", "recipients"])
+def test_a_listing_has_json(run: Any, listing: str) -> None:
+    assert isinstance(json.loads(run(listing, "--json")[1]), list)
+    assert "found" in run(listing)[1]
+
+
+def test_check_has_json(run: Any) -> None:
+    said = json.loads(run("check", "--json")[1])
+    assert (said["faults"], said["subjects"]) == ([], ["account", "contact", "student"])
+
+
+def test_a_missing_key_file_is_named(tmp_path: Path, run: Any, backend: Backend) -> None:
+    (backend.folder / "lgprivacy.key").unlink()
+    code, said = run("init")
+    assert (code, "made the key file" in said) == (0, True)
+    assert (backend.folder / "lgprivacy.key").stat().st_mode & 0o777 == 0o600
