@@ -201,7 +201,10 @@ class FlaskGate:
         if missing:
             problem["missing"] = missing
         accepted = request_ctx.request.accept_mimetypes if has_request_context() else None
-        if accepted and accepted.best_match(["application/problem+json", "application/json", "text/html"]) == "text/html":
+        if (
+            accepted
+            and accepted.best_match(["application/problem+json", "application/json", "text/html"]) == "text/html"
+        ):
             response = Response(_page(problem), status=error.status, mimetype="text/html")
         else:
             content = current_app.json.dumps(problem)

@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
-from ..errors import PrivacyError, UndeclaredProcessing
+from ..errors import PrivacyError, RequestInvalid, UndeclaredProcessing
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, seal, unseal
 from .codec import encode_fields
@@ -87,7 +87,7 @@ class _Flush:
         for kind, subjects in wanted.items():
             by_client = self._opener.holds_as_processor(layouts[kind])
             if by_client and not all(subjects.values()):
-                raise PrivacyError(
+                raise RequestInvalid(
                     f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
                 )
             made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
@@ -108,7 +108,7 @@ class _Flush:
         if value is None and not layout.is_subject:
             value = _parent_value(row, layout.subject)
         if value is None:
-            raise PrivacyError(f"{layout.name}.{layout.subject}: must be set before the row is written")
+            raise RequestInvalid(f"{layout.name}.{layout.subject}: must be set before the row is written")
         return identifier(value)
 
     # --- rows ---
@@ -165,7 +165,7 @@ class _Flush:
         if is_missing := [
             name for name, kind in group.fields.items() if not kind.optional and fields.get(name) is None
         ]:
-            raise PrivacyError(f"{group.layout.name}.{is_missing[0]}: must be set before the row is written")
+            raise RequestInvalid(f"{group.layout.name}.{is_missing[0]}: must be set before the row is written")
         bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, version)
         plaintext = encode_fields(fields, group.layout.name)
         setattr(row, group.column, seal(key.key, plaintext, key_version=key.version, bound_to=bound_to))
@@ -199,7 +199,9 @@ def _give_identifier(row: Any, name: str) -> None:
         return
     default = inspect(type(row)).columns[name].default
     if default is None:
-        raise PrivacyError(f"{type(row).__name__}.{name}: must be set before the row is written, or have default=uuid4")
+        raise RequestInvalid(
+            f"{type(row).__name__}.{name}: must be set before the row is written, or have default=uuid4"
+        )
     setattr(row, name, default.arg(None) if default.is_callable else default.arg)
 
 

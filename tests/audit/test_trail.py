@@ -202,8 +202,12 @@ def _cut_file(directory: Path) -> None:
     os.truncate(directory / "w0.jsonl", 10)
 
 
-@pytest.mark.parametrize("damage", [_make_directory_read_only, _remove_directory, _replace_file, _write_into_file, _cut_file])
-def test_a_damaged_place_is_refused(tmp_path: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "damage", [_make_directory_read_only, _remove_directory, _replace_file, _write_into_file, _cut_file]
+)
+def test_a_damaged_place_is_refused(
+    tmp_path: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("flask_lgprivacy.audit.writer.LOOK_SECONDS", 0)
     directory = tmp_path / "trail"
     trail = trail_in(directory)

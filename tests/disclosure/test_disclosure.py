@@ -16,7 +16,13 @@ from example_app.mailchimp_standin import MailchimpStandIn
 from flask_lgprivacy import constant, labelled
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.disclosure import mailchimp
-from flask_lgprivacy.errors import DisclosureRefused, PrivacyError, RecipientUnavailable, TrailUnavailable, UndeclaredProcessing
+from flask_lgprivacy.errors import (
+    DisclosureRefused,
+    PrivacyError,
+    RecipientUnavailable,
+    TrailUnavailable,
+    UndeclaredProcessing,
+)
 from flask_lgprivacy.policy import SHIPPED
 
 UPDATES = "product-updates"
@@ -59,9 +65,7 @@ def with_contact(backend: Backend, *, consent: bool = True) -> Backend:
     with backend.app.app_context():
         if consent:
             backend.privacy.consents.give(("contact", backend.contact), purpose=UPDATES, text_version="v1")
-        with backend.job(
-            "commercial.contact", actor=backend.holder(), actions={"write"}, purpose="exercise-rights"
-        ):
+        with backend.job("commercial.contact", actor=backend.holder(), actions={"write"}, purpose="exercise-rights"):
             db.session.add(Contact(id=backend.contact, email=f"{CANARY}@ecole.example"))
             db.session.commit()
     return backend
@@ -85,7 +89,11 @@ def contact(backend: Backend) -> Any:
 
 
 def refusals(backend: Backend) -> list[tuple[str, str]]:
-    return [(one["recipient"], one["clause"]) for one in read_trail(backend.folder / "trail", where={"event": "disclosure"}) if one["stage"] == "refused"]
+    return [
+        (one["recipient"], one["clause"])
+        for one in read_trail(backend.folder / "trail", where={"event": "disclosure"})
+        if one["stage"] == "refused"
+    ]
 
 
 def send(backend: Backend, body: Any, *, recipient: str = "mailchimp", purpose: str = UPDATES) -> None:
@@ -171,7 +179,9 @@ def test_after_withdrawal_nothing_is_sent(listened: Backend, listener: Listener)
 
 def test_without_a_transfer_tool_in_force_nothing_is_sent(tmp_path: Path, listener: Listener) -> None:
     policy = tmp_path / "policy.toml"
-    text = SHIPPED.read_text(encoding="utf-8").replace("since = 2023-07-10 }", "since = 2023-07-10, until = 2024-01-01 }")
+    text = SHIPPED.read_text(encoding="utf-8").replace(
+        "since = 2023-07-10 }", "since = 2023-07-10, until = 2024-01-01 }"
+    )
     policy.write_text(text, encoding="utf-8")
     recipients = {"mailchimp": {"base_url": f"https://127.0.0.1:{listener.port}/3.0"}}
     backend = with_contact(make_backend(tmp_path / "b", LGPRIVACY_POLICY=policy, LGPRIVACY_RECIPIENTS=recipients))
@@ -182,7 +192,11 @@ def test_without_a_transfer_tool_in_force_nothing_is_sent(tmp_path: Path, listen
 
 
 def test_a_disclosure_needs_the_action_to_be_declared(listened: Backend, listener: Listener) -> None:
-    with listened.app.app_context(), job(listened, actions={"read"}), pytest.raises(UndeclaredProcessing, match="'disclose'"):
+    with (
+        listened.app.app_context(),
+        job(listened, actions={"read"}),
+        pytest.raises(UndeclaredProcessing, match="'disclose'"),
+    ):
         send(listened, {"email": labelled(contact(listened), "email")})
     assert listener.came == []
 
@@ -199,7 +213,9 @@ def test_a_recipient_without_an_address_names_the_setting(tmp_path: Path) -> Non
     close(backend)
 
 
-def test_without_a_trail_nothing_is_sent(listened: Backend, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_trail_nothing_is_sent(
+    listened: Backend, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("flask_lgprivacy.audit.writer.LOOK_SECONDS", 0)
     trail = listened.folder / "trail"
     with pytest.raises(TrailUnavailable), listened.app.app_context(), job(listened):
@@ -209,7 +225,9 @@ def test_without_a_trail_nothing_is_sent(listened: Backend, listener: Listener, 
     assert listener.came == []
 
 
-def test_a_proxy_of_the_environment_is_not_used(listened: Backend, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_environment_is_not_used(
+    listened: Backend, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proxy = Listener()
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -239,7 +257,11 @@ def connected(tmp_path: Path, standin: MailchimpStandIn) -> Iterator[Backend]:
 
 
 def test_a_subscription_reaches_mailchimp(connected: Backend, standin: MailchimpStandIn) -> None:
-    with connected.app.app_context(), job(connected), connected.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(connected)) as out:
+    with (
+        connected.app.app_context(),
+        job(connected),
+        connected.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(connected)) as out,
+    ):
         mailchimp.subscribe(out, list_id="news", email=labelled(contact(connected), "email"))
     [(method, path, body)] = standin.received
     hashed = mailchimp.subscriber_hash(f"{CANARY}@ecole.example")
@@ -248,7 +270,11 @@ def test_a_subscription_reaches_mailchimp(connected: Backend, standin: Mailchimp
 
 
 def test_the_trail_knows_before_and_after(connected: Backend, standin: MailchimpStandIn) -> None:
-    with connected.app.app_context(), job(connected), connected.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(connected)) as out:
+    with (
+        connected.app.app_context(),
+        job(connected),
+        connected.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(connected)) as out,
+    ):
         mailchimp.unsubscribe(out, list_id="news", email=labelled(contact(connected), "email"))
     told = list(read_trail(connected.folder / "trail", where={"event": "disclosure"}))
     assert [(one["stage"], one["recipient"], one["categories"], one["status"]) for one in told] == [
@@ -259,7 +285,9 @@ def test_the_trail_knows_before_and_after(connected: Backend, standin: Mailchimp
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, standin: MailchimpStandIn) -> None:
-    backend = with_contact(make_backend(tmp_path / "b", LGPRIVACY_RECIPIENTS={"mailchimp": {"base_url": standin.base_url}}))
+    backend = with_contact(
+        make_backend(tmp_path / "b", LGPRIVACY_RECIPIENTS={"mailchimp": {"base_url": standin.base_url}})
+    )
     with backend.app.app_context(), job(backend), pytest.raises(RecipientUnavailable):
         send(backend, {"email": labelled(contact(backend), "email")})
     assert standin.received == []
@@ -267,7 +295,11 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, standi
 
 
 def test_a_list_id_that_leads_elsewhere_is_refused(connected: Backend, standin: MailchimpStandIn) -> None:
-    with connected.app.app_context(), job(connected), connected.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(connected)) as out:
+    with (
+        connected.app.app_context(),
+        job(connected),
+        connected.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(connected)) as out,
+    ):
         with pytest.raises(PrivacyError, match="letters and digits"):
             mailchimp.subscribe(out, list_id="../../x", email=labelled(contact(connected), "email"))
     assert standin.received == []
@@ -277,5 +309,9 @@ def test_labels_and_answers_print_nothing(connected: Backend) -> None:
     from flask_lgprivacy.disclosure import Answer
 
     with connected.app.app_context():
-        shown = repr(labelled(contact(connected), "email")) + repr(Answer(200, {"x": CANARY})) + repr(connected.app.extensions["lgprivacy"].recipients)
+        shown = (
+            repr(labelled(contact(connected), "email"))
+            + repr(Answer(200, {"x": CANARY}))
+            + repr(connected.app.extensions["lgprivacy"].recipients)
+        )
     assert CANARY not in shown

@@ -159,7 +159,9 @@ def test_a_browser_gets_a_page(backend: Backend) -> None:
         return one(backend).first_name
 
     with acting_as(backend.app, backend.teacher(1)):
-        response = backend.app.test_client().get("/other", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        response = backend.app.test_client().get(
+            "/other", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        )
     assert (response.status_code, response.mimetype) == (403, "text/html")
     assert "LG-03" in response.text
     assert "legal@learn-and-go.com" in response.text
@@ -212,7 +214,10 @@ def test_a_job_does_not_begin_without_a_trail(unwritable: Backend) -> None:
 def test_a_job_is_recorded_before_and_after(backend: Backend) -> None:
     with backend.app.app_context(), backend.reading():
         assert one(backend).first_name
-    stages = [(event["stage"], len(event["touched"])) for event in read_trail(backend.folder / "trail", where={"endpoint": "test"})]
+    stages = [
+        (event["stage"], len(event["touched"]))
+        for event in read_trail(backend.folder / "trail", where={"endpoint": "test"})
+    ]
     assert stages[-2:] == [("intent", 0), ("outcome", 1)]
 
 
@@ -239,9 +244,7 @@ def test_only_what_is_declared_and_permitted_opens(backend: Backend, data: st.Da
     me = data.draw(st.booleans())
     target = backend.students[backend.schools[0]][0]
     actor = Actor("x", role=role, client=backend.schools[school], subjects=[("student", target)] if me else [])
-    facts = frozenset(
-        ([Condition.OWN_CLIENT] if school == 0 else []) + ([Condition.SELF] if me else [])
-    )
+    facts = frozenset(([Condition.OWN_CLIENT] if school == 0 else []) + ([Condition.SELF] if me else []))
     from flask_lgprivacy.gate import Declaration, Job
 
     declaration = Declaration(categories, frozenset({role}), purpose, frozenset({Action.READ}))

@@ -42,8 +42,16 @@ def test_a_declared_endpoint_shows_what_it_declares(backend: Backend) -> None:
         response = get(backend, "/names", backend.teacher())
     assert response.json == [f"{CANARY} A0", f"{CANARY} B0"]
     [event] = events(trail)
-    assert (event.endpoint, event.role, event.purpose, event.basis, event.status) == ("view", "teacher", "provide-service", "contract", 200)
-    assert [(one.category, one.action, one.subjects, len(set(one.pseudonyms))) for one in event.touched] == [("student.profile", "read", 2, 2)]
+    assert (event.endpoint, event.role, event.purpose, event.basis, event.status) == (
+        "view",
+        "teacher",
+        "provide-service",
+        "contract",
+        200,
+    )
+    assert [(one.category, one.action, one.subjects, len(set(one.pseudonyms))) for one in event.touched] == [
+        ("student.profile", "read", 2, 2)
+    ]
 
 
 def test_an_answer_with_personal_data_is_not_cached(backend: Backend) -> None:
@@ -128,7 +136,10 @@ def test_each_method_of_a_method_view_is_declared_by_itself(backend: Backend) ->
             return "never"
 
     backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
-    statuses = {method: get(backend, "/pupils", backend.teacher(), method).status_code for method in ("GET", "HEAD", "OPTIONS", "POST")}
+    statuses = {
+        method: get(backend, "/pupils", backend.teacher(), method).status_code
+        for method in ("GET", "HEAD", "OPTIONS", "POST")
+    }
     assert statuses == {"GET": 200, "HEAD": 200, "OPTIONS": 200, "POST": 403}
     assert undeclared_endpoints(backend.app) == ["pupils POST"]
 
@@ -226,7 +237,10 @@ def test_what_a_stream_opens_is_recorded_before_it_leaves(backend: Backend) -> N
         response = backend.app.test_client().get("/stream", buffered=False)
         seen = [len(events(trail)) for _ in response.response]
     assert seen == [1, 2, 2]
-    assert [(event.via, [one.subjects for one in event.touched]) for event in events(trail)] == [("request", []), ("stream", [2])]
+    assert [(event.via, [one.subjects for one in event.touched]) for event in events(trail)] == [
+        ("request", []),
+        ("stream", [2]),
+    ]
 
 
 def test_a_generator_that_outlives_its_request_is_told_what_to_do(backend: Backend) -> None:

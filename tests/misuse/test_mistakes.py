@@ -35,7 +35,9 @@ def test_nothing_forgotten_passes_the_check(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(("testing", "shown"), [(False, False), (True, True)])
-def test_reading_an_undeclared_category_is_500_opaque_in_production(backend: Backend, testing: bool, shown: bool) -> None:
+def test_reading_an_undeclared_category_is_500_opaque_in_production(
+    backend: Backend, testing: bool, shown: bool
+) -> None:
     backend.app.testing = testing
 
     @backend.app.get("/undeclared")
@@ -120,7 +122,9 @@ def test_another_publisher_replaces_the_document(tmp_path: Path) -> None:
 
     own = tmp_path / "own.toml"
     text_of = SHIPPED.read_text(encoding="utf-8")
-    own.write_text(text_of.replace("LG-", "XY-").replace("legal@learn-and-go.com", "privacy@other.example"), encoding="utf-8")
+    own.write_text(
+        text_of.replace("LG-", "XY-").replace("legal@learn-and-go.com", "privacy@other.example"), encoding="utf-8"
+    )
     backend = make_backend(tmp_path / "b", LGPRIVACY_POLICY=own)
 
     @backend.app.get("/bare")

@@ -18,7 +18,14 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm.exc import StaleDataError
 
 from flask_lgprivacy import find_by
-from flask_lgprivacy.errors import KeyLost, PrivacyError, SealBroken, SealedComparison, SubjectErased, UndeclaredProcessing
+from flask_lgprivacy.errors import (
+    KeyLost,
+    PrivacyError,
+    SealBroken,
+    SealedComparison,
+    SubjectErased,
+    UndeclaredProcessing,
+)
 
 VALUES: dict[str, Any] = {
     "first_name": f"{CANARY} Ünïcode\n\u2603",
@@ -94,7 +101,11 @@ def test_a_changed_field_leaves_the_others(either: Backend) -> None:
         db.session.commit()
         db.session.expunge_all()
         found = db.session.get(Student, one_of(either))
-        assert (found.first_name, found.birth_date, found.picture) == (f"{CANARY} new", date(2017, 3, 9), f"{CANARY} picture".encode())
+        assert (found.first_name, found.birth_date, found.picture) == (
+            f"{CANARY} new",
+            date(2017, 3, 9),
+            f"{CANARY} picture".encode(),
+        )
 
 
 def test_an_assigned_value_is_seen_before_it_is_written(backend: Backend) -> None:
@@ -332,7 +343,11 @@ def test_records_hold_what_rows_hold(either: Backend) -> None:
 
 
 def test_records_of_another_school_are_refused(backend: Backend) -> None:
-    with backend.app.app_context(), backend.reading(1), pytest.raises(PrivacyError, match="does not act for the client"):
+    with (
+        backend.app.app_context(),
+        backend.reading(1),
+        pytest.raises(PrivacyError, match="does not act for the client"),
+    ):
         list(backend.privacy.records(Exercise, Exercise.student_id == one_of(backend)))
 
 

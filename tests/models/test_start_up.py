@@ -112,7 +112,10 @@ def model_with(field: Any, *, kind: str = "student", client: str | None = "schoo
         (lambda: model_with(sealed("student.shoes")), "no category 'student.shoes'"),
         (lambda: model_with(sealed("account.identity")), "account.identity is no category of subject 'student'"),
         (lambda: model_with(sealed("sensitive.health")), "sensitive data are not collected"),
-        (lambda: model_with(sealed("student.profile"), name="religion"), r"Pupil\.religion: sensitive data are not collected"),
+        (
+            lambda: model_with(sealed("student.profile"), name="religion"),
+            r"Pupil\.religion: sensitive data are not collected",
+        ),
         (lambda: model_with(tagged("student.profile")), "held as processor; use sealed"),
         (lambda: model_with(sealed("student.profile"), kind="robot"), "no subject 'robot'"),
         (lambda: model_with(sealed("student.profile"), client=None), "needs its client"),

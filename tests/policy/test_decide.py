@@ -39,7 +39,11 @@ def decide(role: str, category: str, action: str, purpose: str, *facts: str) -> 
         (("teacher", "student.profile", "read", "provide-service"), "no-rule", "LG-03"),
         (("guest", "student.profile", "read", "provide-service", "own-client"), "no-rule", "LG-20"),
         (("support", "student.profile", "read", "assistance", "strong-authentication"), "no-rule", "LG-21"),
-        (("support", "student.profile", "read", "assistance", "assistance-request", "support-grant"), "no-rule", "LG-23"),
+        (
+            ("support", "student.profile", "read", "assistance", "assistance-request", "support-grant"),
+            "no-rule",
+            "LG-23",
+        ),
         (("support", "student.profile", "read", "provide-service"), "no-rule", "LG-06"),
         (("student", "student.profile", "write", "provide-service", "self"), "prohibited", "LG-06"),
         (("job", "student.profile", "read", "research-statistics"), "prohibited", "LG-06"),
@@ -74,10 +78,10 @@ def test_every_refusal_names_what_was_missing_and_its_clause() -> None:
             assert decision.missing
 
 
-@given(
-    st.text(max_size=12), st.text(max_size=12), st.sampled_from(Action), st.text(max_size=12), FACTS
-)
-def test_unknown_names_are_never_allowed(role: str, category: str, action: Action, purpose: str, facts: frozenset[Condition]) -> None:
+@given(st.text(max_size=12), st.text(max_size=12), st.sampled_from(Action), st.text(max_size=12), FACTS)
+def test_unknown_names_are_never_allowed(
+    role: str, category: str, action: Action, purpose: str, facts: frozenset[Condition]
+) -> None:
     known = role in POLICY.roles and category in POLICY.categories and purpose in POLICY.purposes
     assert known or DECISIONS.decide(role, category, action, purpose, facts).outcome is not Outcome.ALLOWED
 
@@ -106,7 +110,9 @@ def test_a_declared_disclosure_returns_the_recipient() -> None:
 
 
 def test_a_transfer_tool_that_has_expired_blocks() -> None:
-    text = SHIPPED.read_text(encoding="utf-8").replace("since = 2023-07-10 }", "since = 2023-07-10, until = 2026-11-21 }")
+    text = SHIPPED.read_text(encoding="utf-8").replace(
+        "since = 2023-07-10 }", "since = 2023-07-10, until = 2026-11-21 }"
+    )
     decided = decide_disclosure(parse_policy(text, source="x"), "mailchimp", "product-updates", [], TODAY)
     assert isinstance(decided, Decision)
     assert decided.clause == "LG-14"

@@ -53,7 +53,11 @@ def test_a_school_exports_one_student_with_everything_and_nobody_else(either: Ba
     archive = export(either, either.administrator(), about(either))
     data = json.loads(archive.read("data.json"))
     [student], [exercise] = data["Student"], data["Exercise"]
-    assert (student["first_name"], student["birth_date"], student["preferences"]) == (f"{CANARY} A0", "2017-03-09", {"colour": f"{CANARY}-blue"})
+    assert (student["first_name"], student["birth_date"], student["preferences"]) == (
+        f"{CANARY} A0",
+        "2017-03-09",
+        {"colour": f"{CANARY}-blue"},
+    )
     assert exercise["strokes"] == [[f"{CANARY}-stroke", 1, 2.5]]
     everything = b"".join(archive.read(name) for name in archive.namelist())
     assert f"{CANARY} B0".encode() not in everything
@@ -83,7 +87,9 @@ def test_the_manifest_holds_the_sums_of_the_files(backend: Backend) -> None:
 
     archive = export(backend, backend.administrator(), about(backend))
     manifest = json.loads(archive.read("manifest.json"))
-    assert manifest == {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != "manifest.json"}
+    assert manifest == {
+        name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != "manifest.json"
+    }
 
 
 def test_credentials_are_never_exported(backend: Backend) -> None:
@@ -154,7 +160,11 @@ def test_a_school_erases_one_student_and_leaves_the_others_byte_for_byte(either:
     assert (done.status_code, done.json["state"]) == (202, "completed")
     assert rows_of_others(either) == before
     certificate = ask(either, either.administrator(), "GET", done.json["links"]["certificate"]).json
-    assert (certificate["erased"], certificate["key"], certificate["left"]) == ({"Student": 1, "Exercise": 1}, "destroyed", {})
+    assert (certificate["erased"], certificate["key"], certificate["left"]) == (
+        {"Student": 1, "Exercise": 1},
+        "destroyed",
+        {},
+    )
     with either.app.app_context():
         gone = either.students[either.schools[0]][0]
         assert db.session.get(Student, gone) is None
@@ -180,14 +190,18 @@ def test_an_old_data_file_beside_the_new_keys_opens_nothing_of_the_erased(tmp_pa
 def test_the_key_bytes_are_gone_from_the_key_file(backend: Backend) -> None:
     gone = backend.students[backend.schools[0]][0].hex
     with sqlite3.connect(backend.folder / "keys.db") as connection:
-        [[wrapped]] = connection.execute("select wrapped from lgprivacy_subject_key where subject = ?", (gone,)).fetchall()
+        [[wrapped]] = connection.execute(
+            "select wrapped from lgprivacy_subject_key where subject = ?", (gone,)
+        ).fetchall()
     connection.close()
     assert wrapped in (backend.folder / "keys.db").read_bytes()
     ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
     assert wrapped not in (backend.folder / "keys.db").read_bytes()
 
 
-def test_a_second_look_that_finds_something_does_not_say_completed(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_look_that_finds_something_does_not_say_completed(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flask_lgprivacy.rights import erase
 
     real = erase.owned_tables
@@ -232,7 +246,8 @@ def test_nobody_else_may_ask(backend: Backend, right: str, who: str) -> None:
 def test_a_student_that_does_not_exist_looks_like_one_of_another_school(backend: Backend) -> None:
     absent = {"subject": {"kind": "student", "id": "00000000-0000-4000-8000-000000000000"}}
     answers = {
-        ask(backend, backend.administrator(), "POST", "/privacy/export", body).text for body in (about(backend, 1), absent)
+        ask(backend, backend.administrator(), "POST", "/privacy/export", body).text
+        for body in (about(backend, 1), absent)
     }
     assert len(answers) == 1
 
@@ -249,7 +264,16 @@ def test_nobody_is_asked_to_sign_in_first(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [[1], "x", {"subject": "me"}, {"subject": {"kind": "student"}}, {"subject": {"kind": 1, "id": 2}}, {"x": 1}, {"changes": []}]
+    "body",
+    [
+        [1],
+        "x",
+        {"subject": "me"},
+        {"subject": {"kind": "student"}},
+        {"subject": {"kind": 1, "id": 2}},
+        {"x": 1},
+        {"changes": []},
+    ],
 )
 def test_a_body_that_makes_no_sense_is_422(backend: Backend, body: Any) -> None:
     response = ask(backend, backend.administrator(), "POST", "/privacy/export", body)

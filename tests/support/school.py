@@ -99,7 +99,10 @@ class Backend:
 
     def holder(self) -> Actor:
         return Actor(
-            self.account, role="teacher", client=self.schools[0], subjects=[("account", self.account), ("contact", self.contact)]
+            self.account,
+            role="teacher",
+            client=self.schools[0],
+            subjects=[("account", self.account), ("contact", self.contact)],
         )
 
     def student_actor(self, school: int = 0, number: int = 0) -> Actor:
@@ -113,12 +116,12 @@ class Backend:
         return self.job("student.profile", "student.activity", actor=self.teacher(number))
 
     def writing(self, number: int = 0) -> Any:
-        return self.job(
-            "student.profile", "student.activity", actor=self.teacher(number), actions={"read", "write"}
-        )
+        return self.job("student.profile", "student.activity", actor=self.teacher(number), actions={"read", "write"})
 
 
-def make_backend(folder: Path, *, separate_keys: bool = True, filled: bool = True, privacy: LGPrivacy | None = None, **config: Any) -> Backend:
+def make_backend(
+    folder: Path, *, separate_keys: bool = True, filled: bool = True, privacy: LGPrivacy | None = None, **config: Any
+) -> Backend:
     """A backend in a folder of its own; `config` overrides settings."""
     folder.mkdir(exist_ok=True)
     app = Flask("school", instance_path=str(folder))
@@ -167,9 +170,7 @@ def fill(backend: Backend) -> None:
                 db.session.flush()
                 backend.students[school.id].append(student.id)
             db.session.commit()
-    with backend.job(
-        "account.identity", "account.credentials", actor=Actor("filler", role="job"), actions={"write"}
-    ):
+    with backend.job("account.identity", "account.credentials", actor=Actor("filler", role="job"), actions={"write"}):
         account = Account(
             id=backend.account, school_id=backend.schools[0], name=f"{CANARY} Perrin", email=f"{CANARY}@ecole.example",
             phone="0230000000", password_hash="hash",

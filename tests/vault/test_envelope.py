@@ -82,7 +82,14 @@ def test_anything_else_is_refused(envelope: bytes) -> None:
     ],
 )
 def test_a_record_under_another_binding_is_refused(other: dict[str, object]) -> None:
-    parts = {"client": b"c1", "group": b"student.profile", "table": b"student", "row": "00ff", "key_version": 1, "row_version": 7}
+    parts = {
+        "client": b"c1",
+        "group": b"student.profile",
+        "table": b"student",
+        "row": "00ff",
+        "key_version": 1,
+        "row_version": 7,
+    }
     changed = {**parts, **other}
     prefix = binding_prefix(client=changed["client"], group=changed["group"], table=changed["table"])  # type: ignore[arg-type]
     bound = binding(prefix, row=changed["row"], key_version=changed["key_version"], row_version=changed["row_version"])  # type: ignore[arg-type]

@@ -40,7 +40,9 @@ def test_a_key_file_that_others_can_use_is_refused(provider: LocalKeyFile, tmp_p
         LocalKeyFile(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"roots": {"r": "x"}, "newest": "r", "format": 1}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"[]", b'{"roots": {"r": "x"}, "newest": "r", "format": 1}', b"\xff\xfe"]
+)
 def test_a_damaged_key_file_is_refused_without_its_content(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "root.key"
     path.write_bytes(content)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from school import Backend, Student, db
 from flask.testing import FlaskCliRunner
+from school import Backend, Student, db
 
 
 @pytest.fixture
@@ -58,7 +58,17 @@ def test_explain_says_why_not(run: Any) -> None:
 
 
 def test_explain_says_why(run: Any) -> None:
-    arguments = ("--actor-role", "teacher", "--category", "student.profile", "--purpose", "provide-service", "--fact", "own-client", "--json")
+    arguments = (
+        "--actor-role",
+        "teacher",
+        "--category",
+        "student.profile",
+        "--purpose",
+        "provide-service",
+        "--fact",
+        "own-client",
+        "--json",
+    )
     assert json.loads(run("explain", *arguments)[1])["outcome"] == "allowed"
 
 
