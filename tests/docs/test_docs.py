@@ -101,7 +101,7 @@ def test_continuous_integration_runs_the_second_command_of_the_readme() -> None:
 
 def test_the_first_command_of_the_readme_ends_in_an_application_that_answers(tmp_path: Path) -> None:
     command, _ = (text.strip() for text in blocks("README.md", "sh"))
-    checkout = tmp_path / "checkout"
+    checkout = tmp_path / "input" / "checkout"
     shutil.copytree(
         ROOT,
         checkout,

@@ -24,7 +24,21 @@ from example_app.demonstration import ACCOUNTS, ROSTERS
 from flask_lgprivacy.audit import verify_trail
 
 PASSWORDS = {account.username: account.password for account in ACCOUNTS}
-PUPILS = ["Léna", "Tromeur", "Noé", "Quéméneur", "Inès", "Belkacem", "Titouan", "Morvan", "Louna", "Cariou", "Saliou", "Lozac’h", "Daniélou"]
+PUPILS = [
+    "Léna",
+    "Tromeur",
+    "Noé",
+    "Quéméneur",
+    "Inès",
+    "Belkacem",
+    "Titouan",
+    "Morvan",
+    "Louna",
+    "Cariou",
+    "Saliou",
+    "Lozac’h",
+    "Daniélou",
+]
 ROOT = Path(__file__).parents[2]
 
 
