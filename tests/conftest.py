@@ -7,25 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from school import Backend, close, make_backend
+from school import MADE, Backend, close, make_backend
 
 PRINTED: list[str] = []
 
 
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Files and connections of every backend are let go when its test ends."""
+    yield
+    while MADE:
+        close(MADE.pop())
+
+
 @pytest.fixture
-def backend(tmp_path: Path) -> Iterator[Backend]:
+def backend(tmp_path: Path) -> Backend:
     """A filled backend whose keys have a database of their own."""
-    made = make_backend(tmp_path / "backend")
-    yield made
-    close(made)
+    return make_backend(tmp_path / "backend")
 
 
 @pytest.fixture(params=[True, False], ids=["keys apart", "keys beside the data"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """A filled backend, with keys apart and with keys in the data's database."""
-    made = make_backend(tmp_path / "backend", separate_keys=request.param)
-    yield made
-    close(made)
+    return make_backend(tmp_path / "backend", separate_keys=request.param)
 
 
 @pytest.fixture

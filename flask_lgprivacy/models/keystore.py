@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -52,6 +52,8 @@ class KeyStore:
     ) -> None:
         self._subjects: Table = tables.subject_key
         self._clients: Table = tables.client_key
+        self._select_subjects = _select_subjects(tables.subject_key)
+        self._select_client = _select_client(tables.client_key)
         self._provider = provider
         self._engine = engine
         self._randomness = randomness
@@ -67,7 +69,7 @@ class KeyStore:
         return "<KeyStore>"
 
     def load(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
-        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `why_absent`)."""
+        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`)."""
         found: dict[str, SubjectKey] = {}
         missing: list[str] = []
         cached = self._cache.get
@@ -79,17 +81,13 @@ class KeyStore:
                 found[one] = key
         if missing:
             with self._connection(session) as (connection, fresh):
-                for rows in self._rows(connection, kind, missing):
-                    for row in rows:
-                        if row.wrapped is not None:
-                            found[row.subject] = self._unwrap(connection, fresh, kind, row)
+                found.update(self._unwrapped(connection, fresh, kind, self._rows(connection, kind, missing)))
         return found
 
     def is_erased(self, session: Session, kind: str, one: str) -> bool:
         """Whether a tombstone stands for a subject."""
         with self._connection(session) as (connection, _):
-            rows = [row for rows in self._rows(connection, kind, [one]) for row in rows]
-        return any(row.erased_at is not None for row in rows)
+            return any(row.wrapped is None for row in self._rows(connection, kind, [one]))
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
@@ -97,17 +95,15 @@ class KeyStore:
         """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
         made: dict[str, SubjectKey] = {}
         with self._connection(session, writing=True) as (connection, fresh):
-            existing = {row.subject: row for rows in self._rows(connection, kind, list(subjects)) for row in rows}
+            existing = self._rows(connection, kind, list(subjects))
+            if any(row.wrapped is None for row in existing):
+                raise SubjectErased
+            made.update(self._unwrapped(connection, fresh, kind, existing))
             new_rows = []
             for one, client in subjects.items():
-                row = existing.get(one)
-                if row is None:
+                if one not in made:
                     holder = client if held_by_client and client else PUBLISHER
                     new_rows.append(self._new_row(self._client_key(connection, fresh, holder), made, kind, one, client))
-                elif row.wrapped is None:
-                    raise SubjectErased
-                else:
-                    made[one] = self._unwrap(connection, fresh, kind, row)
             for chunk in _chunks(new_rows):
                 connection.execute(insert(self._subjects), list(chunk))
         return made
@@ -189,30 +185,30 @@ class KeyStore:
             self._client_cache.put(holder, key)
         return key
 
-    def _rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> Iterator[Sequence[Any]]:
-        columns = self._subjects.c
+    def _rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> list[Any]:
+        rows: list[Any] = []
         for chunk in _chunks(ids):
-            yield connection.execute(
-                select(
-                    columns.subject,
-                    columns.version,
-                    columns.holder,
-                    columns.client,
-                    columns.epoch,
-                    columns.wrapped,
-                    columns.erased_at,
-                )
-                .where(columns.kind == kind, columns.subject.in_(chunk))
-                .order_by(columns.version)
-            ).all()
+            rows += connection.execute(self._select_subjects, {"kind": kind, "ids": list(chunk)}).all()
+        return rows
 
-    def _unwrap(self, connection: Connection, fresh: dict[str, ClientKey] | None, kind: str, row: Any) -> SubjectKey:
-        holder = self._client_key(connection, fresh, row.holder, row.epoch)
-        key = holder.unwrap(row.wrapped, subject=_bound_name(kind, row.subject, row.client), version=row.version)
-        key.client = row.client or ""
+    def _unwrapped(
+        self, connection: Connection, fresh: dict[str, ClientKey] | None, kind: str, rows: Iterable[Any]
+    ) -> dict[str, SubjectKey]:
+        """The keys in rows of the key table, by subject; tombstones are left out."""
+        holders: dict[tuple[str, int], ClientKey] = {}
+        keys: dict[str, SubjectKey] = {}
+        for one, version, holder, client, epoch, wrapped in rows:
+            if wrapped is None:
+                continue
+            owner = holders.get((holder, epoch))
+            if owner is None:
+                owner = holders[holder, epoch] = self._client_key(connection, fresh, holder, epoch)
+            keys[one] = owner.unwrap(
+                wrapped, subject=_bound_name(kind, one, client), version=version, client=client or ""
+            )
         if fresh is None:
-            self._cache.put((kind, row.subject), key)
-        return key
+            self._cache.put_all((((kind, one), key) for one, key in keys.items()))
+        return keys
 
     def _new_row(
         self, owner: ClientKey, made: dict[str, SubjectKey], kind: str, one: str, client: str | None
@@ -232,11 +228,8 @@ class KeyStore:
         }
 
     def _client_row(self, connection: Connection, holder: str, epoch: int | None) -> Any:
-        columns = self._clients.c
-        query = select(columns.epoch, columns.wrapped).where(columns.client == holder)
-        if epoch is not None:
-            query = query.where(columns.epoch == epoch)
-        return connection.execute(query.order_by(columns.epoch.desc()).limit(1)).first()
+        rows = connection.execute(self._select_client, {"client": holder}).all()
+        return next((row for row in rows if epoch in (None, row.epoch)), None)
 
     def _insert_client(self, connection: Connection, holder: str) -> None:
         """Two processes may do this at once; the first one's key stays."""
@@ -245,6 +238,24 @@ class KeyStore:
         connection.execute(
             dialect.insert(self._clients).values(client=holder, epoch=1, wrapped=wrapped).on_conflict_do_nothing()
         )
+
+
+def _select_subjects(table: Table) -> Select[*tuple[Any, ...]]:
+    columns = table.c
+    return (
+        select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
+        .where(columns.kind == bindparam("kind"), columns.subject.in_(bindparam("ids", expanding=True)))
+        .order_by(columns.version)
+    )
+
+
+def _select_client(table: Table) -> Select[*tuple[Any, ...]]:
+    columns = table.c
+    return (
+        select(columns.epoch, columns.wrapped)
+        .where(columns.client == bindparam("client"))
+        .order_by(columns.epoch.desc())
+    )
 
 
 def _bound_name(kind: str, one: str, client: str | None) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -37,12 +37,12 @@ class _Secret:
 class ClientKey(_Secret):
     """A client's key, which wraps its subjects' keys, and the key of its blind indexes."""
 
-    __slots__ = ("_index_key", "_key", "client", "epoch")
+    __slots__ = ("_cipher", "_index_key", "client", "epoch")
 
     def __init__(self, client: str, epoch: int, material: bytes) -> None:
         self.client = client
         self.epoch = epoch
-        self._key = material[:32]
+        self._cipher = AESGCM(material[:32])
         self._index_key = material[32:]
 
     @property
@@ -53,15 +53,15 @@ class ClientKey(_Secret):
     def wrap(self, material: bytes, *, subject: str, version: int, randomness: Callable[[int], bytes]) -> bytes:
         """Wrap a subject's material; bound to client, epoch, subject and version."""
         nonce = randomness(_NONCE)
-        return nonce + AESGCM(self._key).encrypt(nonce, material, self._bound_to(subject, version))
+        return nonce + self._cipher.encrypt(nonce, material, self._bound_to(subject, version))
 
-    def unwrap(self, wrapped: bytes, *, subject: str, version: int) -> SubjectKey:
-        """Unwrap a subject's key; raises `SealBroken`."""
+    def unwrap(self, wrapped: bytes, *, subject: str, version: int, client: str) -> SubjectKey:
+        """Unwrap the key of a subject of `client`; raises `SealBroken`."""
         try:
-            material = AESGCM(self._key).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], self._bound_to(subject, version))
+            material = self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], self._bound_to(subject, version))
         except (InvalidTag, ValueError):
             raise SealBroken from None
-        return SubjectKey(self.client, version, material)
+        return SubjectKey(client, version, material)
 
     def _bound_to(self, subject: str, version: int) -> bytes:
         return f"lgprivacy subject key\x01{self.client}\x00{self.epoch}\x00{subject}\x00{version}".encode()
@@ -139,8 +139,13 @@ class KeyCache(Generic[K, V]):
 
     def put(self, name: K, value: V) -> None:
         """Keep an entry; the oldest goes when there are too many."""
+        self.put_all(((name, value),))
+
+    def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
+        """Keep many entries; the oldest go when there are too many."""
+        until = self._clock() + self._seconds
         with self._lock:
-            self._entries[name] = (self._clock() + self._seconds, value)
+            self._entries.update((name, (until, value)) for name, value in entries)
             while len(self._entries) > self._size:
                 self._entries.popitem(last=False)
 

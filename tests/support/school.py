@@ -21,6 +21,10 @@ CANARY = "Zyxcanary"
 """Stands in every personal value that tests plant; the last test looks for it in everything that was written."""
 
 
+MADE: list[Backend] = []
+"""Every backend of the running test, so that each is closed when it ends."""
+
+
 class Base(DeclarativeBase):
     pass
 
@@ -138,6 +142,7 @@ def make_backend(
     privacy = privacy or LGPrivacy()
     privacy.init_app(app)
     backend = Backend(app, privacy, folder)
+    MADE.append(backend)
     with app.app_context():
         privacy.initialise()
         db.create_all(bind_key=[None, "keys"] if separate_keys else [None])

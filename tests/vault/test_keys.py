@@ -79,7 +79,7 @@ def test_a_client_key_under_another_root_is_refused(provider: LocalKeyFile, tmp_
 def test_a_subject_key_opens_for_its_subject_only(subject: str, version: int, epoch: int) -> None:
     wrapped = ClientKey("c1", 1, bytes(64)).wrap(new_subject_material(), subject="s1", version=1, randomness=os.urandom)
     with pytest.raises(SealBroken):
-        ClientKey("c1", epoch, bytes(64)).unwrap(wrapped, subject=subject, version=version)
+        ClientKey("c1", epoch, bytes(64)).unwrap(wrapped, subject=subject, version=version, client="c1")
 
 
 @pytest.mark.parametrize("holder", [ClientKey("c1", 1, bytes(64)), SubjectKey("c1", 1, bytes(48))])
