@@ -19,6 +19,8 @@ from .pages import pages
 from .privacy import login, privacy
 
 csrf = CSRFProtect()
+FORMS = {"application/x-www-form-urlencoded", "multipart/form-data", "text/plain", ""}
+"""What a form of another site can send; everything else needs a request that its browser asks about first."""
 
 
 def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = None) -> Flask:
@@ -56,7 +58,7 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
 
 def _refuse_foreign_forms() -> None:
     """Forms carry a token; JSON cannot be sent by another site's form, so it needs none."""
-    if request.method not in {"GET", "HEAD", "OPTIONS"} and not request.is_json:
+    if request.method not in {"GET", "HEAD", "OPTIONS"} and request.mimetype in FORMS:
         csrf.protect()
 
 

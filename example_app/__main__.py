@@ -24,8 +24,12 @@ def main() -> None:
     recipients = {"mailchimp": {"base_url": mailchimp.base_url, "ca_file": str(mailchimp.ca_file)}}
     app = create_app(given.instance, {"LGPRIVACY_RECIPIENTS": recipients})
     set_up(app)
+    try:
+        server = waitress.create_server(app, host="127.0.0.1", port=given.port, threads=8)
+    except OSError as fault:
+        parser.exit(1, f"port {given.port}: {fault.strerror}; choose another with --port\n")
     print(f"http://127.0.0.1:{given.port}/ says which accounts can be tried; Ctrl-C ends", flush=True)
-    waitress.serve(app, host="127.0.0.1", port=given.port, threads=8, _quiet=True)
+    server.run()
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from uuid import UUID
 from flask import Blueprint, current_app, jsonify, request
 from flask_login import current_user
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from flask_lgprivacy import find_by, labelled
 from flask_lgprivacy.disclosure import mailchimp
-from flask_lgprivacy.errors import RequestInvalid
+from flask_lgprivacy.errors import RequestConflict, RequestInvalid
 
 from .models import Account, Enrollment, Exercise, NewsletterContact, SchoolClass, Student, db
 from .privacy import privacy
@@ -48,9 +49,8 @@ def student(student_id: UUID) -> Any:
 def add_student() -> Any:
     """Record a student of the actor's school."""
     sent = _sent({"username", "first_name", "last_name", "birth_date", "email", "level"})
-    row = Student(school_id=current_user.school_id, **_fields(sent))
-    db.session.add(row)
-    db.session.commit()
+    row = Student(school_id=current_user.school_id)
+    _change(row, sent)
     return jsonify(_shown(row)), 201
 
 
@@ -59,9 +59,7 @@ def add_student() -> Any:
 def change_student(student_id: UUID) -> Any:
     """Change fields of a student."""
     row = db.get_or_404(Student, student_id)
-    for name, value in _fields(_sent({"first_name", "last_name", "birth_date", "email", "level"})).items():
-        setattr(row, name, value)
-    db.session.commit()
+    _change(row, _sent({"first_name", "last_name", "birth_date", "email", "level"}))
     return jsonify(_shown(row))
 
 
@@ -94,8 +92,8 @@ def exercises(student_id: UUID) -> Any:
 def add_exercise(student_id: UUID) -> Any:
     """Record what a student wrote."""
     sent = _sent({"word", "strokes"})
-    if not isinstance(sent.get("word"), str) or not isinstance(sent.get("strokes"), list):
-        raise RequestInvalid("word: a text; strokes: a list of strokes, each a list of points")
+    if not isinstance(sent.get("word"), str) or not _are_strokes(sent.get("strokes")):
+        raise RequestInvalid("word: a text; strokes: a list of strokes, each a list of points, each a list of numbers")
     row = Exercise(student_id=db.get_or_404(Student, student_id).id, word=sent["word"], strokes=sent["strokes"])
     db.session.add(row)
     db.session.commit()
@@ -147,6 +145,14 @@ def _contact() -> NewsletterContact:
     return found or NewsletterContact(id=current_user.id, account_id=current_user.id)
 
 
+def _are_strokes(sent: Any) -> bool:
+    return isinstance(sent, list) and all(
+        isinstance(stroke, list)
+        and all(isinstance(point, list) and all(type(number) in (int, float) for number in point) for point in stroke)
+        for stroke in sent
+    )
+
+
 def _shown(row: Student) -> dict[str, Any]:
     return {
         "id": str(row.id),
@@ -173,12 +179,31 @@ def _fields(sent: dict[str, Any]) -> dict[str, Any]:
     for name, value in fields.items():
         if value is not None and not isinstance(value, str):
             raise RequestInvalid(f"{name}: a text")
+        if value is not None and not value.strip():
+            raise RequestInvalid(f"{name}: is empty; leave it out, or send null")
+    if fields.get("email") and "@" not in fields["email"]:
+        raise RequestInvalid("email: an address")
     if fields.get("birth_date"):
         try:
             fields["birth_date"] = date.fromisoformat(fields["birth_date"])
         except ValueError:
             raise RequestInvalid("birth_date: a date such as 2017-03-09") from None
     return fields
+
+
+def _change(row: Student, sent: dict[str, Any]) -> None:
+    """Set fields and store the row; raises `RequestInvalid` or `RequestConflict`, and then nothing is stored."""
+    try:
+        for name, value in _fields(sent).items():
+            setattr(row, name, value)
+    except TypeError as fault:
+        raise RequestInvalid(str(fault)) from None
+    db.session.add(row)
+    try:
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        raise RequestConflict("username: another student of this school has it") from None
 
 
 def _identifier(text: str | None) -> UUID | None:

@@ -49,7 +49,7 @@ class Student(Model, UserMixin):
     __privacy__ = subject("student", client="school_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
-    username: Mapped[str] = sealed("student.profile", index=True)
+    username: Mapped[str] = sealed("student.profile", unique=True)
     first_name: Mapped[str] = sealed("student.profile")
     last_name: Mapped[str] = sealed("student.profile", index=True)
     birth_date: Mapped[date | None] = sealed("student.profile")

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 
 from flask_lgprivacy import Actor, find_by
 from flask_lgprivacy.errors import PrivacyError, SubjectErased
@@ -120,6 +121,10 @@ class _Import:
             db.session.flush()
         except SubjectErased:
             what = "this person was erased at the request of the school; a new profile needs a new sourcedId"
+            raise BundleRefused([Fault("users.csv", line, what)]) from None
+        except IntegrityError:
+            db.session.rollback()
+            what = "username is taken by another student of this school"
             raise BundleRefused([Fault("users.csv", line, what)]) from None
         except PrivacyError as refusal:
             raise BundleRefused([Fault("users.csv", line, refusal.message, refusal.clause)]) from None

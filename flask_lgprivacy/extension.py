@@ -25,7 +25,15 @@ from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, UndeclaredProcessing
 from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, check_declaration, declare, exempt, guard
 from .gate.actor import nobody
-from .models import KeyStore, build_graph, define_tables, records, seal_before_flush
+from .models import (
+    KeyStore,
+    build_graph,
+    define_tables,
+    records,
+    refuse_bulk_statement,
+    refuse_unsealed_methods,
+    seal_before_flush,
+)
 from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
 from .rights import Consents, Rights
@@ -50,6 +58,8 @@ class State:
     consents: Consents
     recipients: dict[str, Endpoint]
     database: SQLAlchemy
+    uses_key_file: bool
+    has_actor_loader: Callable[[], bool]
 
 
 class LGPrivacy:
@@ -128,6 +138,8 @@ class LGPrivacy:
             consents=consents,
             recipients=endpoints(policy, settings.recipients),
             database=database,
+            uses_key_file=self._key_provider is None,
+            has_actor_loader=lambda: self._load_actor is not nobody,
         )
         app.register_blueprint(rights_blueprint(policy, lambda: _state().rights, url_prefix=settings.url_prefix))
         app.cli.add_command(privacy_commands)
@@ -287,5 +299,8 @@ def _overwrite_deleted(connection: Any, _: Any) -> None:
 def _listen(database: SQLAlchemy, keys: KeyStore) -> None:
     if not event.contains(database.session, "before_flush", seal_before_flush):
         event.listen(database.session, "before_flush", seal_before_flush)
-    event.listen(database.session, "after_commit", keys.forget_uncommitted)
-    event.listen(database.session, "after_soft_rollback", lambda session, _: keys.forget_uncommitted(session))
+    event.listen(database.session, "after_transaction_end", keys.transaction_ended)
+    event.listen(database.session, "after_soft_rollback", keys.rolled_back)
+    if not event.contains(database.session, "do_orm_execute", refuse_bulk_statement):
+        event.listen(database.session, "do_orm_execute", refuse_bulk_statement)
+    refuse_unsealed_methods(database.session.session_factory.class_)

@@ -40,7 +40,10 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
     def setting(name: str, default: Any, kind: type | tuple[type, ...]) -> Any:
         value = given.get(PREFIX + name, default)
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise ConfigurationError(f"{PREFIX}{name} has the wrong type")
+            kinds = kind if isinstance(kind, tuple) else (kind,)
+            raise ConfigurationError(
+                f"{PREFIX}{name} takes {' or '.join(one.__name__ for one in kinds)}, not {type(value).__name__}"
+            )
         return value
 
     prefix = setting("URL_PREFIX", "/privacy", str)

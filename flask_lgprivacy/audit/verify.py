@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +62,7 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
         yield Finding(path.name, 0, TAMPERED, "the chain's file is missing; only its head is left")
         return
     try:
-        raw = path.read_bytes()
+        raw = _read_settled(path)
     except OSError as fault:
         yield Finding(path.name, 0, CANNOT_TELL, f"cannot be read: {fault.strerror}")
         return
@@ -108,6 +109,16 @@ def _follows(file: str, number: int, tip: Head, sequence: int, previous: str) ->
     elif previous != tip.hash:
         before = f"line {number - 1}" if number > 1 else "the start of the chain"
         yield Finding(file, number, TAMPERED, f"does not follow {before}: one of the two was edited")
+
+
+def _read_settled(path: Path) -> bytes:
+    """A chain's bytes; a line that is just being written is waited for, one that a crash left stays as it is."""
+    for _ in range(3):
+        raw = path.read_bytes()
+        if not raw or raw.endswith(b"\n"):
+            break
+        time.sleep(0.05)
+    return raw
 
 
 def _head(path: Path) -> Head | None:

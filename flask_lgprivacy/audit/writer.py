@@ -117,9 +117,13 @@ class FileTrail:
         return Receipt(self._chain, ticket.head.sequence, ticket.head.hash)
 
     def close(self) -> None:
-        """Give the slot back."""
-        with self._flushing, self._order:
-            self._release()
+        """Write what is waiting, and give the slot back."""
+        with self._flushing:
+            if self._staged:
+                self._flush_staged()
+            with self._order:
+                if not self._staged:
+                    self._release()
 
     # --- inside, under the locks ---
 
@@ -254,18 +258,23 @@ class FileTrail:
 def _behind(tail: Head, head: Head | None) -> bool:
     """Whether a chain lost or changed lines since its head was written; such a chain is never continued."""
     if head is None:
-        return False
+        return tail.sequence > 0
     return head.sequence > tail.sequence or (head.sequence == tail.sequence and head.hash != tail.hash)
 
 
 def _tail(file: int, chain: str) -> tuple[Head | None, int]:
     """The head that a chain's last whole line gives, and the bytes after it; None where the tail is no chain."""
     size = os.fstat(file).st_size
-    start = max(0, size - (1 << 22))
-    raw = os.pread(file, size - start, start)
-    whole, _, torn = raw.rpartition(b"\n")
+    window = 1 << 16
+    while True:
+        start = max(0, size - window)
+        raw = os.pread(file, size - start, start)
+        whole, _, torn = raw.rpartition(b"\n")
+        if start == 0 or b"\n" in whole:
+            break
+        window *= 8
     if not whole:
-        return (origin(chain), len(torn)) if start == 0 else (None, 0)
+        return origin(chain), len(torn)
     last = whole.rpartition(b"\n")[2]
     try:
         sequence = orjson.loads(last)["seq"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from flask import current_app
+from sqlalchemy import inspect
 
 from ..errors import ConfigurationError
 from ..gate import Exemption
@@ -25,14 +26,24 @@ def state() -> Any:
 
 def initialise(here: Any) -> Iterator[str]:
     """Make the key file, the tables and the trail directory where they are missing; yields what was done, for people."""
-    try:
-        LocalKeyFile.create(here.settings.key_file)
-        yield f"made the key file {here.settings.key_file} (mode 0600); keep a copy away from the data's backups"
-    except FileExistsError:
-        LocalKeyFile(here.settings.key_file)
-        yield f"kept the key file {here.settings.key_file}"
+    if (
+        here.uses_key_file
+        and not here.settings.key_file.exists()
+        and here.house.keys.has_keys(here.database.engines[here.settings.keys_bind])
+    ):
+        raise ConfigurationError(
+            f"the database holds keys, but their key file {here.settings.key_file.name} is gone; restore it, a new one cannot open them"
+        )
+    if here.uses_key_file:
+        try:
+            LocalKeyFile.create(here.settings.key_file)
+            yield f"made the key file {here.settings.key_file} (mode 0600); keep a copy away from the data's backups"
+        except FileExistsError:
+            LocalKeyFile(here.settings.key_file)
+            yield f"kept the key file {here.settings.key_file}"
     for table in here.house.tables.all():
         table.create(here.database.engines[table.metadata.info.get("bind_key")], checkfirst=True)
+    here.house.keys.publisher_secret(here.house.session())
     yield f"{len(here.house.tables.all())} tables are there"
     yield f"the trail is written to {here.settings.trail_directory}"
 
@@ -63,6 +74,7 @@ def check(as_json: bool) -> None:
     except ConfigurationError as error:
         faults.append(error.message)
         kinds = []
+    faults += _faults_of_setting_up(here)
     for recipient in here.policy.recipients.values():
         if recipient.transfer and not recipient.transfer.in_force(here.house.utcnow().date()):
             faults.append(f"recipient {recipient.id}: its transfer tool is not in force today")
@@ -79,6 +91,19 @@ def check(as_json: bool) -> None:
         )
     if faults:
         raise SystemExit(1)
+
+
+def _faults_of_setting_up(here: Any) -> Iterator[str]:
+    if here.uses_key_file and not here.settings.key_file.exists():
+        yield f"the key file {here.settings.key_file.name} does not exist; run 'flask privacy init', or restore it"
+    for table in here.house.tables.all():
+        if not inspect(here.database.engines[table.metadata.info.get("bind_key")]).has_table(table.name):
+            yield f"the table {table.name} does not exist; run 'flask privacy init', or your migrations"
+    if not here.has_actor_loader():
+        yield "no actor loader: everybody is nobody; decorate a function with @privacy.actor_loader"
+    for endpoint in here.settings.exempt:
+        if endpoint not in current_app.view_functions:
+            yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"
 
 
 @privacy.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from ..policy import Action, Decision, Recipient, decide_disclosure
 from .endpoint import Endpoint
 from .labelled import Constant, Labelled, labelled_parts, resolved, unlabelled_place
 
+_SEGMENT = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 TIMEOUT = urllib3.Timeout(connect=5, read=30)
 
 
@@ -116,6 +118,12 @@ class Disclosure:
             self._authorize(part)
         content = json.dumps(resolved(body)).encode()
         segments = [segment if isinstance(segment, str) else str(resolved(segment)) for segment in path]
+        if any(isinstance(segment, str) and not _SEGMENT.match(segment) for segment in path) or {"", ".", ".."} & {
+            *segments
+        }:
+            self._refuse(
+                "a path is made of short plain words, labelled(…) and constant(…)", self._recipient.clause, "label"
+            )
         url = "/".join([self._endpoint.path, *(quote(segment, safe="") for segment in segments)])
         self._tell("intent", categories)
         return self._exchange(method, url, content, categories)
@@ -132,11 +140,7 @@ class Disclosure:
 
     def _authorize(self, part: Labelled) -> None:
         kind, one = part.subject
-        layout = layout_of(type(part.row))
         client = self._processing.subject_key(None, kind, one).client or None
-        if layout.is_subject and layout.client is not None:
-            held = getattr(part.row, layout.client)
-            client = None if held is None else identifier(held)
         try:
             self._processing.authorize(part.category, Action.DISCLOSE, client=client, subject=part.subject)
         except PrivacyError as refusal:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import UndeclaredProcessing
+from ..errors import DisclosureRefused, UndeclaredProcessing
 from ..models import identifier, layout_of
+
+_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,12 +25,19 @@ class Labelled:
 
     def map(self, through: Callable[[Any], Any]) -> Labelled:
         """The same value in another form (a hash, a date as text), under the same label."""
-        return Labelled(self.row, self.field, self.category, self.subject, through)
+        before = self.through
+        then = through if before is None else lambda value: through(before(value))
+        return Labelled(self.row, self.field, self.category, self.subject, then)
 
     def value(self) -> Any:
         """The value; asks the gate."""
         opened = getattr(self.row, self.field)
-        return self.through(opened) if self.through is not None else opened
+        if self.through is None:
+            return opened
+        try:
+            return self.through(opened)
+        except Exception:  # noqa: BLE001  its message could hold the value
+            raise DisclosureRefused(f"{self.category}: the form given to map() does not take this value") from None
 
     def __repr__(self) -> str:
         return f"<labelled {self.category}>"
@@ -51,6 +61,8 @@ def labelled(row: Any, field: str) -> Labelled:
 
 def constant(value: str | float | bool | None) -> Constant:
     """Vouch that a value in a disclosure is no personal data."""
+    if value is not None and not isinstance(value, str | int | float | bool):
+        raise DisclosureRefused("constant() takes one text, number or truth value, or None", missing="label")
     return Constant(value)
 
 
@@ -71,6 +83,8 @@ def unlabelled_place(content: Any, place: str = "body") -> str | None:
     if isinstance(content, Labelled | Constant):
         return None
     if isinstance(content, dict):
+        if not all(isinstance(name, str) and _NAME.match(name) for name in content):
+            return f"a key in {place}"
         places = (unlabelled_place(part, f"{place}.{name}") for name, part in content.items())
     elif isinstance(content, list | tuple):
         places = (unlabelled_place(part, f"{place}[{number}]") for number, part in enumerate(content))

@@ -26,7 +26,7 @@ def subscribe(out: Disclosure, *, list_id: str, email: Labelled) -> None:
     _checked(
         out.send(
             "PUT",
-            ["lists", _list(list_id), "members", email.map(subscriber_hash)],
+            ["lists", constant(_list(list_id)), "members", email.map(subscriber_hash)],
             {"email_address": email, "status_if_new": constant("subscribed")},
         )
     )
@@ -37,7 +37,7 @@ def unsubscribe(out: Disclosure, *, list_id: str, email: Labelled) -> None:
     _checked(
         out.send(
             "PATCH",
-            ["lists", _list(list_id), "members", email.map(subscriber_hash)],
+            ["lists", constant(_list(list_id)), "members", email.map(subscriber_hash)],
             {"status": constant("unsubscribed")},
         )
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ConfigurationError
 from ..models import identifier
 
 PUBLIC_ROLE = "public"
@@ -39,8 +40,18 @@ class Actor:
         set_field(self, "id", identifier(id))
         set_field(self, "role", role)
         set_field(self, "client", None if client is None else identifier(client))
-        set_field(self, "subjects", tuple((kind, identifier(one)) for kind, one in subjects))
+        pairs = list(subjects)
+        if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in pairs):
+            raise ConfigurationError(
+                "Actor(subjects=…) takes a list of (kind, id) pairs, such as [('account', user.id)]"
+            )
+        set_field(self, "subjects", tuple((kind, identifier(one)) for kind, one in pairs))
         set_field(self, "strongly_authenticated", strongly_authenticated)
+
+    @property
+    def key(self) -> str:
+        """Who this is among all actors of a host, whose tables of users may share identifiers."""
+        return f"{self.role}:{self.client or ''}:{self.id}"
 
     def __repr__(self) -> str:
         return f"<Actor with role {self.role}>"

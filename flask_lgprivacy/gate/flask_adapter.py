@@ -13,7 +13,7 @@ from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 
-from ..errors import EndpointUndeclared, PrivacyError, UndeclaredProcessing
+from ..errors import DeclarationInvalid, EndpointUndeclared, PrivacyError, UndeclaredProcessing
 from ..models import current_opener
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
@@ -28,25 +28,34 @@ def guard(view: View, declaration: Declaration) -> View:
     """A view that runs only for an actor of a declared role; a second declaration adds an alternative for other roles."""
     stated = getattr(view, MARK, ())
     if isinstance(stated, Exemption):
-        return cast(View, _conflict(view))
-    inner = getattr(view, "__lgprivacy_view__", view)
+        raise DeclarationInvalid(f"{view.__name__} is both exempt and declared; keep one of the two")
+    if stated and getattr(view, "__lgprivacy_guard__", None) is not view:
+        raise DeclarationInvalid(f"{view.__name__}: write @privacy.handles(…) decorators directly on one another")
+    inner = view.__lgprivacy_view__ if stated else view  # type: ignore[attr-defined]
     declarations = (*stated, declaration)
 
     if inspect.iscoroutinefunction(inner):
 
         @functools.wraps(inner)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            _processing().begin(declarations)
-            return await inner(*args, **kwargs)
+            processing = _processing()
+            if processing.entered is declarations:
+                return await inner(*args, **kwargs)
+            with processing.within(declarations):
+                return await inner(*args, **kwargs)
     else:
 
         @functools.wraps(inner)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            _processing().begin(declarations)
-            return inner(*args, **kwargs)
+            processing = _processing()
+            if processing.entered is declarations:
+                return inner(*args, **kwargs)
+            with processing.within(declarations):
+                return inner(*args, **kwargs)
 
     setattr(guarded, MARK, declarations)
     guarded.__lgprivacy_view__ = inner  # type: ignore[attr-defined]
+    guarded.__lgprivacy_guard__ = guarded  # type: ignore[attr-defined]
     return cast(View, guarded)
 
 
@@ -54,10 +63,6 @@ def exempt(view: View, reason: str) -> View:
     """Mark a view as processing no personal data; whatever is sealed or tagged stays shut in it."""
     setattr(view, MARK, Exemption(reason))
     return view
-
-
-def _conflict(view: Callable[..., Any]) -> Callable[..., Any]:
-    raise UndeclaredProcessing(f"{view.__name__} is both exempt and declared; keep one of the two")
 
 
 def _processing() -> Processing:
@@ -124,7 +129,10 @@ class Census:
 
 
 class FlaskGate:
-    """The gate of one application: refuses undeclared endpoints first, before any other hook, and answers refusals."""
+    """The gate of one application: refuses undeclared endpoints before their view runs, and answers refusals.
+
+    Hooks of other extensions run before it and may answer; nothing opens in them, because nothing is declared yet.
+    """
 
     def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str]) -> None:
         self.census = Census(app, exemptions)
@@ -160,20 +168,25 @@ class FlaskGate:
         app.add_url_rule = add_url_rule  # type: ignore[method-assign, assignment]
 
     def _gated_dispatch(self) -> ResponseReturnValue:
-        """Refuse an endpoint that states nothing, whatever hooks other extensions have; else dispatch as Flask does."""
+        """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps the view; else dispatch."""
         here = request_ctx.request
         rule = here.url_rule
         if rule is not None and here.routing_exception is None:
             processing = _processing()
             processing.endpoint = endpoint = rule.endpoint
             processing.method = method = here.method
-            if self.census.stated(endpoint, method) is None:
+            stated = self.census.stated(endpoint, method)
+            if stated is None:
                 processing.refuse(
                     EndpointUndeclared(
                         f"endpoint {endpoint!r} declares no processing for {method}; decorate the view with "
                         "@privacy.handles(…) below its route, or exempt it with a reason"
                     )
                 )
+            if isinstance(stated, tuple) and not (
+                method == "OPTIONS" and getattr(rule, "provide_automatic_options", False)
+            ):
+                processing.begin(stated)
         return self._dispatch()
 
     def answer(self, error: PrivacyError) -> Response:
@@ -181,6 +194,8 @@ class FlaskGate:
         policy = self._house.policy
         clause = error.clause or policy.clause_of(error.commitment)
         shown = not error.opaque or current_app.debug or current_app.testing
+        if error.opaque:
+            current_app.logger.error("%s: %s", error.code, error.message)
         problem: dict[str, Any] = {
             "type": f"urn:lgprivacy:{error.code}",
             "title": TITLES.get(error.status, "Internal Server Error"),

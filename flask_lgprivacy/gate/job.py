@@ -28,6 +28,9 @@ class Job:
 
     def __exit__(self, *_: object) -> None:
         current_opener.reset(self._token)
-        self._house.trail.commit(self._processing.event(status=None))
+        try:
+            self._house.trail.commit(self._processing.event(status=None))
+        finally:
+            self._processing.end()
         if isinstance(self._outer, Processing):
             self._outer.answer_for(self._processing)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, cast
 
 import orjson
@@ -13,6 +14,7 @@ from ..audit import Processing as ProcessingEvent
 from ..errors import (
     AccessDenied,
     AuthenticationRequired,
+    ConfigurationError,
     KeyLost,
     PrivacyError,
     SealBroken,
@@ -45,8 +47,10 @@ class Processing:
         "actor_name",
         "declaration",
         "endpoint",
+        "entered",
         "house",
         "ledger",
+        "life",
         "method",
         "via",
     )
@@ -54,6 +58,8 @@ class Processing:
     def __init__(self, house: House, via: Literal["request", "job"]) -> None:
         self.house = house
         self.via: Literal["request", "stream", "job"] = via
+        self.life: object = self
+        self.entered: tuple[Declaration, ...] | None = None
         self.declaration: Declaration | None = None
         self.actor: Actor | None = None
         self.actor_name: str | None = None
@@ -74,7 +80,13 @@ class Processing:
     def begin(self, declarations: tuple[Declaration, ...]) -> None:
         """Load the actor and take the declaration for its role; raises `AuthenticationRequired` or `AccessDenied`."""
         actor = self.house.load_actor()
+        if actor is not None and type(actor) is not Actor:
+            raise ConfigurationError(f"the actor loader must return an Actor or None, not {type(actor).__name__}")
+        self.entered = declarations
         role = actor.role if actor is not None else PUBLIC_ROLE
+        if role not in self.house.policy.roles:
+            known = ", ".join(sorted(self.house.policy.roles))
+            self.refuse(UndeclaredProcessing(f"the actor's role is none of the policy document's; it has {known}"))
         for declaration in declarations:
             if role in declaration.roles:
                 self.enter(declaration, actor)
@@ -95,7 +107,28 @@ class Processing:
         self.actor = actor
         self._selves = actor.subjects if actor is not None else ()
         self._readable = {}
+        self._granted = set()
         self.actor_name = self._name_of(actor) if actor is not None else None
+
+    @contextmanager
+    def within(self, declarations: tuple[Declaration, ...]) -> Iterator[None]:
+        """Run a guarded view that another view calls: under its own declaration, and only for as long as it runs."""
+        before = (self.entered, self.declaration, self._granted)
+        self._granted = set()
+        try:
+            self.begin(declarations)
+            yield
+        finally:
+            self.entered, self.declaration, self._granted = before
+            self._readable = {}
+
+    def end(self) -> None:
+        """Shut everything that was open under this; what still holds on to it opens nothing more."""
+        self.life = object()
+        self.declaration = None
+        self._granted.clear()
+        self._readable.clear()
+        self._keys.clear()
 
     @property
     def is_telling(self) -> bool:
@@ -189,9 +222,12 @@ class Processing:
         except SealBroken as broken:
             self.refuse(broken, category=group.category, action=READ)
         touched[who] = key
-        for name, decode in group.decoders:
-            if fields.get(name) is not None:
-                fields[name] = decode(fields[name])
+        try:
+            for name, decode in group.decoders:
+                if fields.get(name) is not None:
+                    fields[name] = decode(fields[name])
+        except (TypeError, ValueError, ArithmeticError):
+            self.refuse(SealBroken(), category=group.category, action=READ)
         return fields
 
     def _authorize_reading(
@@ -205,25 +241,34 @@ class Processing:
         return touched
 
     def look_at(self, instance: Any, tagged: Tagged) -> None:
-        """Allow, or refuse, that a tagged column of a row is read."""
+        """Allow, or refuse, that a tagged column of a row is read; the key, not the row, says whose client it is."""
         layout = tagged.layout
         row = instance.__dict__
-        value = row[layout.subject] if layout.subject in row else getattr(instance, layout.subject)
+        value = row.get(layout.subject) or getattr(instance, layout.subject)
         if instance._sa_instance_state.key is None:
             return
-        client = None
-        if layout.client is not None:
+        subject = identifier(value)
+        client = self.subject_key(object_session(instance), layout.kind, subject).client or None
+        if layout.is_subject and layout.client is not None:
             held = getattr(instance, layout.client)
-            client = None if held is None else identifier(held)
-        elif not layout.is_subject:
-            client = self.subject_key(object_session(instance), layout.kind, identifier(value)).client or None
-        self.look_at_record(tagged, subject=identifier(value), client=client)
+            if client != (None if held is None else identifier(held)):
+                self.refuse(SealBroken(), category=tagged.category, action=READ)
+        self.look_at_record(tagged, subject=subject, client=client)
 
     def look_at_record(self, tagged: Tagged, *, subject: str, client: str | None) -> None:
         """The same for a record that is not an instance."""
         who = (tagged.layout.kind, subject)
         self.authorize(tagged.category, Action.READ, client=client, subject=who)
         self.note(tagged.category, Action.READ, client=client, subject=who)
+
+    def look_up(self, category: str, *, client: str | None, what: str) -> None:
+        """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows.
+
+        Nothing is opened, so *self* counts as given; a client's data is searched only by whoever may act for it.
+        """
+        self.expects(category, Action.READ, what)
+        self._decide(category, Action.READ, self._facts(client) | {Condition.SELF})
+        self.ledger.touched.setdefault((category, READ, client), {})
 
     def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Allow an action on one subject's category, or raise with the clause and what was missing."""
@@ -233,27 +278,33 @@ class Processing:
         if memo in self._granted:
             return
         self.expects(category, action, f"{category} ({action})")
-        declaration = cast(Declaration, self.declaration)
-        facts = set()
-        if actor is not None:
-            if client is not None and actor.client == client:
-                facts.add(Condition.OWN_CLIENT)
-            if is_self:
-                facts.add(Condition.SELF)
-            if actor.strongly_authenticated:
-                facts.add(Condition.STRONG_AUTHENTICATION)
-        if self._rests_on_consent() and self.house.has_consent(self._session(), subject, declaration.purpose):
+        facts = self._facts(client)
+        if is_self:
+            facts.add(Condition.SELF)
+        purpose = cast(Declaration, self.declaration).purpose
+        if self._rests_on_consent() and self.house.has_consent(self._session(), subject, purpose):
             facts.add(Condition.CONSENT)
-        role = actor.role if actor is not None else PUBLIC_ROLE
-        decision = self.house.decisions.decide(role, category, action, declaration.purpose, frozenset(facts))
+        self._decide(category, action, facts)
+        self._granted.add(memo)
+
+    def _facts(self, client: str | None) -> set[Condition]:
+        """What holds of the actor, whoever the subject is."""
+        actor = self.actor
+        facts = set()
+        if actor is not None and client is not None and actor.client == client:
+            facts.add(Condition.OWN_CLIENT)
+        if actor is not None and actor.strongly_authenticated:
+            facts.add(Condition.STRONG_AUTHENTICATION)
+        return facts
+
+    def _decide(self, category: str, action: Action, facts: set[Condition]) -> None:
+        role = self.actor.role if self.actor is not None else PUBLIC_ROLE
+        purpose = cast(Declaration, self.declaration).purpose
+        decision = self.house.decisions.decide(role, category, action, purpose, frozenset(facts))
         if not decision.allowed:
             missing = ", ".join(decision.missing)
-            self.refuse(
-                AccessDenied(decision.reason, clause=decision.clause, missing=missing),
-                category=category,
-                action=action,
-            )
-        self._granted.add(memo)
+            denied = AccessDenied(decision.reason, clause=decision.clause, missing=missing)
+            self.refuse(denied, category=category, action=action)
 
     def note(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Put something that happened into the ledger."""
@@ -353,7 +404,7 @@ class Processing:
 
     def _name_of(self, actor: Actor) -> str:
         """The actor's pseudonym: the data subject's own where the actor is one, else under the publisher's key."""
-        cached = f"{actor.id}\x00{actor.client}"
+        cached = f"{actor.key}\x00{actor.subjects}"
         known = self.house.actor_names.get(cached)
         if known is None:
             session = self._session()

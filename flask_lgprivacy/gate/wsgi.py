@@ -60,11 +60,13 @@ class Door:
                 self._house.record(processing, int(held[0][:3]))
         except TrailUnavailable:
             _close(body)
+            processing.end()
             return _unavailable(start_response)
         except BaseException:
             _close(body)
             if processing.is_telling:
                 self._house.record(processing, 500)
+            processing.end()
             raise
         finally:
             _slot.reset(token)
@@ -73,6 +75,8 @@ class Door:
             headers = [(name, value) for name, value in headers if name.lower() != "cache-control"]
             headers.append(("Cache-Control", "no-store"))
         start_response(status, headers, exc_info)
+        if whole:
+            processing.end()
         return [first] if whole else _Chunks(processing, body, chunks, first)
 
 
@@ -128,6 +132,7 @@ class _Chunks:
         """Close the body, as PEP 3333 asks."""
         with self._recorded():
             _close(self._body)
+        self._processing.end()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

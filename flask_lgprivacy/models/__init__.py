@@ -1,5 +1,6 @@
 """Labels on models: what a column is, whose a row is, and how it is sealed."""
 
+from .bulk import refuse_bulk_statement, refuse_unsealed_methods
 from .graph import Graph, build_graph, capacity_of
 from .keystore import KeyStore
 from .labels import belongs_to, not_personal, sealed, subject, tagged
@@ -28,6 +29,8 @@ __all__ = [
     "layout_of",
     "not_personal",
     "records",
+    "refuse_bulk_statement",
+    "refuse_unsealed_methods",
     "seal_before_flush",
     "sealed",
     "subject",

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import math
 import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from ..errors import ModelInvalid, PrivacyError, RequestInvalid
+from ..errors import ModelInvalid, RequestInvalid
 
 Decoder = Callable[[Any], Any]
 
@@ -30,7 +32,7 @@ _DECODERS: dict[type, Decoder | None] = {
     dt.time: dt.time.fromisoformat,
     Decimal: Decimal,
     UUID: UUID,
-    bytes: base64.b64decode,
+    bytes: partial(base64.b64decode, validate=True),
 }
 
 
@@ -47,10 +49,19 @@ class ValueType:
         if value is None:
             if not self.optional:
                 raise TypeError(f"{field} takes {self.python.__name__}, not None")
-        elif not isinstance(value, self.python) or (self.python is int and isinstance(value, bool)):
-            if self.python is float and isinstance(value, int) and not isinstance(value, bool):
-                return
+        elif not _is_of(value, self.python):
             raise TypeError(f"{field} takes {self.python.__name__}, not {type(value).__name__}")
+
+
+def _is_of(value: Any, python: type) -> bool:
+    """Whether a value comes back as what it is: no datetime as a date, no bool as a number, nothing that JSON has not."""
+    if python is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool):
+        return python is bool
+    if isinstance(value, dt.datetime):
+        return python is dt.datetime
+    return isinstance(value, python)
 
 
 def value_type(annotation: Any, field: str) -> ValueType:
@@ -71,11 +82,11 @@ def value_type(annotation: Any, field: str) -> ValueType:
 
 
 def encode_fields(values: dict[str, Any], where: str) -> bytes:
-    """The fields of a group as JSON; raises `PrivacyError` naming the group where JSON cannot hold them."""
+    """The fields of a group as JSON; raises `RequestInvalid` naming the model where JSON cannot hold them."""
     try:
         return orjson.dumps(values, default=_encode)
     except TypeError:
-        raise PrivacyError(f"{where}: a field holds something that cannot be sealed as JSON") from None
+        raise RequestInvalid(f"{where}: a field holds something that cannot be sealed as JSON") from None
 
 
 def _encode(value: Any) -> str:

@@ -99,14 +99,19 @@ def _check_layout(layout: Layout, policy: Policy, terms: SensitiveTerms) -> None
     for name in [*fields, *layout.table.columns.keys()]:
         found = terms.match(name)
         if found is not None:
-            raise ModelInvalid(f"{layout.name}.{name}: {found.says}", clause=found.clause)
+            raise ModelInvalid(
+                f"{layout.name}.{name}: the name stands for sensitive data, and {found.says} [{found.clause}]; remove or rename the column",
+                clause=found.clause,
+            )
     for name, category in fields.items():
         prohibited = next(
             (p for p in policy.prohibitions if category in p.categories and not p.actions and not p.except_purposes),
             None,
         )
         if prohibited is not None:
-            raise ModelInvalid(f"{layout.name}.{name}: {prohibited.says}", clause=prohibited.clause)
+            raise ModelInvalid(
+                f"{layout.name}.{name}: {prohibited.says} [{prohibited.clause}]", clause=prohibited.clause
+            )
         declared = policy.categories.get(category)
         if declared is None:
             known = ", ".join(sorted(policy.categories))
@@ -114,8 +119,9 @@ def _check_layout(layout: Layout, policy: Policy, terms: SensitiveTerms) -> None
                 f"{layout.name}.{name}: the policy document has no category {category!r}; it has {known}"
             )
         if layout.kind not in declared.subjects:
+            held = ", ".join(known.id for known in policy.categories.values() if layout.kind in known.subjects)
             raise ModelInvalid(
-                f"{layout.name}.{name}: {category} is no category of subject {layout.kind!r}",
+                f"{layout.name}.{name}: {category} is no category of subject {layout.kind!r}, which has {held}",
                 clause=declared.clause,
             )
         if name in layout.tagged and declared.capacity is Capacity.PROCESSOR:

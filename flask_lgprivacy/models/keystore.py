@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, insert, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
-from ..errors import SubjectErased
+from ..errors import KeyLost, SubjectErased
 from ..vault import (
     PUBLISHER,
     ClientKey,
@@ -27,8 +27,26 @@ from ..vault import (
 from .tables import Tables
 
 CHUNK = 500
-FRESH = "lgprivacy_fresh_client_keys"
-"""Where a session keeps the client keys it made and has not committed: no other transaction may use them."""
+FRESH = "lgprivacy_fresh_keys"
+"""Where a session keeps the keys of a transaction that made some: until it commits, no other transaction may use them."""
+
+
+class _Scope:
+    """Client and subject keys seen in one transaction."""
+
+    __slots__ = ("clients", "subjects")
+
+    def __init__(self) -> None:
+        self.clients: dict[tuple[str, int | None], ClientKey] = {}
+        self.subjects: dict[tuple[str, str], SubjectKey] = {}
+
+    def clear(self) -> None:
+        """Forget what a rollback took back."""
+        self.clients.clear()
+        self.subjects.clear()
+
+    def __repr__(self) -> str:
+        return "<keys of a transaction>"
 
 
 class KeyStore:
@@ -80,30 +98,31 @@ class KeyStore:
             else:
                 found[one] = key
         if missing:
-            with self._connection(session) as (connection, fresh):
-                found.update(self._unwrapped(connection, fresh, kind, self._rows(connection, kind, missing)))
+            with self._transaction(session) as (connection, scope):
+                found.update(self._unwrapped(connection, scope, kind, self._rows(connection, kind, missing)))
         return found
 
     def is_erased(self, session: Session, kind: str, one: str) -> bool:
         """Whether a tombstone stands for a subject."""
-        with self._connection(session) as (connection, _):
+        with self._transaction(session) as (connection, _):
             return any(row.wrapped is None for row in self._rows(connection, kind, [one]))
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
     ) -> dict[str, SubjectKey]:
         """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
-        made: dict[str, SubjectKey] = {}
-        with self._connection(session, writing=True) as (connection, fresh):
+        for one in subjects:
+            self._cache.forget((kind, one))
+        with self._transaction(session, writing=True) as (connection, scope):
             existing = self._rows(connection, kind, list(subjects))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
-            made.update(self._unwrapped(connection, fresh, kind, existing))
+            made = self._unwrapped(connection, scope, kind, existing)
             new_rows = []
             for one, client in subjects.items():
                 if one not in made:
                     holder = client if held_by_client and client else PUBLISHER
-                    new_rows.append(self._new_row(self._client_key(connection, fresh, holder), made, kind, one, client))
+                    new_rows.append(self._new_row(self._client_key(connection, scope, holder), made, kind, one, client))
             for chunk in _chunks(new_rows):
                 connection.execute(insert(self._subjects), list(chunk))
         return made
@@ -111,7 +130,7 @@ class KeyStore:
     def destroy(self, session: Session, kind: str, one: str) -> None:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
         self._cache.forget((kind, one))
-        with self._connection(session) as (connection, _):
+        with self._transaction(session) as (connection, _):
             connection.execute(
                 update(self._subjects)
                 .where(self._subjects.c.kind == kind, self._subjects.c.subject == one)
@@ -121,8 +140,18 @@ class KeyStore:
 
     def index_key(self, session: Session, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
-        with self._connection(session, writing=True) as (connection, fresh):
-            return self._client_key(connection, fresh, holder).index_key
+        known = self._client_cache.get(holder)
+        if known is not None:
+            return known.index_key
+        with self._transaction(session, writing=True) as (connection, scope):
+            return self._client_key(connection, scope, holder).index_key
+
+    def has_keys(self, engine: Engine) -> bool:
+        """Whether there are wrapped client keys, which only the root key that wrapped them opens."""
+        if not inspect(engine).has_table(self._clients.name):
+            return False
+        with engine.connect() as connection:
+            return connection.execute(select(self._clients.c.client).limit(1)).first() is not None
 
     def publisher_secret(self, session: Session) -> bytes:
         """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
@@ -139,50 +168,57 @@ class KeyStore:
         self._cache.clear()
         self._client_cache.clear()
 
-    def forget_uncommitted(self, session: Session) -> None:
-        """Let go of keys that a session made, when it commits or rolls back."""
-        session.info.pop(FRESH, None)
+    def transaction_ended(self, session: Session, transaction: SessionTransaction) -> None:
+        """Let go of the keys that a session's outermost transaction made."""
+        if transaction.parent is None:
+            session.info.pop(FRESH, None)
+
+    def rolled_back(self, session: Session, _transaction: SessionTransaction) -> None:
+        """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read again."""
+        scope = session.info.get(FRESH)
+        if scope is not None:
+            scope.clear()
 
     # --- inside ---
 
     @contextmanager
-    def _connection(
-        self, session: Session, *, writing: bool = False
-    ) -> Iterator[tuple[Connection, dict[str, ClientKey] | None]]:
-        """The session's own connection, or a transaction of its own where keys have a database of their own.
+    def _transaction(self, session: Session, *, writing: bool = False) -> Iterator[tuple[Connection, _Scope]]:
+        """The session's own transaction, or one of its own where keys have a database of their own.
 
-        There a key is on disk before the row that needs it: a crash leaves a key without a row, never the reverse.
-        In the session's connection, keys that it made and has not committed stay with it: they come as the second value.
+        There a key is on disk before the row that needs it: a crash leaves a key without a row, never the reverse. Keys reach the
+        process-wide caches only when no rollback can take them back any more.
         """
-        if self._engine is None:
-            fresh = session.info.setdefault(FRESH, {}) if writing else session.info.get(FRESH)
-            yield session.connection(bind_arguments={"clause": self._subjects}), fresh
-        else:
+        if self._engine is not None:
+            scope = _Scope()
             with self._engine().begin() as connection:
-                yield connection, None
+                yield connection, scope
+            self._publish(scope)
+            return
+        shared = session.info.setdefault(FRESH, _Scope()) if writing else session.info.get(FRESH)
+        scope = shared or _Scope()
+        yield session.connection(bind_arguments={"clause": self._subjects}), scope
+        if shared is None:
+            self._publish(scope)
 
-    def _client_key(
-        self,
-        connection: Connection,
-        fresh: dict[str, ClientKey] | None,
-        holder: str,
-        epoch: int | None = None,
-    ) -> ClientKey:
+    def _publish(self, scope: _Scope) -> None:
+        self._client_cache.put_all((holder, key) for (holder, epoch), key in scope.clients.items() if epoch is None)
+        self._cache.put_all(scope.subjects.items())
+
+    def _client_key(self, connection: Connection, scope: _Scope, holder: str, epoch: int | None = None) -> ClientKey:
         """The key of a client, or of the publisher; made at first need."""
-        known = self._client_cache.get(holder) or (fresh.get(holder) if fresh else None)
+        known = scope.clients.get((holder, epoch)) or self._client_cache.get(holder)
         if known is not None and epoch in (None, known.epoch):
             return known
         row = self._client_row(connection, holder, epoch)
-        if row is None:
+        if row is None and epoch is None:
             self._insert_client(connection, holder)
             row = self._client_row(connection, holder, None)
-        if row is None or row.wrapped is None:
+        if row is None:
+            raise KeyLost
+        if row.wrapped is None:
             raise SubjectErased
         key = unwrap_client_key(self._provider, holder, row.epoch, row.wrapped)
-        if fresh is not None:
-            fresh[holder] = key
-        else:
-            self._client_cache.put(holder, key)
+        scope.clients[holder, epoch] = key
         return key
 
     def _rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> list[Any]:
@@ -192,7 +228,7 @@ class KeyStore:
         return rows
 
     def _unwrapped(
-        self, connection: Connection, fresh: dict[str, ClientKey] | None, kind: str, rows: Iterable[Any]
+        self, connection: Connection, scope: _Scope, kind: str, rows: Iterable[Any]
     ) -> dict[str, SubjectKey]:
         """The keys in rows of the key table, by subject; tombstones are left out."""
         holders: dict[tuple[str, int], ClientKey] = {}
@@ -202,12 +238,11 @@ class KeyStore:
                 continue
             owner = holders.get((holder, epoch))
             if owner is None:
-                owner = holders[holder, epoch] = self._client_key(connection, fresh, holder, epoch)
+                owner = holders[holder, epoch] = self._client_key(connection, scope, holder, epoch)
             keys[one] = owner.unwrap(
                 wrapped, subject=_bound_name(kind, one, client), version=version, client=client or ""
             )
-        if fresh is None:
-            self._cache.put_all((((kind, one), key) for one, key in keys.items()))
+        scope.subjects.update(((kind, one), key) for one, key in keys.items())
         return keys
 
     def _new_row(

@@ -25,6 +25,8 @@ def sealed(category: str, *, group: str | None = None, index: bool = False, uniq
     category; `index` adds a blind index, so that `find_by` finds it by equality; `unique` makes that index unique
     for whoever holds the data. The type comes from the `Mapped[...]` annotation.
     """
+    if not isinstance(category, str):
+        raise ModelInvalid("sealed() takes a category of the policy document, such as sealed('student.profile')")
     return SealedField(category, group or category, indexed=index or unique, unique=unique)  # type: ignore[return-value]
 
 
@@ -123,9 +125,13 @@ class SealedField:
         row = instance.__dict__
         try:
             state: SealedState = row[SLOT]
-            if state.opener is _opener() and state.draft is None and state.values[self.column] is row[self.column]:
+            if (
+                state.life is _opener().life  # type: ignore[union-attr]
+                and state.draft is None
+                and state.values[self.column] is row[self.column]
+            ):
                 return state.values[self.name]
-        except KeyError:
+        except (KeyError, AttributeError):
             pass
         return self._open(instance)
 
@@ -152,12 +158,12 @@ class SealedField:
         SealedState.of(instance).write(instance, self.name, value)
 
     def _refuse_comparison(self, *_: Any) -> Any:
-        lookup = (
-            f"find_by({self.qualified.split('.')[0]}, {self.name}=…)"
-            if self.indexed
-            else f"sealed({self.category!r}, index=True) and find_by(…)"
+        model = self.qualified.split(".")[0]
+        first = "" if self.indexed else "declare it with index=True and "
+        raise SealedComparison(
+            f"{self.qualified} is sealed, so the database cannot compare, sort or select it; to find equal values, {first}use "
+            f"find_by({model}, {self.name}=…); to show it, select {model} and read the attribute; to sort, sort in Python"
         )
-        raise SealedComparison(f"{self.qualified} is sealed, so the database cannot compare or select it; use {lookup}")
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse_comparison
     __clause_element__ = _refuse_comparison

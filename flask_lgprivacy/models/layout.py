@@ -30,10 +30,10 @@ LOADED = "lgprivacy_loaded"
 class SealedState:
     """What a row's sealed fields hold between assignment and flush, and what was opened under which opener."""
 
-    __slots__ = ("draft", "flushed", "opener", "values")
+    __slots__ = ("draft", "flushed", "life", "values")
 
     def __init__(self) -> None:
-        self.opener: Opener | None = None
+        self.life: object | None = None
         self.values: dict[str, Any] = {}
         self.draft: dict[str, Any] | None = None
         self.flushed: dict[str, Any] | None = None
@@ -51,16 +51,22 @@ class SealedState:
         """Take an assignment, to be sealed at the next flush."""
         if self.draft is None:
             self.draft = {}
-            flag_dirty(instance)
+        flag_dirty(instance)
         self.draft[name] = value
 
+    def forget(self) -> None:
+        """Let go of everything, as SQLAlchemy does when it expires a row: after a commit, a rollback, a refresh."""
+        self.life = None
+        self.values = {}
+        self.draft = self.flushed = None
+
     def keep(self, opener: Opener, column: str, envelope: bytes, values: dict[str, Any]) -> None:
-        """Keep opened values for as long as this opener stands and the envelope, kept among them, is the same."""
+        """Keep opened values for as long as this opener lives and the envelope, kept among them, is the same."""
         values[column] = envelope
-        if self.opener is opener:
+        if self.life is opener.life:
             self.values = {**self.values, **values}
         else:
-            self.opener = opener
+            self.life = opener.life
             self.values = values
 
     def __repr__(self) -> str:
@@ -195,6 +201,7 @@ def loaded_identifiers(session: Session | None, kind: str) -> list[Any]:
 def complete_model(mapper: Mapper[Any], model: type) -> None:
     """Check a labelled model when it is mapped, and put its layout on its table; raises `ModelInvalid`."""
     from .labels import Ownership, SealedField
+    from .sealing import before_delete, before_update
 
     ownership: Ownership = model.__privacy__  # type: ignore[attr-defined]
     table = mapper.local_table
@@ -241,7 +248,27 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
                 f"{name}.{attribute} has no label; use sealed(category), tagged(category) or not_personal(reason)"
             )
     table.info[INFO] = layout
+    for fixed in {layout.key, layout.subject, *filter(None, (layout.client,))}:
+        mapper.get_property_by_column(mapper.columns[fixed]).active_history = True  # type: ignore[attr-defined]
     event.listen(model, "load", remember_loaded(layout), raw=True, propagate=True)
+    event.listen(model, "expire", _expired, propagate=True)
+    event.listen(model, "before_update", before_update, propagate=True)
+    event.listen(model, "before_delete", before_delete, propagate=True)
+    if layout.labelled:
+        model.__reduce_ex__ = _refuse_carrying_away  # type: ignore[method-assign, assignment]
+
+
+def _expired(row: Any, names: Any) -> None:
+    state = row.__dict__.get(SLOT)
+    columns = layout_of(type(row)).groups
+    if state is not None and (names is None or any(name in columns for name in names)):
+        state.forget()
+
+
+def _refuse_carrying_away(row: Any, _protocol: Any) -> NoReturn:
+    raise TypeError(
+        f"a {type(row).__name__} holds labelled columns and cannot be pickled or copied; pass its id instead"
+    )
 
 
 def _made_by_database(column: Column[Any]) -> bool:
@@ -311,6 +338,6 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
     if len(leading) != 1:
         raise ModelInvalid(
             f"{mapper.class_.__name__}: belongs_to({kind!r}) needs exactly one foreign key to a model with "
-            f"subject({kind!r}), defined before it; found {len(leading)}"
+            f"subject({kind!r}), defined before it; found {len(leading)}. belongs_to() takes a kind of subject, such as 'student'"
         )
     return leading[0]

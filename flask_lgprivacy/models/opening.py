@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 class Opener(Protocol):
     """What a column asks before it shows or takes a value; the gate's processing context is one."""
+
+    life: object
+    """Another object as soon as this opener has ended: what was kept under it is shut then."""
 
     def open(self, instance: Any, group: Group) -> dict[str, Any]:
         """The opened fields of one group of one row; raises where it is not allowed."""
@@ -79,14 +83,23 @@ class Opener(Protocol):
         """Whether the subject's data is held for its client, not by the publisher itself."""
         ...
 
+    def look_up(self, category: str, *, client: str | None, what: str) -> None:
+        """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows."""
+        ...
+
     def expects(self, category: str, action: Action, what: str) -> None:
         """Raise unless the running declaration names the category and action; `what` names the code for the developer."""
         ...
 
 
+_UUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+
 current_opener: ContextVar[Opener | None] = ContextVar("lgprivacy_opener", default=None)
 
 
 def identifier(value: Any) -> str:
-    """A primary or foreign key value as the text under which keys and trail know it."""
-    return value.hex if type(value) is UUID else str(value)
+    """A primary or foreign key value as the text under which keys and trail know it; a UUID's text means the UUID."""
+    if type(value) is UUID:
+        return value.hex
+    text = str(value)
+    return text.replace("-", "").lower() if _UUID.match(text) else text

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import inspect
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapper, Session, object_session
 from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, RequestInvalid, UndeclaredProcessing
@@ -25,17 +25,19 @@ def seal_before_flush(session: Session, _context: Any, _instances: Any) -> None:
     touched = [(row, layout) for row in session.new for layout in _labelled(row)]
     fresh = len(touched)
     touched += [(row, layout) for row in session.dirty for layout in _labelled(row) if _is_changed(session, row)]
-    deleted = [(row, layout) for row in session.deleted for layout in _labelled(row)]
-    if not touched and not deleted:
+    if not touched:
         return
+    _Flush(session, _opener({layout.name for _, layout in touched})).run(touched[:fresh], touched[fresh:])
+
+
+def _opener(names: set[str]) -> Opener:
     opener = current_opener.get()
     if opener is None:
-        names = ", ".join(sorted({layout.name for _, layout in touched + deleted}))
         raise UndeclaredProcessing(
-            f"{names} written outside any declared processing; decorate the view with @privacy.handles(…), "
-            "or use 'with privacy.processing(…)' in a job",
+            f"{', '.join(sorted(names))} written outside any declared processing; decorate the view with @privacy.handles(…), "
+            "or use 'with privacy.processing(…)' in a job"
         )
-    _Flush(session, opener).run(touched[:fresh], touched[fresh:], deleted)
+    return opener
 
 
 def _labelled(row: Any) -> Iterator[Layout]:
@@ -56,24 +58,28 @@ class _Flush:
         self._keys: dict[tuple[str, str], SubjectKey] = {}
         self._index_keys: dict[tuple[str, str, str], bytes] = {}
 
-    def run(
-        self,
-        new: list[tuple[Any, Layout]],
-        changed: list[tuple[Any, Layout]],
-        deleted: list[tuple[Any, Layout]],
-    ) -> None:
+    def run(self, new: list[tuple[Any, Layout]], changed: list[tuple[Any, Layout]]) -> None:
         for row, layout in new:
             _give_identifier(row, layout.key)
+            if layout.is_subject:
+                self._authorize_recording(row, layout)
         for row, layout in changed:
-            _refuse_moving(row, layout)
+            refuse_moving(row, layout)
         self._create_keys(new)
-        self._load_keys(new + changed + deleted)
-        for row, layout in deleted:
-            self._authorize_deletion(row, layout)
+        self._load_keys(new + changed)
         for row, layout in new:
             self._write(row, layout, is_new=True)
         for row, layout in changed:
             self._write(row, layout, is_new=False)
+
+    def _authorize_recording(self, row: Any, layout: Layout) -> None:
+        """Before a new subject has a key: what its own client column says must be permitted."""
+        state = row.__dict__.get(SLOT)
+        names = {*(state.flushed or {}), *(state.draft or {})} if state is not None else set()
+        names.update(name for name in layout.tagged if get_history(row, name).added)
+        subject = (layout.kind, identifier(getattr(row, layout.key)))
+        for category in sorted({str(layout.category_of(name)) for name in names}):
+            self._opener.authorize(category, Action.WRITE, client=_client_of(row, layout), subject=subject)
 
     # --- keys ---
 
@@ -113,20 +119,16 @@ class _Flush:
 
     # --- rows ---
 
-    def _authorize_deletion(self, row: Any, layout: Layout) -> None:
-        subject, key = self._owner(row, layout)
-        if layout.is_subject:
-            raise PrivacyError(
-                f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
-                "looks for what is left; it is not deleted through the session",
-            )
-        for category in sorted(layout.categories):
-            self._opener.authorize(category, Action.ERASE, client=key.client or None, subject=subject)
-            self._opener.note(category, Action.ERASE, client=key.client or None, subject=subject)
-
     def _owner(self, row: Any, layout: Layout) -> tuple[tuple[str, str], SubjectKey]:
         one = self._subject_of(row, layout)
-        return (layout.kind, one), self._keys[layout.kind, one]
+        key = self._keys.get((layout.kind, one))
+        if key is None:
+            raise RequestInvalid(f"{layout.name}.{layout.subject}: leads to no {layout.kind} that is there")
+        if layout.is_subject and layout.client and _client_of(row, layout) != (key.client or None):
+            raise RequestInvalid(
+                f"{layout.name}.{layout.key}: this identifier was used for another client; take a new one"
+            )
+        return (layout.kind, one), key
 
     def _write(self, row: Any, layout: Layout, *, is_new: bool) -> None:
         subject, key = self._owner(row, layout)
@@ -151,9 +153,10 @@ class _Flush:
         self._index(row, layout, draft, client)
         for group in groups:
             self._opener.note(group.category, Action.WRITE, client=client, subject=subject)
-        state.flushed = draft if is_new else None
+        if is_new or state.flushed is not None:
+            state.flushed = {**(state.flushed or {}), **draft}
         state.draft = None
-        state.opener, state.values = None, {}
+        state.life, state.values = None, {}
 
     def _seal(
         self, row: Any, group: Group, draft: dict[str, Any], key: SubjectKey, *, version: int, was: int | None
@@ -228,9 +231,36 @@ def _parent_value(row: Any, name: str) -> Any:
     return None
 
 
-def _refuse_moving(row: Any, layout: Layout) -> None:
+def refuse_moving(row: Any, layout: Layout) -> None:
+    """A sealed record stays with its row, subject and client; raises `PrivacyError` where one of them changed."""
     for name in filter(None, (layout.key, layout.client if layout.is_subject else None, layout.subject)):
-        if get_history(row, name).deleted:
+        if any(value is not None for value in get_history(row, name).deleted or ()):
             raise PrivacyError(
-                f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead",
+                f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead"
             )
+
+
+def before_update(mapper: Mapper[Any], _connection: Any, row: Any) -> None:
+    """The mapper's last look, when relationships have set their foreign keys."""
+    layout = layout_on(mapper)
+    if layout is not None:
+        refuse_moving(row, layout)
+
+
+def before_delete(mapper: Mapper[Any], _connection: Any, row: Any) -> None:
+    """Authorise the deletion of a labelled row, orphans included; a data subject is erased by a request."""
+    layout = layout_on(mapper)
+    if layout is None:
+        return
+    if layout.is_subject:
+        raise PrivacyError(
+            f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
+            "looks for what is left; it is not deleted through the session"
+        )
+    opener = _opener({layout.name})
+    value = get_history(row, layout.subject).non_deleted() or get_history(row, layout.subject).deleted
+    subject = (layout.kind, identifier(value[0]))
+    client = opener.subject_key(object_session(row), *subject).client or None
+    for category in sorted(layout.categories):
+        opener.authorize(category, Action.ERASE, client=client, subject=subject)
+        opener.note(category, Action.ERASE, client=client, subject=subject)

@@ -62,7 +62,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("subject_kind", String(64), nullable=False),
             Column("subject", String(64), nullable=False),
             Column("client", String(64), index=True),
-            Column("requester", String(64), nullable=False, index=True),
+            Column("requester", String(160), nullable=False, index=True),
             Column("requester_role", String(64), nullable=False),
             Column("state", String(32), nullable=False),
             Column("clause", String(16), nullable=False),

@@ -32,16 +32,13 @@ def subject_column(layout: Layout) -> Any:
 
 
 def erase_subject(
-    house: House, processing: Processing, session: Session, kind: str, one: Any, text: str
-) -> dict[str, Any]:
-    """Erase one subject.
+    house: House, processing: Processing, session: Session, kind: str, one: Any, *, text: str, client: str | None
+) -> dict[str, int]:
+    """Erase one subject; may be repeated after a crash, also where the key is destroyed already.
 
-    Parameters: `one` is the primary key, `text` the same as an identifier. Every category is authorised first; then the rows go,
-    then the key, then the transaction commits. Returns, by model, how many rows were erased.
+    Parameters: `one` is the primary key, `text` the same as an identifier, `client` the subject's. Every category is authorised first;
+    then the rows go, then the key, then the transaction commits. Returns, by model, how many rows were erased.
     """
-    layout = house.graph.subjects[kind]
-    key = processing.subject_key(session, kind, text)
-    client = key.client or None
     for held in sorted(frozenset().union(*(other.categories for other in house.graph.of(kind)))):
         processing.authorize(held, Action.ERASE, client=client, subject=(kind, text))
         processing.note(held, Action.ERASE, client=client, subject=(kind, text))
@@ -52,7 +49,7 @@ def erase_subject(
     session.commit()
     session.expire_all()
     processing.forget_key(kind, text)
-    return {"rows": erased, "model": layout.name}
+    return erased
 
 
 def what_is_left(house: House, session: Session, kind: str, one: Any, text: str) -> dict[str, int]:

@@ -137,7 +137,13 @@ class RequestLedger:
             wanted.append(columns.client == client)
         if wanted:
             query = query.where(or_(*wanted))
-        return [_request(row) for row in session.execute(query)]
+        rows = session.execute(query).all()
+        steps: dict[str, list[Step]] = {row.id: [] for row in rows}
+        for step in session.execute(
+            select(self._steps).where(self._steps.c.request.in_(list(steps))).order_by(self._steps.c.number)
+        ):
+            steps[step.request].append(Step(_utc(step.at), step.state, step.note))
+        return [_request(row, tuple(steps[row.id])) for row in rows]
 
     def _add_step(self, session: Session, request: str, state: str, note: str | None) -> None:
         number = select(func.count()).select_from(self._steps).where(self._steps.c.request == request)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
@@ -15,10 +16,10 @@ from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
 from ..models import Layout, current_opener, identifier, records
-from ..models.codec import from_json
+from ..models.codec import ValueType, encode_fields, from_json
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
-from ..vault import binding, binding_prefix, key_version_of, seal, unseal
+from ..vault import SubjectKey, binding, binding_prefix, key_version_of, seal, unseal
 from .archive import build_archive
 from .erase import erase_subject, subject_column, what_is_left
 from .ledger import Request, RequestLedger
@@ -49,29 +50,26 @@ class Rights:
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = identifier(subject[0])
-        if right is Right.RECTIFY:
-            self._check_changes(kind, changes)
+        asked = self._checked_changes(kind, changes) if right is Right.RECTIFY else {}
         request = self.ledger.receive(
             session,
             right,
             subject=(kind, text),
             client=subject[1],
-            requester=actor.id,
+            requester=actor.key,
             requester_role=actor.role,
             clause=rule.clause,
         )
         self._tell(request, "received", actor, rule.clause)
         if rule.outcome is RightOutcome.FORWARD:
-            self.ledger.move(session, request.id, "forwarded", note="passed on to the controller, whose word is needed")
-            session.commit()
-            self._tell(request, "forwarded", actor, rule.clause)
+            self._forward(session, request, actor, changes or {})
         else:
-            self._carry_out(session, request, rule, actor, subject[0], changes or {})
+            self._carry_out(session, request, rule, actor, subject[0], asked)
         return self._found(session, request.id)
 
     def visible_to(self, actor: Actor) -> list[Request]:
         """The requests that an actor made; for whoever acts for a client, also those about its data."""
-        return self.ledger.visible(self._house.session(), requester=actor.id, client=self._desk_of(actor))
+        return self.ledger.visible(self._house.session(), requester=actor.key, client=self._desk_of(actor))
 
     def find(self, actor: Actor, request: str) -> Request:
         """One request that an actor may see; raises `RequestNotFound`, also for one that it may not."""
@@ -152,10 +150,16 @@ class Rights:
         for rule in self._house.policy.rights:
             if right in rule.rights and rule.subject == kind and actor.role in rule.roles and rule.condition in facts:
                 return rule
+        others = {
+            role
+            for rule in self._house.policy.rights
+            if right in rule.rights and rule.subject == kind and rule.condition in facts
+            for role in rule.roles
+        }
         raise AccessDenied(
             "no such data subject, or not one that you may ask about",
             clause=self._clause_of_rights(kind),
-            missing="own-client or self",
+            missing=f"role {' or '.join(sorted(others))}" if others else "own-client or self",
         )
 
     def _carry_out(
@@ -174,18 +178,20 @@ class Rights:
             with self._processing(
                 request.right, rule, actor, kind, f"{request.right} request {request.id}"
             ) as processing:
-                pseudonym = processing.subject_key(session, kind, text).pseudonym(school_year(self._house.utcnow()))
+                key = processing.keys(session, kind, (text,)).get(text)
+                pseudonym = key.pseudonym(school_year(self._house.utcnow())) if key is not None else None
                 if request.right is Right.EXPORT:
                     state, outcome = self._export(processing, session, request, one)
                 elif request.right is Right.RECTIFY:
                     state, outcome = self._rectify(session, kind, one, changes)
                 else:
                     state, outcome = self._erase(processing, session, request, one)
-        except PrivacyError as error:
+        except Exception as error:
             session.rollback()
-            self.ledger.move(session, request.id, "failed", note=error.code, ended=False)
+            known = error if isinstance(error, PrivacyError) else PrivacyError("the request could not be carried out")
+            self.ledger.move(session, request.id, "failed", note=known.code)
             session.commit()
-            self._tell(request, "failed", actor, error.clause)
+            self._tell(request, "failed", actor, known.clause)
             raise
         self.ledger.move(session, request.id, state, outcome={"pseudonym": pseudonym, **outcome}, ended=True)
         session.commit()
@@ -201,16 +207,8 @@ class Rights:
             rows = records(session, layout.model, subject_column(layout) == one, categories=self._exportable(kind))
             found.append((layout, list(rows)))
         content = build_archive(house, kind, found, made_at=house.now())
-        key = processing.subject_key(session, kind, text)
-        bound_to = _archive_binding(key.client, request.id, key.version)
         expires = house.utcnow() + dt.timedelta(days=house.policy.deadline.archive_days)
-        session.execute(
-            insert(house.tables.archive).values(
-                request=request.id,
-                expires_at=expires,
-                sealed=seal(key.key, content, key_version=key.version, bound_to=bound_to),
-            )
-        )
+        self._keep_archive(session, request, processing.subject_key(session, kind, text), content, expires)
         return "completed", {
             "rows": {layout.name: len(rows) for layout, rows in found},
             "archive_expires": expires.isoformat(),
@@ -220,21 +218,21 @@ class Rights:
         layout = self._house.graph.subjects[kind]
         row = session.get(layout.model, one)
         for name, value in changes.items():
-            try:
-                setattr(row, name, from_json(_type_of(layout, name), value, name))
-            except TypeError as fault:
-                raise RequestInvalid(f"{name}: {fault}") from None
-        session.flush()
+            setattr(row, name, value)
+        try:
+            session.flush()
+        except IntegrityError:
+            raise RequestConflict("a value must be unique and is taken") from None
         return "completed", {"fields": sorted(changes), "model": layout.name}
 
     def _erase(
         self, processing: Processing, session: Session, request: Request, one: Any
     ) -> tuple[str, dict[str, Any]]:
         kind, text = request.subject
-        done = erase_subject(self._house, processing, session, kind, one, text)
+        erased = erase_subject(self._house, processing, session, kind, one, text=text, client=request.client)
         left = what_is_left(self._house, session, kind, one, text)
         outcome = {
-            "erased": {name: count for name, count in done["rows"].items() if count},
+            "erased": {name: count for name, count in erased.items() if count},
             "key": "still there" if "key" in left else "destroyed",
             "left": left,
             "kept": {
@@ -245,16 +243,51 @@ class Rights:
         }
         return ("completed-with-remainder" if left else "completed"), outcome
 
-    def _check_changes(self, kind: str, changes: Mapping[str, Any] | None) -> None:
+    def _checked_changes(self, kind: str, changes: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming the field."""
         layout = self._house.graph.subjects[kind]
         if not changes:
             raise RequestInvalid("changes: name at least one field with its new value")
-        for name in changes:
+        checked = {}
+        for name, value in changes.items():
             if layout.category_of(name) not in self._exportable(kind):
-                known = sorted(n for n in layout.labelled if layout.category_of(n) in self._exportable(kind))
+                known = ", ".join(sorted(n for n in layout.labelled if layout.category_of(n) in self._exportable(kind)))
                 raise RequestInvalid(
-                    f"changes: {layout.name} has no field of this name that can be rectified; it has {', '.join(known)}"
+                    f"changes: {layout.name} has no field of this name that can be rectified; it has {known}"
                 )
+            field = _type_of(layout, name)
+            checked[name] = from_json(field.python, value, name)
+            try:
+                field.check(checked[name], name)
+            except TypeError as fault:
+                raise RequestInvalid(str(fault)) from None
+            encode_fields({name: checked[name]}, name)
+        return checked
+
+    def _forward(self, session: Session, request: Request, actor: Actor, changes: Mapping[str, Any]) -> None:
+        """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
+        kind, text = request.subject
+        if changes:
+            key = self._house.keys.load(session, kind, [text])[text]
+            self._keep_archive(
+                session, request, key, encode_fields({"changes": dict(changes)}, "changes"), request.due_at
+            )
+        note = "passed on to the controller, whose word is needed"
+        self.ledger.move(session, request.id, "forwarded", note=note, outcome={"fields": sorted(changes)})
+        session.commit()
+        self._tell(request, "forwarded", actor, request.clause)
+
+    def _keep_archive(
+        self, session: Session, request: Request, key: SubjectKey, content: bytes, expires: dt.datetime
+    ) -> None:
+        bound_to = _archive_binding(key.client, request.id, key.version)
+        session.execute(
+            insert(self._house.tables.archive).values(
+                request=request.id,
+                expires_at=expires,
+                sealed=seal(key.key, content, key_version=key.version, bound_to=bound_to),
+            )
+        )
 
     def _categories(self, kind: str) -> frozenset[str]:
         return frozenset().union(*(layout.categories for layout in self._house.graph.of(kind)))
@@ -278,7 +311,7 @@ class Rights:
 
     def _may_see(self, actor: Actor, request: Request) -> bool:
         desk = self._desk_of(actor)
-        return request.requester == actor.id or (desk is not None and request.client == desk)
+        return request.requester == actor.key or (desk is not None and request.client == desk)
 
     def _found(self, session: Session, request: str) -> Request:
         found = self.ledger.find(session, request)
@@ -306,13 +339,12 @@ class Rights:
         )
 
 
-def _type_of(layout: Layout, name: str) -> type:
+def _type_of(layout: Layout, name: str) -> ValueType:
     for group in layout.groups.values():
         if name in group.fields:
-            return group.fields[name].python
+            return group.fields[name]
     column = layout.model.__mapper__.columns[name]  # type: ignore[attr-defined]
-    python: type = column.type.python_type
-    return python
+    return ValueType(column.type.python_type, column.nullable, None)
 
 
 def _archive_binding(client: str, request: str, key_version: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
@@ -54,6 +55,8 @@ def rights_blueprint(policy: Policy, rights: Callable[[], Rights], *, url_prefix
 
     def archive(number: str) -> Any:
         content = rights().archive(_actor(), number)
+        if content.startswith(b"{"):
+            return Response(content, mimetype="application/json")
         return send_file(
             io.BytesIO(content),
             mimetype="application/zip",
@@ -84,7 +87,10 @@ def _actor() -> Actor:
 
 def _body() -> dict[str, Any]:
     """The JSON object that was sent, `{}` for nothing; its content type keeps forms of other sites out (no CSRF)."""
-    body = (request.get_json(silent=True) if request.get_data(cache=True) else {}) if request.is_json else None
+    try:
+        body = (request.get_json(silent=True) if request.get_data(cache=True) else {}) if request.is_json else None
+    except RecursionError:
+        body = None
     if not isinstance(body, dict):
         raise RequestInvalid("send a JSON object with Content-Type application/json")
     unknown = sorted(set(body) - BODY_KEYS)
@@ -110,16 +116,25 @@ def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
     return stated["kind"], stated["id"]
 
 
+def _as_sent(one: str) -> str:
+    """A UUID with its dashes, as every other answer shows it."""
+    try:
+        return str(UUID(hex=one)) if len(one) == 32 else one
+    except ValueError:
+        return one
+
+
 def _shown(found: Request) -> dict[str, Any]:
     links = {"self": url_for("lgprivacy.show_request", number=found.id)}
-    if found.right is Right.EXPORT and found.state == "completed":
+    asked = found.right is Right.RECTIFY and found.state == "forwarded"
+    if asked or (found.right is Right.EXPORT and found.state == "completed"):
         links["archive"] = url_for("lgprivacy.archive", number=found.id)
     if found.right is Right.DELETE and found.outcome is not None:
         links["certificate"] = url_for("lgprivacy.certificate", number=found.id)
     return {
         "id": found.id,
         "right": found.right.value,
-        "subject": {"kind": found.subject[0], "id": found.subject[1]},
+        "subject": {"kind": found.subject[0], "id": _as_sent(found.subject[1])},
         "state": found.state,
         "clause": found.clause,
         "received": found.received_at.isoformat(),

@@ -104,7 +104,7 @@ def inserting(privacy: LGPrivacy, school_id: UUID) -> None:
     def empty() -> None:
         db.session.rollback()
         for model in (Plain, Sealed, Utils):
-            db.session.execute(delete(model))
+            db.session.execute(delete(model.__table__))
         for table in Base.metadata.tables.values():
             if table.name == "lgprivacy_subject_key":
                 db.session.execute(delete(table))

@@ -57,7 +57,8 @@ with app.app_context():
 answer = app.test_client().get("/students", headers={"X-School": own})
 assert (answer.status_code, answer.json["clause"]) == (403, "LG-03"), answer.text
 with app.app_context():
-    db.session.execute(db.delete(Student).where(Student.school_id != UUID(own)))
+    table = Student.__table__
+    db.session.execute(table.delete().where(table.c.school_id != UUID(own)))
     db.session.commit()
 answer = app.test_client().get("/students", headers={"X-School": own})
 assert [one["name"] for one in answer.json] == ["A"], answer.text

@@ -259,6 +259,7 @@ def test_the_demonstration_is_in_oneroster_format() -> None:
 
 
 def test_the_example_declares_every_endpoint(tmp_path: Path) -> None:
+    assert flask(tmp_path, "privacy", "init").returncode == 0
     done = flask(tmp_path, "privacy", "check")
     assert (done.returncode, "0 faults" in done.stdout) == (0, True), done.stdout
 

@@ -141,6 +141,7 @@ def make_backend(
     db.init_app(app)
     privacy = privacy or LGPrivacy()
     privacy.init_app(app)
+    privacy.actor_loader(lambda: None)
     backend = Backend(app, privacy, folder)
     MADE.append(backend)
     with app.app_context():

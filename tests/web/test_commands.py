@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskCliRunner
 from school import Backend, Student, db
+
+from flask_lgprivacy import LGPrivacy
 
 
 @pytest.fixture
@@ -95,8 +98,25 @@ def test_check_has_json(run: Any) -> None:
     assert (said["faults"], said["subjects"]) == ([], ["account", "contact", "student"])
 
 
-def test_a_missing_key_file_is_named(tmp_path: Path, run: Any, backend: Backend) -> None:
+def test_a_lost_key_file_is_not_replaced_by_a_new_one(run: Any, backend: Backend) -> None:
     (backend.folder / "lgprivacy.key").unlink()
     code, said = run("init")
-    assert (code, "made the key file" in said) == (0, True)
-    assert (backend.folder / "lgprivacy.key").stat().st_mode & 0o777 == 0o600
+    assert (code, "restore it, a new one cannot open them" in said) == (1, True)
+    assert not (backend.folder / "lgprivacy.key").exists()
+    assert "the key file lgprivacy.key does not exist" in run("check")[1]
+
+
+def test_what_is_not_set_up_is_a_fault(tmp_path: Path) -> None:
+    app = Flask("new", instance_path=str(tmp_path))
+    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/new.db", LGPRIVACY_EXEMPT={"statik": "files"})
+    db.init_app(app)
+    LGPrivacy(app)
+    result = app.test_cli_runner().invoke(args=["privacy", "check"])
+    assert result.exit_code == 1
+    for fault in (
+        "key file lgprivacy.key does not exist",
+        "table lgprivacy_request does not exist",
+        "no actor loader",
+        "'statik', which is no endpoint",
+    ):
+        assert fault in result.output
