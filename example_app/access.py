@@ -7,7 +7,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from flask import Blueprint, jsonify, redirect, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, request, url_for
 from flask_login import login_user, logout_user
 
 from flask_lgprivacy import find_by
@@ -38,9 +38,11 @@ def sign_in() -> Any:
     user = _find(username, school)
     hashed = (user.password_hash if user is not None else None) or _SOMEBODY
     if not _matches(hashed, password) or user is None:
-        return jsonify(
-            code="sign-in-failed", detail="username or password is wrong; students also name their school"
-        ), 401
+        said = "username or password is wrong; students also name their school"
+        if request.is_json:
+            return jsonify(code="sign-in-failed", detail=said), 401
+        flash(said)
+        return redirect(url_for("pages.start"))
     login_user(user)
     if request.is_json:
         return jsonify(signed_in=True)

@@ -258,3 +258,31 @@ def test_a_line_is_one_json_object_that_begins_with_its_chain(written: Path) -> 
 )  # fmt: skip
 def test_the_trail_is_read_by_filter(written: Path, where: dict[str, str], count: int) -> None:
     assert len(list(read_trail(written, where=where))) == count
+
+
+def test_a_chain_without_its_head_is_not_continued(written: Path) -> None:
+    (written / "w0.jsonl").write_bytes(b"".join(lines_of(written)[:3]))
+    (written / "w0.head").unlink()
+    assert trail_in(written).commit(event()).chain == "w1"
+    assert verify_trail(written).exit_code != 0
+
+
+def test_a_very_long_line_is_continued_in_its_chain(tmp_path: Path) -> None:
+    trail = trail_in(tmp_path / "trail")
+    trail.append(b'{"pad":"' + b"x" * (5 << 20) + b'"}')
+    trail.close()
+    assert trail_in(tmp_path / "trail").commit(event()).chain == "w0"
+    assert verify_trail(tmp_path / "trail").exit_code == 0
+
+
+def test_closing_while_threads_write_loses_nothing(tmp_path: Path) -> None:
+    trail = trail_in(tmp_path / "trail")
+    threads = [threading.Thread(target=lambda: [trail.commit(event(n)) for n in range(40)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        trail.close()
+    for thread in threads:
+        thread.join()
+    report = verify_trail(tmp_path / "trail")
+    assert (report.exit_code, report.lines) == (0, 160)

@@ -315,3 +315,42 @@ def test_labels_and_answers_print_nothing(connected: Backend) -> None:
             + repr(connected.app.extensions["lgprivacy"].recipients)
         )
     assert CANARY not in shown
+
+
+def form_that_fails(backend: Backend) -> None:
+    send(backend, {"email": labelled(contact(backend), "email").map(int)})
+
+
+def key_that_is_a_value(backend: Backend) -> None:
+    send(backend, {contact(backend).email: constant(1)})
+
+
+def path_that_is_a_value(backend: Backend) -> None:
+    with backend.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(backend)) as out:
+        out.send("POST", ["x", contact(backend).email], {})
+
+
+def path_that_leads_up(backend: Backend) -> None:
+    with backend.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(backend)) as out:
+        out.send("POST", ["x", constant("..")], {})
+
+
+def constant_that_is_a_body(backend: Backend) -> None:
+    send(backend, {"x": constant({"email": contact(backend).email})})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "attempt", [form_that_fails, key_that_is_a_value, path_that_is_a_value, path_that_leads_up, constant_that_is_a_body]
+)
+def test_a_value_in_an_odd_place_is_refused(listened: Backend, listener: Listener, attempt: Any) -> None:
+    with listened.app.app_context(), job(listened), pytest.raises(DisclosureRefused) as refused:
+        attempt(listened)
+    assert CANARY not in str(refused.value)
+    assert refused.value.__cause__ is None
+    assert listener.came == []
+
+
+def test_forms_of_a_value_are_applied_one_after_the_other(connected: Backend) -> None:
+    with connected.app.app_context(), job(connected):
+        twice = labelled(contact(connected), "email").map(mailchimp.subscriber_hash).map(str.upper)
+        assert twice.value() == mailchimp.subscriber_hash(f"{CANARY}@ecole.example").upper()

@@ -339,3 +339,64 @@ def test_a_request_that_fails_says_so_and_stays(backend: Backend, monkeypatch: p
 )  # fmt: skip
 def test_a_month_is_a_calendar_month(received: str, months: int, due: str) -> None:
     assert months_after(dt.datetime.fromisoformat(received), months) == dt.datetime.fromisoformat(due)
+
+
+def test_a_rectification_that_a_student_asks_for_reaches_the_school_sealed(backend: Backend) -> None:
+    wanted = {"changes": {"first_name": f"{CANARY} wanted"}}
+    asked = ask(backend, backend.student_actor(), "POST", "/privacy/rectify", wanted).json
+    assert asked["state"] == "forwarded"
+    seen = ask(backend, backend.administrator(), "GET", asked["links"]["archive"])
+    assert (seen.json, seen.headers["Cache-Control"]) == (wanted, "no-store")
+    assert ask(backend, backend.administrator(1), "GET", asked["links"]["archive"]).status_code == 404
+
+
+@pytest.mark.parametrize("value", [True, {"a": 1}, ["x"], 10**40])
+def test_a_tagged_field_takes_only_its_own_type(backend: Backend, value: Any) -> None:
+    response = ask(backend, backend.holder(), "POST", "/privacy/rectify", {"changes": {"phone": value}})
+    assert_refused(response, code="request-invalid")
+    assert ask(backend, backend.holder(), "GET", "/privacy/requests").json == []
+
+
+def test_a_value_that_is_taken_is_a_conflict(backend: Backend) -> None:
+    with backend.app.app_context(), backend.job("account.identity", actor=Actor("f", role="job"), actions={"write"}):
+        db.session.add(Account(name=CANARY, email=f"{CANARY}-other@ecole.example"))
+        db.session.commit()
+    body = {"changes": {"email": f"{CANARY}-other@ecole.example"}}
+    response = ask(backend, backend.holder(), "POST", "/privacy/rectify", body)
+    assert_refused(response, code="conflict")
+    assert CANARY not in response.text
+    assert [one["state"] for one in ask(backend, backend.holder(), "GET", "/privacy/requests").json] == ["failed"]
+
+
+def test_actors_of_two_tables_with_one_id_do_not_see_each_others_requests(backend: Backend) -> None:
+    teacher = Actor("7", role="teacher", client=backend.schools[0], subjects=[("account", backend.account)])
+    ask(backend, teacher, "POST", "/privacy/export", {})
+    assert ask(backend, Actor("7", role="student", client=backend.schools[1]), "GET", "/privacy/requests").json == []
+
+
+def test_a_teacher_is_told_that_the_role_is_missing(backend: Backend) -> None:
+    response = ask(backend, backend.teacher(), "POST", "/privacy/delete", about(backend))
+    assert response.json["missing"] == "role administrator"
+
+
+def test_an_erasure_that_failed_after_the_key_can_be_repeated(backend: Backend) -> None:
+    with backend.app.app_context():
+        backend.house.keys.destroy(db.session(), "student", backend.students[backend.schools[0]][0].hex)
+    done = ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).json
+    assert done["state"] == "completed"
+    with backend.app.app_context():
+        assert db.session.get(Student, backend.students[backend.schools[0]][0]) is None
+
+
+def test_a_listing_tells_each_history(backend: Backend) -> None:
+    ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend))
+    [one] = ask(backend, backend.administrator(), "GET", "/privacy/requests").json
+    assert len(one["history"]) == 3
+    assert one["subject"]["id"] == about(backend)["subject"]["id"]
+
+
+def test_a_body_that_is_too_deep_is_422(backend: Backend) -> None:
+    with acting_as(backend.app, backend.administrator()):
+        deep = "[" * 100_000
+        response = backend.app.test_client().post("/privacy/export", data=deep, content_type="application/json")
+    assert response.status_code == 422
