@@ -17,6 +17,8 @@ from flask_lgprivacy.errors import RequestConflict, RequestInvalid
 
 from .models import Account, Enrollment, Exercise, NewsletterContact, SchoolClass, Student, db
 from .privacy import privacy
+from .roster_bundle import BundleRefused, read_bundle
+from .roster_import import import_bundle
 
 api = Blueprint("api", __name__)
 STAFF = {"teacher", "administrator"}
@@ -98,6 +100,20 @@ def add_exercise(student_id: UUID) -> Any:
     db.session.add(row)
     db.session.commit()
     return jsonify(id=str(row.id)), 201
+
+
+@api.post("/roster")
+@privacy.handles(roles={"administrator"}, purpose="provide-service")
+def import_roster() -> Any:
+    """Import the actor's own school's OneRoster bundle, sent as application/zip: all of it, or nothing."""
+    if request.mimetype != "application/zip":
+        raise RequestInvalid("send the bundle as the body, with Content-Type application/zip")
+    try:
+        bundle = read_bundle(request.get_data(), privacy.policy, without=request.args.getlist("without"))
+        done = import_bundle(bundle, only_school=current_user.school_id)
+    except BundleRefused as refused:
+        return jsonify(code="roster-refused", faults=[str(fault) for fault in refused.faults]), 422
+    return jsonify(imported=done.counts, left_aside=bundle.left_aside, notes=[str(note) for note in done.remarks])
 
 
 @api.get("/me")

@@ -55,8 +55,8 @@ class Bundle:
         return self.rows.get(name, [])
 
 
-def read_bundle(path: Path, policy: Policy, *, without: Iterable[str] = ()) -> Bundle:
-    """Read and check a bundle: a ZIP file, or a folder of CSV files.
+def read_bundle(path: Path | bytes, policy: Policy, *, without: Iterable[str] = ()) -> Bundle:
+    """Read and check a bundle: a ZIP file, its bytes, or a folder of CSV files.
 
     Parameters: `without` names files that the administrator leaves out on purpose. Raises `BundleRefused` with every fault found.
     """
@@ -70,7 +70,7 @@ class _Reader:
         self._faults: list[Fault] = []
         self._bundle = Bundle()
 
-    def read(self, path: Path) -> Bundle:
+    def read(self, path: Path | bytes) -> Bundle:
         files = self._files(path)
         manifest = self._manifest(files.pop("manifest.csv", None))
         known = {name.lower(): name for name in COLUMNS[self._bundle.version]}
@@ -103,20 +103,19 @@ class _Reader:
     def _refuse(self, file: str, line: int, what: str, clause: str | None = None) -> None:
         self._faults.append(Fault(file, line, what, clause))
 
-    def _files(self, path: Path) -> dict[str, bytes]:
-        if path.is_dir():
+    def _files(self, path: Path | bytes) -> dict[str, bytes]:
+        name = path.name if isinstance(path, Path) else "roster.zip"
+        if isinstance(path, Path) and path.is_dir():
             return {file.name: file.read_bytes() for file in sorted(path.glob("*.csv"))}
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(path if isinstance(path, Path) else io.BytesIO(path)) as archive:
                 members = [info for info in archive.infolist() if not info.is_dir()]
                 if sum(info.file_size for info in members) > LARGEST:
-                    raise BundleRefused(
-                        [Fault(path.name, 0, f"is larger than {LARGEST >> 20} MiB when unpacked; split it")]
-                    )
+                    raise BundleRefused([Fault(name, 0, f"is larger than {LARGEST >> 20} MiB when unpacked; split it")])
                 return {Path(info.filename).name: archive.read(info) for info in members}
         except (zipfile.BadZipFile, OSError):
             raise BundleRefused(
-                [Fault(path.name, 0, "is not a ZIP file that can be read; export the roster again")]
+                [Fault(name, 0, "is not a ZIP file that can be read; export the roster again")]
             ) from None
 
     def _manifest(self, content: bytes | None) -> dict[str, str]:

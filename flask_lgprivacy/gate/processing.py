@@ -25,7 +25,7 @@ from ..models import Group, Layout, Tagged, identifier
 from ..models.labels import VERSION
 from ..models.layout import loaded_identifiers
 from ..policy import Action, Basis, Condition
-from ..vault import SubjectKey, key_version_of, unseal
+from ..vault import SubjectKey, unseal
 from .actor import PUBLIC_ROLE, Actor
 from .declaration import Declaration
 from .house import House, timestamp
@@ -215,10 +215,10 @@ class Processing:
         if touched is None or who in self._selves:
             touched = self._authorize_reading(group.category, client, who)
         try:
-            if client != (key.client or None) or key_version_of(envelope) != key.version:
+            if client != (key.client or None):
                 raise SealBroken
             bound_to = group.binding(key.client, row, key.version, version)
-            fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, bound_to=bound_to))
+            fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
         except SealBroken as broken:
             self.refuse(broken, category=group.category, action=READ)
         touched[who] = key

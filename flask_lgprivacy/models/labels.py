@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH
 from .codec import ValueType
-from .layout import INFO, SLOT, SealedState, complete_model, layout_of
+from .layout import INFO, SLOT, Group, SealedState, complete_model, layout_of
 from .opening import current_opener
 
 VERSION = "lgprivacy_version"
@@ -93,6 +93,7 @@ class SealedField:
         self.indexed = indexed
         self.unique = unique
         self.type: ValueType | None = None
+        self._groups: dict[type, Group] = {}
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -145,7 +146,10 @@ class SealedField:
                 f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
                 "or use 'with privacy.processing(…)' in a job"
             )
-        group = layout_of(type(instance)).groups[self.column]
+        model = type(instance)
+        group = self._groups.get(model)
+        if group is None:
+            group = self._groups[model] = layout_of(model).groups[self.column]
         values = opener.open(instance, group)
         state.keep(opener, self.column, instance.__dict__[self.column], values)
         return values.get(self.name)

@@ -51,7 +51,8 @@ class SealedState:
         """Take an assignment, to be sealed at the next flush."""
         if self.draft is None:
             self.draft = {}
-        flag_dirty(instance)
+        if not instance._sa_instance_state.modified:
+            flag_dirty(instance)
         self.draft[name] = value
 
     def forget(self) -> None:
@@ -121,6 +122,7 @@ class Layout:
     groups: dict[str, Group] = field(default_factory=dict)
     tagged: dict[str, Tagged] = field(default_factory=dict)
     indexes: dict[str, str] = field(default_factory=dict)
+    field_categories: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -130,20 +132,16 @@ class Layout:
     @property
     def categories(self) -> frozenset[str]:
         """Every category that the model holds."""
-        return frozenset(
-            [group.category for group in self.groups.values()] + [tag.category for tag in self.tagged.values()]
-        )
+        return frozenset(self.field_categories.values())
 
     @property
     def labelled(self) -> tuple[str, ...]:
         """The names of all labelled fields."""
-        return (*(name for group in self.groups.values() for name in group.fields), *self.tagged)
+        return tuple(self.field_categories)
 
     def category_of(self, name: str) -> str | None:
         """The category of a field, or None where it has no such labelled field."""
-        if name in self.tagged:
-            return self.tagged[name].category
-        return next((group.category for group in self.groups.values() if name in group.fields), None)
+        return self.field_categories.get(name)
 
 
 class _GuardedAttribute(InstrumentedAttribute[Any]):
@@ -247,6 +245,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
             raise ModelInvalid(
                 f"{name}.{attribute} has no label; use sealed(category), tagged(category) or not_personal(reason)"
             )
+    layout.field_categories.update((name, tag.category) for name, tag in layout.tagged.items())
+    layout.field_categories.update((name, group.category) for group in layout.groups.values() for name in group.fields)
     table.info[INFO] = layout
     for fixed in {layout.key, layout.subject, *filter(None, (layout.client,))}:
         mapper.get_property_by_column(mapper.columns[fixed]).active_history = True  # type: ignore[attr-defined]

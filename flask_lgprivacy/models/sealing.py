@@ -78,8 +78,9 @@ class _Flush:
         names = {*(state.flushed or {}), *(state.draft or {})} if state is not None else set()
         names.update(name for name in layout.tagged if get_history(row, name).added)
         subject = (layout.kind, identifier(getattr(row, layout.key)))
-        for category in sorted({str(layout.category_of(name)) for name in names}):
-            self._opener.authorize(category, Action.WRITE, client=_client_of(row, layout), subject=subject)
+        client = _client_of(row, layout)
+        for category in {layout.field_categories[name] for name in names}:
+            self._opener.authorize(category, Action.WRITE, client=client, subject=subject)
 
     # --- keys ---
 
@@ -192,7 +193,9 @@ class _Flush:
 def unsealed_fields(row: Any, group: Group, key: SubjectKey, *, row_version: int) -> dict[str, Any]:
     """The encoded fields of a group as they stand in a loaded row."""
     bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, row_version)
-    fields: dict[str, Any] = orjson.loads(unseal(key.key, getattr(row, group.column), bound_to=bound_to))
+    fields: dict[str, Any] = orjson.loads(
+        unseal(key.key, getattr(row, group.column), key_version=key.version, bound_to=bound_to)
+    )
     return fields
 
 

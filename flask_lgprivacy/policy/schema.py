@@ -229,7 +229,7 @@ class HeaderSchema(Schema):
     name = _text(required=True)
     version = _text(required=True)
     publisher = _text(required=True)
-    source = fields.Url(required=True)
+    source = _text(required=True)
 
 
 TABLES: Mapping[str, type[_Entry]] = {

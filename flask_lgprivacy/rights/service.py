@@ -19,7 +19,7 @@ from ..models import Layout, current_opener, identifier, records
 from ..models.codec import ValueType, encode_fields, from_json
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
-from ..vault import SubjectKey, binding, binding_prefix, key_version_of, seal, unseal
+from ..vault import SubjectKey, binding, binding_prefix, seal, unseal
 from .archive import build_archive
 from .erase import erase_subject, subject_column, what_is_left
 from .ledger import Request, RequestLedger
@@ -97,11 +97,8 @@ class Rights:
                 processing.authorize(category, Action.READ, client=found.client, subject=(kind, text))
                 processing.note(category, Action.READ, client=found.client, subject=(kind, text))
             key = processing.subject_key(session, kind, text)
-            return unseal(
-                key.key,
-                row.sealed,
-                bound_to=_archive_binding(key.client, found.id, key_version_of(row.sealed)),
-            )
+            bound_to = _archive_binding(key.client, found.id, key.version)
+            return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
 
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
         """What an erasure did: what was erased, where, what was kept and why; raises `RequestConflict` where none was done."""

@@ -1,7 +1,7 @@
 """The vault: key providers, keys of clients and subjects, the sealed record and the blind index."""
 
 from .blind import blind_index, column_key
-from .envelope import binding, binding_prefix, key_version_of, seal, unseal
+from .envelope import binding, binding_prefix, seal, unseal
 from .keyfile import KeyProvider, LocalKeyFile
 from .keyring import (
     PUBLISHER,
@@ -25,7 +25,6 @@ __all__ = [
     "binding_prefix",
     "blind_index",
     "column_key",
-    "key_version_of",
     "new_client_material",
     "new_subject_material",
     "seal",

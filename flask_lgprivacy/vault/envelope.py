@@ -55,19 +55,9 @@ def seal(
     return _HEADER.pack(FORMAT, key_version) + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
 
 
-def key_version_of(envelope: bytes) -> int:
-    """The version of the key that an envelope names; raises `SealBroken` for anything that is no envelope."""
-    if len(envelope) < _SMALLEST:
-        raise SealBroken
-    layout, version = _HEADER.unpack_from(envelope)
-    if layout != FORMAT:
-        raise SealBroken
-    return int(version)
-
-
-def unseal(key: bytes, envelope: bytes, *, bound_to: bytes) -> bytes:
-    """Open one record; raises `SealBroken`, the same for every cause."""
-    if len(envelope) < _SMALLEST or envelope[0] != FORMAT:
+def unseal(key: bytes, envelope: bytes, *, key_version: int, bound_to: bytes) -> bytes:
+    """Open one record with the key of the version that it names; raises `SealBroken`, the same for every cause."""
+    if len(envelope) < _SMALLEST or envelope[:5] != _HEADER.pack(FORMAT, key_version):
         raise SealBroken
     try:
         return AESGCM(key).decrypt(envelope[5:17], envelope[17:], bound_to)

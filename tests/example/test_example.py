@@ -218,6 +218,23 @@ def test_bad_input_is_told_so(running: Running, path: str, body: Any, status: in
     assert "Traceback" not in answer.text
 
 
+def test_an_administrator_imports_the_own_roster_and_no_other(running: Running, tmp_path: Path) -> None:
+    import shutil
+
+    admin = running.signed_in("admin.tilleuls")
+    before = running.get(admin, "/students").json()
+    answers = {}
+    for name in ("tilleuls", "port"):
+        (tmp_path / "input").mkdir(exist_ok=True)
+        bundle = Path(shutil.make_archive(str(tmp_path / "input" / name), "zip", ROSTERS / name)).read_bytes()
+        headers = {"Content-Type": "application/zip"}
+        answers[name] = admin.post(running.base + "/roster", data=bundle, headers=headers, timeout=60)
+    assert (answers["tilleuls"].status_code, answers["tilleuls"].json()["imported"]["students"]) == (200, 6)
+    assert (answers["port"].status_code, "[LG-03]" in answers["port"].json()["faults"][0]) == (422, True)
+    assert running.get(admin, "/students").json() == before
+    assert running.post(admin, "/roster", {}).status_code == 422
+
+
 def test_an_auditor_sees_the_trail_and_no_student(running: Running) -> None:
     auditor = running.signed_in("auditor")
     page = running.get(auditor, "/trail").text
