@@ -10,7 +10,6 @@ import fcntl
 import mmap
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from .chain import HEAD_SIZE, Head, chain_hash, extend, origin, parse_head
 from .events import Event, Recovery
 
 SLOTS = 256
-LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,6 @@ class FileTrail:
         self._flushing = threading.Lock()
         self._file: int | None = None
         self._head: mmap.mmap | None = None
-        self._looked = 0.0
         self._chain = ""
         self._staged: list[_Ticket] = []
         self._durable = self._tip = origin("")
@@ -196,24 +193,16 @@ class FileTrail:
             self._release()
 
     def _check_place(self, file: int) -> None:
-        """Refuse to write where no reader would find it: removed, changed, made read-only, moved or replaced.
-
-        The open file is looked at each time, the path at most fifty times a second.
-        """
-        found = os.fstat(file)
-        if found.st_nlink != 1 or not found.st_mode & 0o222:
-            raise OSError(0, "the trail file was removed or is read-only")
-        if found.st_size != self._durable.size:
-            raise OSError(0, "the trail file was changed by somebody else")
-        now = time.monotonic()
-        if now < self._looked + LOOK_SECONDS:
-            return
+        """Refuse to write where no reader would find it: removed, changed, made read-only, moved or replaced."""
         if not os.stat(self._directory).st_mode & 0o222:
             raise OSError(0, "the trail directory is read-only")
-        there = os.stat(self._path)
-        if (there.st_dev, there.st_ino) != (found.st_dev, found.st_ino):
+        there, here = os.stat(self._path), os.fstat(file)
+        if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
             raise OSError(0, "the trail file was replaced")
-        self._looked = now
+        if not here.st_mode & 0o222:
+            raise OSError(0, "the trail file is read-only")
+        if here.st_size != self._durable.size:
+            raise OSError(0, "the trail file was changed by somebody else")
 
     def _open(self) -> None:
         try:
@@ -245,7 +234,7 @@ class FileTrail:
         if cut:
             os.ftruncate(file, tail.size)
         os.ftruncate(head_file, HEAD_SIZE)
-        self._path, self._chain, self._looked = path, chain, 0.0
+        self._path, self._chain = path, chain
         self._file, self._head = file, mmap.mmap(head_file, HEAD_SIZE)
         self._head[:] = tail.rendered()
         os.close(head_file)

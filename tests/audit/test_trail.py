@@ -195,10 +195,7 @@ def _cut_file(directory: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [_make_directory_read_only, _remove_directory, _replace_file, _write_into_file, _cut_file]
 )
-def test_a_damaged_place_is_refused(
-    tmp_path: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flask_lgprivacy.audit.writer.LOOK_SECONDS", 0)
+def test_a_damaged_place_is_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     directory = tmp_path / "trail"
     trail = trail_in(directory)
     trail.commit(event())

@@ -213,10 +213,7 @@ def test_a_recipient_without_an_address_names_the_setting(tmp_path: Path) -> Non
     close(backend)
 
 
-def test_without_a_trail_nothing_is_sent(
-    listened: Backend, listener: Listener, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flask_lgprivacy.audit.writer.LOOK_SECONDS", 0)
+def test_without_a_trail_nothing_is_sent(listened: Backend, listener: Listener) -> None:
     trail = listened.folder / "trail"
     with pytest.raises(TrailUnavailable), listened.app.app_context(), job(listened):
         trail.chmod(0o500)

@@ -171,9 +171,7 @@ def test_a_browser_gets_a_page(backend: Backend) -> None:
 
 
 @pytest.fixture
-def unwritable(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    monkeypatch.setattr("flask_lgprivacy.audit.writer.LOOK_SECONDS", 0)
-
+def unwritable(backend: Backend) -> Backend:
     @backend.app.get("/names")
     @backend.privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service")
     def view() -> Any:
