@@ -20,6 +20,12 @@ pages = Blueprint("pages", __name__)
 STAFF = {"teacher", "administrator"}
 
 
+@pages.app_context_processor
+def whom_to_ask() -> dict[str, Any]:
+    """The contact of the policy document, for every page (LG-31)."""
+    return {"contact": privacy.policy.contact}
+
+
 @pages.get("/")
 @privacy.exempt("lists the accounts of the demonstration; opens nothing")
 def start() -> Any:

@@ -13,8 +13,6 @@ from sqlalchemy.orm import Session, object_session
 from ..audit import Processing as ProcessingEvent
 from ..errors import (
     AccessDenied,
-    AuthenticationRequired,
-    ConfigurationError,
     KeyLost,
     PrivacyError,
     SealBroken,
@@ -28,8 +26,9 @@ from ..policy import Action, Basis, Condition
 from ..vault import SubjectKey, unseal
 from .actor import PUBLIC_ROLE, Actor
 from .declaration import Declaration
+from .entrance import begin, known_role, name_of
 from .house import House, timestamp
-from .ledger import Ledger, school_year
+from .ledger import Ledger
 
 READ = Action.READ.value
 
@@ -58,7 +57,7 @@ class Processing:
     def __init__(self, house: House, via: Literal["request", "job"]) -> None:
         self.house = house
         self.via: Literal["request", "stream", "job"] = via
-        self.life: object = self
+        self.life = object()
         self.entered: tuple[Declaration, ...] | None = None
         self.declaration: Declaration | None = None
         self.actor: Actor | None = None
@@ -79,27 +78,7 @@ class Processing:
 
     def begin(self, declarations: tuple[Declaration, ...]) -> None:
         """Load the actor and take the declaration for its role; raises `AuthenticationRequired` or `AccessDenied`."""
-        actor = self.house.load_actor()
-        if actor is not None and type(actor) is not Actor:
-            raise ConfigurationError(f"the actor loader must return an Actor or None, not {type(actor).__name__}")
-        self.entered = declarations
-        role = actor.role if actor is not None else PUBLIC_ROLE
-        if role not in self.house.policy.roles:
-            known = ", ".join(sorted(self.house.policy.roles))
-            self.refuse(UndeclaredProcessing(f"the actor's role is none of the policy document's; it has {known}"))
-        for declaration in declarations:
-            if role in declaration.roles:
-                self.enter(declaration, actor)
-                return
-        self.enter(declarations[0], actor)
-        self.declaration = None
-        if actor is None:
-            self.refuse(
-                AuthenticationRequired(
-                    "sign in first", clause=self.house.policy.purposes[declarations[0].purpose].clause
-                )
-            )
-        self._refuse_role(declarations[0], role)
+        begin(self, declarations)
 
     def enter(self, declaration: Declaration, actor: Actor | None) -> None:
         """Take a declaration and an actor that are already decided upon."""
@@ -108,7 +87,7 @@ class Processing:
         self._selves = actor.subjects if actor is not None else ()
         self._readable = {}
         self._granted = set()
-        self.actor_name = self._name_of(actor) if actor is not None else None
+        self.actor_name = name_of(self, actor) if actor is not None else None
 
     @contextmanager
     def within(self, declarations: tuple[Declaration, ...]) -> Iterator[None]:
@@ -160,7 +139,7 @@ class Processing:
             method=self.method,
             status=status,
             actor=self.actor_name,
-            role=self._known_role(actor),
+            role=known_role(self.house.policy, actor),
             client=actor.client if actor else None,
             purpose=purpose.id if purpose else None,
             basis=purpose.basis if purpose else None,
@@ -282,7 +261,7 @@ class Processing:
         if is_self:
             facts.add(Condition.SELF)
         purpose = cast(Declaration, self.declaration).purpose
-        if self._rests_on_consent() and self.house.has_consent(self._session(), subject, purpose):
+        if self._rests_on_consent() and self.house.has_consent(self.session(), subject, purpose):
             facts.add(Condition.CONSENT)
         self._decide(category, action, facts)
         self._granted.add(memo)
@@ -346,7 +325,7 @@ class Processing:
         held = self._keys[kind]
         wanted = [one for one in ids if one not in held]
         if wanted:
-            held.update(self.house.keys.load(session or self._session(), kind, wanted))
+            held.update(self.house.keys.load(session or self.session(), kind, wanted))
         return held
 
     def create_keys(
@@ -361,7 +340,7 @@ class Processing:
         """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
         held = self.keys(session, kind, (one,))
         if one not in held:
-            erased = self.house.keys.is_erased(session or self._session(), kind, one)
+            erased = self.house.keys.is_erased(session or self.session(), kind, one)
             self.refuse(SubjectErased() if erased else KeyLost())
         return held[one]
 
@@ -371,7 +350,7 @@ class Processing:
 
     def index_key(self, session: Session | None, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
-        return self.house.keys.index_key(session or self._session(), holder)
+        return self.house.keys.index_key(session or self.session(), holder)
 
     def _key_of(self, instance: Any, layout: Layout, subject: str) -> SubjectKey:
         """The key of a row's subject, fetched together with those of the other rows loaded with it."""
@@ -383,7 +362,8 @@ class Processing:
 
     # --- inside ---
 
-    def _session(self) -> Session:
+    def session(self) -> Session:
+        """The application's session; raises `UndeclaredProcessing` where the request has ended."""
         try:
             session = self.house.session()
         except UndeclaredProcessing as ended:
@@ -396,45 +376,3 @@ class Processing:
             return False
         purpose = self.house.policy.purposes.get(declaration.purpose)
         return purpose is not None and purpose.basis is Basis.CONSENT
-
-    def _known_role(self, actor: Actor | None) -> str | None:
-        if actor is None:
-            return None
-        return actor.role if actor.role in self.house.policy.roles else "unknown"
-
-    def _name_of(self, actor: Actor) -> str:
-        """The actor's pseudonym: the data subject's own where the actor is one, else under the publisher's key."""
-        cached = f"{actor.key}\x00{actor.subjects}"
-        known = self.house.actor_names.get(cached)
-        if known is None:
-            session = self._session()
-            key = None
-            if actor.subjects:
-                kind, one = actor.subjects[0]
-                key = self.keys(session, kind, (one,)).get(one)
-            if key is None:
-                secret = self.house.keys.publisher_secret(session)
-                key = SubjectKey(actor.id, 1, bytes(32) + secret)
-            known = key.pseudonym(school_year(self.house.utcnow()))
-            self.house.actor_names.put(cached, known)
-        return known
-
-    def _refuse_role(self, declaration: Declaration, role: str) -> NoReturn:
-        """Say why a role has no place at an endpoint, as the policy says it where the policy does."""
-        for category in sorted(declaration.categories):
-            refusal = self.house.decisions.decide(role, category, min(declaration.actions), declaration.purpose)
-            if refusal.missing == ("a rule",) or not refusal.allowed:
-                self.refuse(
-                    AccessDenied(refusal.reason, clause=refusal.clause, missing=", ".join(refusal.missing)),
-                    category=category,
-                    action=min(declaration.actions).value,
-                )
-        known = role if role in self.house.policy.roles else "unknown"
-        clause = self.house.policy.purposes[declaration.purpose].clause
-        self.refuse(
-            AccessDenied(
-                f"this is not for role '{known}'",
-                clause=clause,
-                missing=f"one of {sorted(declaration.roles)}",
-            )
-        )
