@@ -24,7 +24,9 @@ def seal_before_flush(session: Session, _context: Any, _instances: Any) -> None:
     """The session's `before_flush` listener: everything labelled goes through the gate, or the flush fails."""
     touched = [(row, layout) for row in session.new for layout in _labelled(row)]
     fresh = len(touched)
-    touched += [(row, layout) for row in session.dirty for layout in _labelled(row) if _is_changed(session, row)]
+    touched += [
+        (row, layout) for row in session.dirty for layout in _labelled(row) if _has_labelled_change(row, layout)
+    ]
     if not touched:
         return
     _Flush(session, _opener({layout.name for _, layout in touched})).run(touched[:fresh], touched[fresh:])
@@ -46,9 +48,12 @@ def _labelled(row: Any) -> Iterator[Layout]:
         yield layout
 
 
-def _is_changed(session: Session, row: Any) -> bool:
+def _has_labelled_change(row: Any, layout: Layout) -> bool:
+    """Whether a changed row changed in what is labelled; a row that moved is caught by `before_update`."""
     state = row.__dict__.get(SLOT)
-    return (state is not None and state.draft is not None) or session.is_modified(row)
+    if state is not None and state.draft is not None:
+        return True
+    return any(get_history(row, name).has_changes() for name in layout.tagged)
 
 
 class _Flush:

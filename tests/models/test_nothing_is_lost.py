@@ -279,3 +279,22 @@ def test_names_of_another_school_are_not_searched(backend: Backend) -> None:
     with backend.app.app_context(), backend.reading(0), pytest.raises(AccessDenied) as denied:
         find_by(Student, of_client=backend.schools[1], last_name=CANARY)
     assert denied.value.clause == "LG-03"
+
+
+def test_a_column_that_is_not_personal_is_written_without_a_declaration(backend: Backend) -> None:
+    with backend.app.app_context():
+        exercise = db.session.scalars(select(Exercise)).first()
+        exercise.made_at = datetime(2026, 11, 22)
+        db.session.commit()
+        assert exercise.made_at == datetime(2026, 11, 22)
+
+
+def test_a_draft_survives_the_loading_of_another_column(backend: Backend) -> None:
+    with backend.app.app_context(), backend.writing():
+        student = first(backend)
+        db.session.commit()
+        student.first_name = f"{CANARY} draft"
+        assert student.school_id == backend.schools[0]
+        db.session.refresh(student, ["school_id"])
+        db.session.commit()
+        assert reopened(backend, 0, student.id) == f"{CANARY} draft"
