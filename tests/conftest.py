@@ -8,16 +8,26 @@ from typing import Any
 
 import pytest
 from school import MADE, Backend, close, make_backend
+from sqlalchemy import Engine, event
 
 PRINTED: list[str] = []
+CONNECTED: set[Engine] = set()
+
+
+@event.listens_for(Engine, "engine_connect")
+def remember(connection: Any) -> None:
+    """Keep every engine that a test connects, so that it is closed when the test ends."""
+    CONNECTED.add(connection.engine)
 
 
 @pytest.fixture(autouse=True)
 def closed() -> Iterator[None]:
-    """Files and connections of every backend are let go when its test ends."""
+    """Files and connections are let go when a test ends."""
     yield
     while MADE:
         close(MADE.pop())
+    while CONNECTED:
+        CONNECTED.pop().dispose()
 
 
 @pytest.fixture
