@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def begin(processing: Processing, declarations: tuple[Declaration, ...]) -> None:
     """Load the actor and enter the declaration for its role; raises `AuthenticationRequired` or `AccessDenied`."""
+    processing.entered = None
     actor = processing.house.load_actor()
     if actor is not None and type(actor) is not Actor:
         raise ConfigurationError(f"the actor loader must return an Actor or None, not {type(actor).__name__}")
-    processing.entered = declarations
     role = actor.role if actor is not None else PUBLIC_ROLE
     if role not in processing.house.policy.roles:
         known = ", ".join(sorted(processing.house.policy.roles))
@@ -28,6 +28,7 @@ def begin(processing: Processing, declarations: tuple[Declaration, ...]) -> None
     for declaration in declarations:
         if role in declaration.roles:
             processing.enter(declaration, actor)
+            processing.entered = declarations
             return
     processing.enter(declarations[0], actor)
     processing.declaration = None

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, cast
+from weakref import WeakSet
 
 import orjson
 from sqlalchemy.orm import Session, object_session
@@ -20,6 +21,7 @@ from ..errors import (
     UndeclaredProcessing,
 )
 from ..models import Group, Layout, Tagged, identifier
+from ..models.keystore import OPENERS
 from ..models.labels import VERSION
 from ..models.layout import loaded_identifiers
 from ..policy import Action, Basis, Condition
@@ -37,6 +39,7 @@ class Processing:
     """One request, stream or job: its declaration, its actor, what it may still do and what it did."""
 
     __slots__ = (
+        "__weakref__",
         "_granted",
         "_keys",
         "_opened",
@@ -45,6 +48,7 @@ class Processing:
         "actor",
         "actor_name",
         "declaration",
+        "ended",
         "endpoint",
         "entered",
         "house",
@@ -58,6 +62,7 @@ class Processing:
         self.house = house
         self.via: Literal["request", "stream", "job"] = via
         self.life = object()
+        self.ended = False
         self.entered: tuple[Declaration, ...] | None = None
         self.declaration: Declaration | None = None
         self.actor: Actor | None = None
@@ -82,6 +87,8 @@ class Processing:
 
     def enter(self, declaration: Declaration, actor: Actor | None) -> None:
         """Take a declaration and an actor that are already decided upon."""
+        if self.ended:
+            raise UndeclaredProcessing("this request or job has ended; nothing is processed under it any more")
         self.declaration = declaration
         self.actor = actor
         self._selves = actor.subjects if actor is not None else ()
@@ -103,8 +110,9 @@ class Processing:
 
     def end(self) -> None:
         """Shut everything that was open under this; what still holds on to it opens nothing more."""
+        self.ended = True
         self.life = object()
-        self.declaration = None
+        self.entered = self.declaration = None
         self._granted.clear()
         self._readable.clear()
         self._keys.clear()
@@ -332,6 +340,7 @@ class Processing:
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
     ) -> dict[str, SubjectKey]:
         """Keys for subjects that are being recorded."""
+        session.info.setdefault(OPENERS, WeakSet()).add(self)
         made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
         self._keys[kind].update(made)
         return made
@@ -343,6 +352,10 @@ class Processing:
             erased = self.house.keys.is_erased(session or self.session(), kind, one)
             self.refuse(SubjectErased() if erased else KeyLost())
         return held[one]
+
+    def forget_keys(self) -> None:
+        """Let go of every key: a rollback may have taken some of them back."""
+        self._keys.clear()
 
     def forget_key(self, kind: str, one: str) -> None:
         """Let go of a key that was destroyed."""

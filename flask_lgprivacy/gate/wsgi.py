@@ -63,10 +63,12 @@ class Door:
             processing.end()
             return _unavailable(start_response)
         except BaseException:
-            _close(body)
-            if processing.is_telling:
-                self._house.record(processing, 500)
-            processing.end()
+            try:
+                _close(body)
+                if processing.is_telling:
+                    self._house.record(processing, 500)
+            finally:
+                processing.end()
             raise
         finally:
             _slot.reset(token)
@@ -130,9 +132,11 @@ class _Chunks:
 
     def close(self) -> None:
         """Close the body, as PEP 3333 asks."""
-        with self._recorded():
-            _close(self._body)
-        self._processing.end()
+        try:
+            with self._recorded():
+                _close(self._body)
+        finally:
+            self._processing.end()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

@@ -30,6 +30,11 @@ CHUNK = 500
 FRESH = "lgprivacy_fresh_keys"
 """Where a session keeps the keys of a transaction that made some: until it commits, no other transaction may use them."""
 
+OPENERS = "lgprivacy_openers"
+"""The processings that made keys in a session, so that a rollback reaches what they hold."""
+DESTROYED = "lgprivacy_destroyed"
+"""Subjects whose key a session destroyed: forgotten once more when its transaction ends, whoever cached them meanwhile."""
+
 
 class _Scope:
     """Client and subject keys seen in one transaction."""
@@ -102,6 +107,11 @@ class KeyStore:
                 found.update(self._unwrapped(connection, scope, kind, self._rows(connection, kind, missing)))
         return found
 
+    def is_alive(self, session: Session, kind: str, one: str) -> bool:
+        """Whether the table, not a cache, still has a key that opens a subject's records."""
+        with self._transaction(session) as (connection, _):
+            return any(row.wrapped is not None for row in self._rows(connection, kind, [one]))
+
     def is_erased(self, session: Session, kind: str, one: str) -> bool:
         """Whether a tombstone stands for a subject."""
         with self._transaction(session) as (connection, _):
@@ -114,6 +124,7 @@ class KeyStore:
         for one in subjects:
             self._cache.forget((kind, one))
         with self._transaction(session, writing=True) as (connection, scope):
+            scope.clients.clear()
             existing = self._rows(connection, kind, list(subjects))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
@@ -137,6 +148,7 @@ class KeyStore:
                 .values(wrapped=None, erased_at=self._utcnow())
             )
         self._cache.forget((kind, one))
+        session.info.setdefault(DESTROYED, []).append((self._cache, (kind, one)))
 
     def index_key(self, session: Session, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
@@ -172,12 +184,16 @@ class KeyStore:
         """Let go of the keys that a session's outermost transaction made."""
         if transaction.parent is None:
             session.info.pop(FRESH, None)
+            for cache, name in session.info.pop(DESTROYED, ()):
+                cache.forget(name)
 
     def rolled_back(self, session: Session, _transaction: SessionTransaction) -> None:
         """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read again."""
         scope = session.info.get(FRESH)
         if scope is not None:
             scope.clear()
+        for opener in session.info.get(OPENERS, ()):
+            opener.forget_keys()
 
     # --- inside ---
 

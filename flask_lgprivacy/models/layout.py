@@ -252,6 +252,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         mapper.get_property_by_column(mapper.columns[fixed]).active_history = True  # type: ignore[attr-defined]
     event.listen(model, "load", remember_loaded(layout), raw=True, propagate=True)
     event.listen(model, "expire", _expired, propagate=True)
+    event.listen(model, "refresh", _replaced, propagate=True)
     event.listen(model, "before_update", before_update, propagate=True)
     event.listen(model, "before_delete", before_delete, propagate=True)
     if layout.labelled:
@@ -260,8 +261,19 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
 
 def _expired(row: Any, names: Any) -> None:
     state = row.__dict__.get(SLOT)
-    columns = layout_of(type(row)).groups
-    if state is not None and (names is None or any(name in columns for name in names)):
+    if state is None:
+        return
+    if names is None:
+        state.forget()
+    groups = layout_of(type(row)).groups
+    for field_name in [one for name in names or () if name in groups for one in groups[name].fields]:
+        (state.draft or {}).pop(field_name, None)
+
+
+def _replaced(row: Any, context: Any, _names: Any) -> None:
+    """A query with `populate_existing` replaces what a row holds; a load of expired columns does not."""
+    state = row.__dict__.get(SLOT)
+    if state is not None and context is not None and context.populate_existing and context.refresh_state is None:
         state.forget()
 
 

@@ -153,8 +153,13 @@ class _Flush:
         for group in groups:
             self._opener.authorize(group.category, Action.WRITE, client=client, subject=subject)
         version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
-        for group in layout.groups.values():
-            self._seal(row, group, draft, key, version=version, was=None if is_new else version - 1)
+        was = None if is_new else version - 1
+        envelopes = {
+            group.column: self._sealed(row, group, draft, key, version=version, was=was)
+            for group in layout.groups.values()
+        }
+        for column, envelope in envelopes.items():
+            setattr(row, column, envelope)
         setattr(row, VERSION, version)
         self._index(row, layout, draft, client)
         for group in groups:
@@ -164,10 +169,10 @@ class _Flush:
         state.draft = None
         state.life, state.values = None, {}
 
-    def _seal(
+    def _sealed(
         self, row: Any, group: Group, draft: dict[str, Any], key: SubjectKey, *, version: int, was: int | None
-    ) -> None:
-        """Seal one group; every group of a row follows the row's version, so all are written together."""
+    ) -> bytes:
+        """One group's envelope; every group of a row follows the row's version, so all are written together."""
         fields = {name: draft[name] for name in group.fields if name in draft}
         if was is not None and len(fields) < len(group.fields):
             fields = {**unsealed_fields(row, group, key, row_version=was), **fields}
@@ -177,7 +182,7 @@ class _Flush:
             raise RequestInvalid(f"{group.layout.name}.{is_missing[0]}: must be set before the row is written")
         bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, version)
         plaintext = encode_fields(fields, group.layout.name)
-        setattr(row, group.column, seal(key.key, plaintext, key_version=key.version, bound_to=bound_to))
+        return seal(key.key, plaintext, key_version=key.version, bound_to=bound_to)
 
     def _index(self, row: Any, layout: Layout, draft: dict[str, Any], client: str | None) -> None:
         by_client = self._opener.holds_as_processor(layout)

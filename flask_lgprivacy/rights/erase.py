@@ -59,6 +59,6 @@ def what_is_left(house: House, session: Session, kind: str, one: Any, text: str)
         count = session.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
         if count:
             left[name] = int(count)
-    if house.keys.load(session, kind, [text]):
+    if house.keys.is_alive(session, kind, text):
         left["key"] = 1
     return left

@@ -47,6 +47,10 @@ class Rights:
         request as it ended. Raises `AccessDenied` where the actor may not ask, `RequestInvalid` for changes that cannot be made.
         """
         session = self._house.session()
+        if session.new or session.deleted or any(session.is_modified(row) for row in session.dirty):
+            raise RequestConflict(
+                "the session holds changes that are not committed; commit or roll back, then ask again"
+            )
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = identifier(subject[0])

@@ -140,3 +140,45 @@ def test_an_orphan_is_not_deleted_under_a_reading_declaration(backend: Backend) 
         db.session.delete(db.session.scalars(select(Exercise)).first())
         with pytest.raises(PrivacyError, match="'erase'"):
             db.session.commit()
+
+
+def test_a_guarded_view_in_a_context_that_ended_opens_nothing(backend: Backend) -> None:
+    from contextvars import copy_context
+
+    kept: list[Any] = []
+
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def other() -> Any:
+        return names(backend)
+
+    @backend.app.get("/keep")
+    @backend.privacy.handles(**PROFILE)
+    def keep() -> str:
+        kept.append(copy_context())
+        return "kept"
+
+    with acting_as(backend.app, backend.teacher()):
+        assert backend.app.test_client().get("/keep").status_code == 200
+        with backend.app.app_context(), pytest.raises(PrivacyError, match="has ended"):
+            kept[0].copy().run(lambda: _in_context(backend, other))
+
+
+def _in_context(backend: Backend, view: Any) -> Any:
+    with backend.app.app_context():
+        return view()
+
+
+def test_a_view_that_an_error_handler_calls_does_not_run_for_a_refused_role(backend: Backend) -> None:
+    from flask_lgprivacy import AccessDenied
+
+    ran: list[int] = []
+
+    @backend.app.get("/admin")
+    @backend.privacy.handles("student.profile", roles={"administrator"}, purpose="provide-service")
+    def admin() -> str:
+        ran.append(1)
+        return "side effect"
+
+    backend.app.register_error_handler(AccessDenied, lambda _: admin())
+    response = get(backend, "/admin", backend.teacher())
+    assert (ran, response.status_code) == ([], 500)

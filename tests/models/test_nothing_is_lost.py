@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import pickle
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from school import CANARY, Account, Backend, Exercise, School, Student, db
+from school import CANARY, Account, Backend, Exercise, School, Student, db, make_backend
 from sqlalchemy import select
 
 from flask_lgprivacy.errors import (
@@ -298,3 +299,71 @@ def test_a_draft_survives_the_loading_of_another_column(backend: Backend) -> Non
         db.session.refresh(student, ["school_id"])
         db.session.commit()
         assert reopened(backend, 0, student.id) == f"{CANARY} draft"
+
+
+def test_a_belonging_of_somebody_who_was_rolled_back_is_refused(either: Backend) -> None:
+    with either.app.app_context(), either.writing():
+        student = student_of(either.schools[0])
+        one = student.id
+        db.session.add(student)
+        db.session.flush()
+        db.session.rollback()
+        db.session.expunge_all()
+        db.session.add(Exercise(student_id=one, strokes=[1]))
+        if either.app.config.get("LGPRIVACY_KEYS_BIND"):
+            db.session.rollback()  # the key is there already, in its own database; a row could be written, and would open
+            return
+        with pytest.raises(RequestInvalid, match="leads to no student"):
+            db.session.commit()
+
+
+def test_after_a_savepoint_on_the_connection_the_next_write_opens(tmp_path: Path) -> None:
+    backend = make_backend(tmp_path / "b", separate_keys=False)
+    with backend.app.app_context():
+        school = new_school(backend)
+        with backend.writing(2):
+            savepoint = db.session.connection().begin_nested()
+            db.session.add(student_of(school))
+            db.session.flush()
+            savepoint.rollback()
+            db.session.expunge_all()
+            student = student_of(school)
+            db.session.add(student)
+            db.session.commit()
+        assert reopened(backend, 2, student.id) == CANARY
+
+
+def test_a_query_that_replaces_a_row_replaces_its_draft(backend: Backend) -> None:
+    with backend.app.app_context(), backend.writing(), db.session.no_autoflush:
+        student = first(backend)
+        student.first_name = f"{CANARY} dropped"
+        db.session.scalars(select(Student).execution_options(populate_existing=True)).all()
+        assert student.first_name == f"{CANARY} A0"
+        student.last_name = f"{CANARY} kept"
+        db.session.commit()
+        assert reopened(backend, 0, first(backend).id) == f"{CANARY} A0"
+
+
+def test_a_flush_that_failed_half_way_can_be_tried_again(backend: Backend) -> None:
+    with backend.app.app_context(), backend.writing():
+        student = first(backend)
+        student.picture = b"new"
+        student.first_name = "\ud800"
+        with pytest.raises(RequestInvalid):
+            db.session.flush()
+        student.first_name = f"{CANARY} mended"
+        db.session.commit()
+        assert reopened(backend, 0, first(backend).id) == f"{CANARY} mended"
+
+
+def test_an_erased_key_that_was_cached_meanwhile_is_forgotten(either: Backend) -> None:
+    with either.app.app_context():
+        one = either.students[either.schools[0]][0].hex
+        keys, session = either.house.keys, db.session()
+        alive = keys.load(session, "student", [one])
+        keys.destroy(session, "student", one)
+        keys._cache.put(("student", one), alive[one])
+        session.commit()
+        if either.app.config.get("LGPRIVACY_KEYS_BIND") is None:
+            assert not keys.load(session, "student", [one])
+        assert not keys.is_alive(session, "student", one)

@@ -400,3 +400,16 @@ def test_a_body_that_is_too_deep_is_422(backend: Backend) -> None:
         deep = "[" * 100_000
         response = backend.app.test_client().post("/privacy/export", data=deep, content_type="application/json")
     assert response.status_code == 422
+
+
+def test_a_request_does_not_commit_what_its_caller_has_not(backend: Backend) -> None:
+    from flask_lgprivacy.errors import RequestConflict
+    from flask_lgprivacy.policy import Right
+
+    with backend.app.app_context(), backend.writing():
+        other = db.session.get(Student, backend.students[backend.schools[0]][1])
+        other.first_name = f"{CANARY} pending"
+        one = str(backend.students[backend.schools[0]][0])
+        db.session.add(Exercise(student=other, strokes=[]))
+        with pytest.raises(RequestConflict, match="not committed"):
+            backend.privacy.rights.submit(Right.EXPORT, backend.administrator(), kind="student", one=one)
