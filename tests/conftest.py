@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from school import MADE, Backend, close, make_backend
 from sqlalchemy import Engine, event
 
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 PRINTED: list[str] = []
 CONNECTED: set[Engine] = set()
 
