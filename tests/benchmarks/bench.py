@@ -337,15 +337,18 @@ def pairs(
 ) -> list[float]:
     ratios = []
     for number in range(rounds + 1):
-        if before is not None:
-            before()
-        a = clock(ours)
-        if before is not None:
-            before()
-        b = clock(reference)
+        a, b = (timed(work, before, clock) for work in (ours, reference))
         if number:
             ratios.append(a / b)
     return ratios
+
+
+def timed(work: Work, before: Work | None, clock: Callable[[Work], float]) -> float:
+    """One measurement, after the garbage of the one before is collected, so that nobody pays for the other's."""
+    if before is not None:
+        before()
+    gc.collect()
+    return clock(work)
 
 
 def row(name: str, ours: Work, reference: Work, *, aim: float | None, **how: Any) -> None:
