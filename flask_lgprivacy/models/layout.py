@@ -260,7 +260,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
 
 
 def _expired(row: Any, names: Any) -> None:
-    state = row.__dict__.get(SLOT)
+    state = row.__dict__.get(SLOT) if row is not None else None  # SQLAlchemy expires rows that are collected already
     if state is None:
         return
     if names is None:
@@ -272,7 +272,7 @@ def _expired(row: Any, names: Any) -> None:
 
 def _replaced(row: Any, context: Any, _names: Any) -> None:
     """A query with `populate_existing` replaces what a row holds; a load of expired columns does not."""
-    state = row.__dict__.get(SLOT)
+    state = row.__dict__.get(SLOT) if row is not None else None
     if state is not None and context is not None and context.populate_existing and context.refresh_state is None:
         state.forget()
 

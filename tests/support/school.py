@@ -52,13 +52,14 @@ class Student(Model):
     preferences: Mapped[dict[str, Any] | None] = sealed("student.profile")
     picture: Mapped[bytes | None] = sealed("student.profile", group="student.picture")
     password_hash: Mapped[str | None] = sealed("student.credentials")
+    exercises: Mapped[list[Exercise]] = relationship(back_populates="student", cascade="all, delete-orphan")
 
 
 class Exercise(Model):
     __privacy__ = belongs_to("student")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     student_id: Mapped[UUID] = mapped_column(ForeignKey("student.id"))
-    student: Mapped[Student] = relationship()
+    student: Mapped[Student] = relationship(back_populates="exercises")
     made_at: Mapped[datetime | None] = not_personal("when a row was made")
     strokes: Mapped[list[Any]] = sealed("student.activity")
 
