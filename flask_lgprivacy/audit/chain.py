@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LINE = re.compile(rb'^\{"prev":"([0-9a-f]{64})","v":1,"seq":([0-9]{1,19}),"')
 _HEAD = re.compile(rb"^([0-9]{20}) ([0-9]{20}) ([0-9a-f]{64})\n$")
@@ -13,8 +13,7 @@ _HEAD = re.compile(rb"^([0-9]{20}) ([0-9]{20}) ([0-9a-f]{64})\n$")
 HEAD_SIZE = 20 + 1 + 20 + 1 + 64 + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a chain stands: `sequence` lines, `size` bytes, and the hash of the last line."""
 
     sequence: int

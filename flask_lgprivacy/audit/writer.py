@@ -12,9 +12,8 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import structlog
@@ -26,8 +25,7 @@ from .events import Event, Recovery
 SLOTS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """Proof that an event stands in a chain on stable storage."""
 
     chain: str
@@ -77,7 +75,7 @@ class FileTrail:
             raise ConfigurationError(
                 f"the trail directory {directory.name} cannot be made ({fault.strerror}); set LGPRIVACY_TRAIL_DIRECTORY"
             ) from None
-        self._directory = directory
+        self._directory = str(directory)
         self._now = now
         self._flush_to_disk = flush
         self._spoiled: set[str] = set()
@@ -157,7 +155,7 @@ class FileTrail:
             batch, self._staged = self._staged, []
         try:
             assert self._file is not None and self._head is not None  # noqa: S101  staged only where open
-            self._check_place(self._file)
+            self._check_place()
             self._write(self._file, b"".join(ticket.line for ticket in batch))
             self._flush_or_spoil(self._file)
             self._head[:] = batch[-1].head.rendered()
@@ -192,12 +190,12 @@ class FileTrail:
                     os.ftruncate(self._file, self._durable.size)
             self._release()
 
-    def _check_place(self, file: int) -> None:
+    def _check_place(self) -> None:
         """Refuse to write where no reader would find it: removed, changed, made read-only, moved or replaced."""
         if not os.stat(self._directory).st_mode & 0o222:
             raise OSError(0, "the trail directory is read-only")
-        there, here = os.stat(self._path), os.fstat(file)
-        if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+        here = os.stat(self._path)
+        if (here.st_dev, here.st_ino) != self._identity:
             raise OSError(0, "the trail file was replaced")
         if not here.st_mode & 0o222:
             raise OSError(0, "the trail file is read-only")
@@ -216,7 +214,7 @@ class FileTrail:
         raise TrailUnavailable(f"all {SLOTS} worker slots are taken or in doubt")
 
     def _take(self, chain: str) -> bool:
-        path = self._directory / f"{chain}.jsonl"
+        path = Path(self._directory, f"{chain}.jsonl")
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,7 +232,9 @@ class FileTrail:
         if cut:
             os.ftruncate(file, tail.size)
         os.ftruncate(head_file, HEAD_SIZE)
-        self._path, self._chain = path, chain
+        self._path, self._chain = str(path), chain
+        opened = os.fstat(file)
+        self._identity = (opened.st_dev, opened.st_ino)
         self._file, self._head = file, mmap.mmap(head_file, HEAD_SIZE)
         self._head[:] = tail.rendered()
         os.close(head_file)

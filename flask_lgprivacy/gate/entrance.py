@@ -50,14 +50,14 @@ def known_role(policy: Policy, actor: Actor | None) -> str | None:
 
 def name_of(processing: Processing, actor: Actor) -> str:
     """The actor's pseudonym: the data subject's own where the actor is one, else under the publisher's key."""
-    cached = f"{actor.key}\x00{actor.subjects}"
+    cached = (actor.role, actor.client, actor.id, actor.subjects)
     known = processing.house.actor_names.get(cached)
     if known is None:
         session = processing.session()
         key = None
         if actor.subjects:
             kind, one = actor.subjects[0]
-            key = processing.keys(session, kind, (one,)).get(one)
+            key = processing.keys(session, kind, (one,)).get((kind, one))
         if key is None:
             secret = processing.house.keys.publisher_secret(session)
             key = SubjectKey(actor.key, 1, bytes(32) + secret)

@@ -38,7 +38,7 @@ class House:
     session: Callable[[], Session]
     utcnow: Callable[[], dt.datetime]
     build_graph: Callable[[], Graph]
-    actor_names: KeyCache[str, str]
+    actor_names: KeyCache[tuple[Any, ...], str]
     load_actor: ActorLoader = nobody
     has_consent: ConsentLookup = no_consent
     _graph: Graph | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, cast
@@ -20,7 +19,7 @@ from ..errors import (
     SubjectErased,
     UndeclaredProcessing,
 )
-from ..models import Group, Layout, Tagged, identifier
+from ..models import Group, Layout, SubjectName, Tagged, identifier
 from ..models.keystore import OPENERS
 from ..models.labels import VERSION
 from ..models.layout import loaded_identifiers
@@ -70,10 +69,10 @@ class Processing:
         self.endpoint: str | None = None
         self.method: str | None = None
         self.ledger = Ledger()
-        self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
+        self._keys: dict[SubjectName, SubjectKey] = {}
         self._opened = False
         self._granted: set[tuple[Any, ...]] = set()
-        self._readable: dict[tuple[str, str | None], dict[tuple[str, str], SubjectKey | None]] = {}
+        self._readable: dict[tuple[str, str], dict[tuple[str, str], SubjectKey | None]] = {}
         self._selves: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
@@ -168,61 +167,48 @@ class Processing:
         """The opened fields of one group of one row."""
         row = instance.__dict__
         layout = group.layout
-        envelope = row.get(group.column) or getattr(instance, group.column)
-        subject = identifier(row.get(layout.subject) or getattr(instance, layout.subject))
-        key = self._keys[layout.kind].get(subject) or self._key_of(instance, layout, subject)
-        client: str | None = key.client or None
-        if layout.client is not None and layout.is_subject:
-            value = row.get(layout.client) or getattr(instance, layout.client)
-            client = None if value is None else identifier(value)
-        return self.open_record(
-            group,
-            row=subject if layout.is_subject else identifier(getattr(instance, layout.key)),
-            subject=subject,
-            client=client,
-            envelope=envelope,
-            version=row.get(VERSION) or getattr(instance, VERSION),
-            key=key,
-        )
+        for name in group.needs:
+            if name not in row:
+                getattr(instance, name)
+        one = identifier(row[layout.subject])
+        subject = (layout.kind, one)
+        key = self._keys.get(subject) or self._key_of(instance, subject)
+        envelope, version = row[group.column], row[VERSION]
+        if not layout.is_subject:
+            return self.open_record(group, identifier(row[layout.key]), subject, key.client, envelope, version, key)
+        value = None if layout.client is None else row[layout.client]
+        client = "" if value is None else identifier(value)
+        return self.open_record(group, one, subject, client, envelope, version, key)
 
     def open_record(
-        self,
-        group: Group,
-        *,
-        row: str,
-        subject: str,
-        client: str | None,
-        envelope: bytes,
-        version: int,
-        key: SubjectKey,
+        self, group: Group, row: str, subject: SubjectName, client: str, envelope: bytes, version: int, key: SubjectKey
     ) -> dict[str, Any]:
-        """The opened fields of one record, allowed and in the ledger; raises before anything is decrypted."""
-        who = (group.layout.kind, subject)
+        """The opened fields of one record, allowed and in the ledger; raises before anything is decrypted.
+
+        Parameters: `row` as `identifier` gives it; `client` as the row states it, or "" where it states none.
+        """
         touched = self._readable.get((group.category, client))
-        if touched is None or who in self._selves:
-            touched = self._authorize_reading(group.category, client, who)
+        if touched is None or subject in self._selves:
+            touched = self._authorize_reading(group.category, client, subject)
         try:
-            if client != (key.client or None):
+            if client != key.client:
                 raise SealBroken
-            bound_to = group.binding(key.client, row, key.version, version)
+            bound_to = group.binding(client, row, key.version, version)
             fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
-        except SealBroken as broken:
-            self.refuse(broken, category=group.category, action=READ)
-        touched[who] = key
-        try:
             for name, decode in group.decoders:
                 if fields.get(name) is not None:
                     fields[name] = decode(fields[name])
-        except (TypeError, ValueError, ArithmeticError):
+        except (SealBroken, TypeError, ValueError, ArithmeticError):
             self.refuse(SealBroken(), category=group.category, action=READ)
+        touched[subject] = key
         return fields
 
     def _authorize_reading(
-        self, category: str, client: str | None, who: tuple[str, str]
+        self, category: str, client: str, who: tuple[str, str]
     ) -> dict[tuple[str, str], SubjectKey | None]:
         """Decide about one subject; where the answer holds for all subjects of the client, remember it."""
-        self.authorize(category, Action.READ, client=client, subject=who)
-        touched = self.ledger.touched.setdefault((category, READ, client), {})
+        self.authorize(category, Action.READ, client=client or None, subject=who)
+        touched = self.ledger.touched.setdefault((category, READ, client or None), {})
         if who not in self._selves and not self._rests_on_consent():
             self._readable[category, client] = touched
         return touched
@@ -295,9 +281,7 @@ class Processing:
 
     def note(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Put something that happened into the ledger."""
-        kind, one = subject
-        key = self._keys[kind].get(one)
-        self.ledger.touched.setdefault((category, action.value, client), {})[subject] = key
+        self.ledger.touched.setdefault((category, action.value, client), {})[subject] = self._keys.get(subject)
 
     def expects(self, category: str, action: Action, what: str) -> None:
         """Raise `UndeclaredProcessing` unless the declaration names the category and the action."""
@@ -328,30 +312,30 @@ class Processing:
 
     # --- keys ---
 
-    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
-        """The keys of living subjects among `ids`, from this context or the key table."""
-        held = self._keys[kind]
-        wanted = [one for one in ids if one not in held]
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+        """The keys of living subjects, those of `ids` among them, from this context or the key table."""
+        held = self._keys
+        wanted = [one for one in ids if (kind, one) not in held]
         if wanted:
             held.update(self.house.keys.load(session or self.session(), kind, wanted))
         return held
 
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
-    ) -> dict[str, SubjectKey]:
+    ) -> dict[SubjectName, SubjectKey]:
         """Keys for subjects that are being recorded."""
         session.info.setdefault(OPENERS, WeakSet()).add(self)
         made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
-        self._keys[kind].update(made)
+        self._keys.update(made)
         return made
 
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
         """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
         held = self.keys(session, kind, (one,))
-        if one not in held:
+        if (kind, one) not in held:
             erased = self.house.keys.is_erased(session or self.session(), kind, one)
             self.refuse(SubjectErased() if erased else KeyLost())
-        return held[one]
+        return held[kind, one]
 
     def forget_keys(self) -> None:
         """Let go of every key: a rollback may have taken some of them back."""
@@ -359,19 +343,19 @@ class Processing:
 
     def forget_key(self, kind: str, one: str) -> None:
         """Let go of a key that was destroyed."""
-        self._keys[kind].pop(one, None)
+        self._keys.pop((kind, one), None)
 
     def index_key(self, session: Session | None, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
         return self.house.keys.index_key(session or self.session(), holder)
 
-    def _key_of(self, instance: Any, layout: Layout, subject: str) -> SubjectKey:
+    def _key_of(self, instance: Any, subject: SubjectName) -> SubjectKey:
         """The key of a row's subject, fetched together with those of the other rows loaded with it."""
         session = object_session(instance)
-        loaded = dict.fromkeys(identifier(one) for one in loaded_identifiers(session, layout.kind) if one is not None)
-        loaded[subject] = None
-        self.keys(session, layout.kind, loaded)
-        return self.subject_key(session, layout.kind, subject)
+        kind, one = subject
+        loaded = {identifier(other) for other in loaded_identifiers(session, kind) if other is not None}
+        self.keys(session, kind, loaded | {one})
+        return self.subject_key(session, kind, one)
 
     # --- inside ---
 

@@ -6,7 +6,7 @@ from .keystore import KeyStore
 from .labels import belongs_to, not_personal, sealed, subject, tagged
 from .layout import Group, Layout, Tagged, layout_of
 from .lookup import find_by
-from .opening import Opener, current_opener, identifier
+from .opening import Opener, SubjectName, current_opener, identifier
 from .records import records
 from .sealing import seal_before_flush
 from .tables import Tables, define_tables
@@ -17,6 +17,7 @@ __all__ = [
     "KeyStore",
     "Layout",
     "Opener",
+    "SubjectName",
     "Tables",
     "Tagged",
     "belongs_to",

@@ -24,6 +24,7 @@ from ..vault import (
     unwrap_client_key,
     wrap_client_material,
 )
+from .opening import SubjectName
 from .tables import Tables
 
 CHUNK = 500
@@ -43,7 +44,7 @@ class _Scope:
 
     def __init__(self) -> None:
         self.clients: dict[tuple[str, int | None], ClientKey] = {}
-        self.subjects: dict[tuple[str, str], SubjectKey] = {}
+        self.subjects: dict[SubjectName, SubjectKey] = {}
 
     def clear(self) -> None:
         """Forget what a rollback took back."""
@@ -84,27 +85,20 @@ class KeyStore:
         self._client_cache: KeyCache[str, ClientKey] = KeyCache(
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
-        self._cache: KeyCache[tuple[str, str], SubjectKey] = KeyCache(
+        self._cache: KeyCache[SubjectName, SubjectKey] = KeyCache(
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
 
     def __repr__(self) -> str:
         return "<KeyStore>"
 
-    def load(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
+    def load(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
         """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`)."""
-        found: dict[str, SubjectKey] = {}
-        missing: list[str] = []
-        cached = self._cache.get
-        for one in ids:
-            key = cached((kind, one))
-            if key is None:
-                missing.append(one)
-            else:
-                found[one] = key
+        found, missing = self._cache.get_all((kind, one) for one in ids)
         if missing:
             with self._transaction(session) as (connection, scope):
-                found.update(self._unwrapped(connection, scope, kind, self._rows(connection, kind, missing)))
+                rows = self._rows(connection, kind, [one for _, one in missing])
+                found.update(self._unwrapped(connection, scope, kind, rows))
         return found
 
     def is_alive(self, session: Session, kind: str, one: str) -> bool:
@@ -119,7 +113,7 @@ class KeyStore:
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
-    ) -> dict[str, SubjectKey]:
+    ) -> dict[SubjectName, SubjectKey]:
         """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
         for one in subjects:
             self._cache.forget((kind, one))
@@ -131,7 +125,7 @@ class KeyStore:
             made = self._unwrapped(connection, scope, kind, existing)
             new_rows = []
             for one, client in subjects.items():
-                if one not in made:
+                if (kind, one) not in made:
                     holder = client if held_by_client and client else PUBLISHER
                     new_rows.append(self._new_row(self._client_key(connection, scope, holder), made, kind, one, client))
             for chunk in _chunks(new_rows):
@@ -245,27 +239,27 @@ class KeyStore:
 
     def _unwrapped(
         self, connection: Connection, scope: _Scope, kind: str, rows: Iterable[Any]
-    ) -> dict[str, SubjectKey]:
+    ) -> dict[SubjectName, SubjectKey]:
         """The keys in rows of the key table, by subject; tombstones are left out."""
         holders: dict[tuple[str, int], ClientKey] = {}
-        keys: dict[str, SubjectKey] = {}
+        keys: dict[SubjectName, SubjectKey] = {}
         for one, version, holder, client, epoch, wrapped in rows:
             if wrapped is None:
                 continue
             owner = holders.get((holder, epoch))
             if owner is None:
                 owner = holders[holder, epoch] = self._client_key(connection, scope, holder, epoch)
-            keys[one] = owner.unwrap(
+            keys[kind, one] = owner.unwrap(
                 wrapped, subject=_bound_name(kind, one, client), version=version, client=client or ""
             )
-        scope.subjects.update(((kind, one), key) for one, key in keys.items())
+        scope.subjects.update(keys)
         return keys
 
     def _new_row(
-        self, owner: ClientKey, made: dict[str, SubjectKey], kind: str, one: str, client: str | None
+        self, owner: ClientKey, made: dict[SubjectName, SubjectKey], kind: str, one: str, client: str | None
     ) -> dict[str, Any]:
         material = new_subject_material(self._randomness)
-        made[one] = SubjectKey(client or "", 1, material)
+        made[kind, one] = SubjectKey(client or "", 1, material)
         name = _bound_name(kind, one, client)
         wrapped = owner.wrap(material, subject=name, version=1, randomness=self._randomness)
         return {

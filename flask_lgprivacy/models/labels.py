@@ -12,7 +12,7 @@ from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH
 from .codec import ValueType
 from .layout import INFO, SLOT, Group, SealedState, complete_model, layout_of
-from .opening import current_opener
+from .opening import Opener, current_opener
 
 VERSION = "lgprivacy_version"
 _opener = current_opener.get
@@ -124,23 +124,21 @@ class SealedField:
         if instance is None:
             return self
         row = instance.__dict__
-        try:
-            state: SealedState = row[SLOT]
-            if (
-                state.life is _opener().life  # type: ignore[union-attr]
-                and state.draft is None
-                and state.values[self.column] is row[self.column]
-            ):
-                return state.values[self.name]
-        except (KeyError, AttributeError):
-            pass
-        return self._open(instance)
-
-    def _open(self, instance: Any) -> Any:
-        state = SealedState.of(instance)
-        if state.draft is not None and self.name in state.draft:
-            return state.draft[self.name]
         opener = _opener()
+        state = row.get(SLOT)
+        if state is None:
+            state = row[SLOT] = SealedState()
+        elif state.draft is None:
+            if opener is not None and state.life is opener.life:
+                values = state.values
+                envelope = values.get(self.column)
+                if envelope is not None and envelope is row.get(self.column):
+                    return values.get(self.name)
+        elif self.name in state.draft:
+            return state.draft[self.name]
+        return self._open(instance, state, opener)
+
+    def _open(self, instance: Any, state: SealedState, opener: Opener | None) -> Any:
         if opener is None:
             raise UndeclaredProcessing(
                 f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
@@ -151,7 +149,8 @@ class SealedField:
         if group is None:
             group = self._groups[model] = layout_of(model).groups[self.column]
         values = opener.open(instance, group)
-        state.keep(opener, self.column, instance.__dict__[self.column], values)
+        values[self.column] = instance.__dict__[self.column]
+        state.keep(opener.life, values)
         return values.get(self.name)
 
     def __set__(self, instance: Any, value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import get_annotations as inspect_annotations
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
 from ..errors import ModelInvalid, UndeclaredProcessing
 from ..vault import binding, binding_prefix
 from .codec import ValueType, value_type
-from .opening import Opener, current_opener
+from .opening import current_opener
 
 if TYPE_CHECKING:
     from .labels import SealedField
@@ -61,13 +61,12 @@ class SealedState:
         self.values = {}
         self.draft = self.flushed = None
 
-    def keep(self, opener: Opener, column: str, envelope: bytes, values: dict[str, Any]) -> None:
-        """Keep opened values for as long as this opener lives and the envelope, kept among them, is the same."""
-        values[column] = envelope
-        if self.life is opener.life:
-            self.values = {**self.values, **values}
+    def keep(self, life: object, values: dict[str, Any]) -> None:
+        """Keep opened values for as long as their opener lives and their envelope, kept among them, is the same."""
+        if self.life is life:
+            self.values.update(values)
         else:
-            self.life = opener.life
+            self.life = life
             self.values = values
 
     def __repr__(self) -> str:
@@ -77,25 +76,34 @@ class SealedState:
         raise TypeError("a row with opened or unsaved sealed fields cannot be pickled or copied; pass its id instead")
 
 
+class _Prefixes(dict[str, bytes]):
+    """By client, what the bindings of a group's records begin with."""
+
+    def __init__(self, table: str, group: str) -> None:
+        self._table = table.encode()
+        self._group = group.encode()
+
+    def __missing__(self, client: str) -> bytes:
+        prefix = binding_prefix(client=client.encode(), group=self._group, table=self._table)
+        self[client] = prefix
+        return prefix
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """One sealed record of a row: its column, category and fields."""
+    """One sealed record of a row: its column, category and fields; `needs` are the columns without which it does not open."""
 
     layout: Layout
     column: str
-    name: bytes
     category: str
     fields: dict[str, ValueType]
     decoders: tuple[tuple[str, Any], ...]
-    prefixes: dict[str, bytes] = field(default_factory=dict)
+    needs: tuple[str, ...]
+    prefixes: Mapping[str, bytes]
 
     def binding(self, client: str, row: str, key_version: int, row_version: int) -> bytes:
         """What the record of this group in a row is bound to."""
-        prefix = self.prefixes.get(client)
-        if prefix is None:
-            table = self.layout.table.name.encode()
-            prefix = self.prefixes[client] = binding_prefix(client=client.encode(), group=self.name, table=table)
-        return binding(prefix, row=row, key_version=key_version, row_version=row_version)
+        return binding(self.prefixes[client], row, key_version, row_version)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -311,10 +319,13 @@ def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
         layout.groups[column] = Group(
             layout,
             column,
-            first.group.encode(),
             first.category,
             fields,
             tuple((name, kind.decode) for name, kind in fields.items() if kind.decode is not None),
+            tuple(
+                dict.fromkeys(filter(None, (layout.subject, layout.key, layout.client, column, "lgprivacy_version")))
+            ),
+            _Prefixes(layout.table.name, first.group),
         )
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .layout import Group, Layout, Tagged
 
 
+SubjectName = tuple[str, str]
+"""A data subject as (kind, identifier)."""
+
+
 class Opener(Protocol):
     """What a column asks before it shows or takes a value; the gate's processing context is one."""
 
@@ -43,28 +47,20 @@ class Opener(Protocol):
         """Put something that happened into the ledger."""
         ...
 
-    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
         """The keys of living subjects."""
         ...
 
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
-    ) -> dict[str, SubjectKey]:
+    ) -> dict[SubjectName, SubjectKey]:
         """Keys for subjects (id to client) that are being recorded."""
         ...
 
     def open_record(
-        self,
-        group: Group,
-        *,
-        row: str,
-        subject: str,
-        client: str | None,
-        envelope: bytes,
-        version: int,
-        key: SubjectKey,
+        self, group: Group, row: str, subject: SubjectName, client: str, envelope: bytes, version: int, key: SubjectKey
     ) -> dict[str, Any]:
-        """The opened fields of one record that is not an instance, as `open` does it."""
+        """The opened fields of one record that is not an instance, as `open` does it; `client` is "" where there is none."""
         ...
 
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
@@ -100,6 +96,6 @@ current_opener: ContextVar[Opener | None] = ContextVar("lgprivacy_opener", defau
 def identifier(value: Any) -> str:
     """A primary or foreign key value as the text under which keys and trail know it; a UUID's text means the UUID."""
     if type(value) is UUID:
-        return value.hex
+        return f"{value.int:032x}"
     text = str(value)
     return text.replace("-", "").lower() if _UUID.match(text) else text

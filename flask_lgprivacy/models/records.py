@@ -49,24 +49,13 @@ def records(
         owners = [identifier(row[subject_at]) for row in partition]
         keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
         for row, owner in zip(partition, owners, strict=True):
-            key = keys.get(owner) or opener.subject_key(session, layout.kind, owner)
-            client = key.client or None if client_at is None else _optional(row[client_at])
+            subject = (layout.kind, owner)
+            key = keys.get(subject) or opener.subject_key(session, layout.kind, owner)
+            client = key.client if client_at is None else "" if row[client_at] is None else identifier(row[client_at])
             opened = {name: row[number] for number, name in plain}
+            here = owner if layout.is_subject else identifier(row[key_at])
             for number, group in groups:
-                fields = opener.open_record(
-                    group,
-                    row=owner if layout.is_subject else identifier(row[key_at]),
-                    subject=owner,
-                    client=client,
-                    envelope=row[number],
-                    version=row[version_at],
-                    key=key,
-                )
-                opened.update(fields)
+                opened.update(opener.open_record(group, here, subject, client, row[number], row[version_at], key))
             for tag in tags:
-                opener.look_at_record(tag, subject=owner, client=client)
+                opener.look_at_record(tag, subject=owner, client=client or None)
             yield opened
-
-
-def _optional(value: Any) -> str | None:
-    return None if value is None else identifier(value)

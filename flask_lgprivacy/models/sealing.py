@@ -103,7 +103,7 @@ class _Flush:
                     f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
                 )
             made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
-            self._keys.update({(kind, one): key for one, key in made.items()})
+            self._keys.update(made)
 
     def _load_keys(self, rows: list[tuple[Any, Layout]]) -> None:
         wanted: dict[str, set[str]] = defaultdict(set)
@@ -112,8 +112,8 @@ class _Flush:
             if (layout.kind, one) not in self._keys:
                 wanted[layout.kind].add(one)
         for kind, ids in wanted.items():
-            found = self._opener.keys(self._session, kind, ids)
-            self._keys.update({(kind, one): key for one, key in found.items()})
+            held = self._opener.keys(self._session, kind, ids)
+            self._keys.update({(kind, one): held[kind, one] for one in ids if (kind, one) in held})
 
     def _subject_of(self, row: Any, layout: Layout) -> str:
         value = getattr(row, layout.subject)

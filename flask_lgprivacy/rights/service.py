@@ -179,7 +179,7 @@ class Rights:
             with self._processing(
                 request.right, rule, actor, kind, f"{request.right} request {request.id}"
             ) as processing:
-                key = processing.keys(session, kind, (text,)).get(text)
+                key = processing.keys(session, kind, (text,)).get((kind, text))
                 pseudonym = key.pseudonym(school_year(self._house.utcnow())) if key is not None else None
                 if request.right is Right.EXPORT:
                     state, outcome = self._export(processing, session, request, one)
@@ -269,7 +269,7 @@ class Rights:
         """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
         kind, text = request.subject
         if changes:
-            key = self._house.keys.load(session, kind, [text])[text]
+            key = self._house.keys.load(session, kind, [text])[kind, text]
             self._keep_archive(
                 session, request, key, encode_fields({"changes": dict(changes)}, "changes"), request.due_at
             )
@@ -350,7 +350,7 @@ def _type_of(layout: Layout, name: str) -> ValueType:
 
 def _archive_binding(client: str, request: str, key_version: int) -> bytes:
     prefix = binding_prefix(client=client.encode(), group=b"archive", table=b"lgprivacy_archive")
-    return binding(prefix, row=request, key_version=key_version, row_version=1)
+    return binding(prefix, request, key_version, row_version=1)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

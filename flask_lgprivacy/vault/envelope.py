@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 
 from cryptography.exceptions import InvalidTag
@@ -24,12 +25,17 @@ _VERSIONS = Struct(">IQ")
 _DOMAIN = b"lgprivacy record\x01"
 
 
+@lru_cache(maxsize=16)
+def _header(key_version: int) -> bytes:
+    return _HEADER.pack(FORMAT, key_version)
+
+
 def binding_prefix(*, client: bytes, group: bytes, table: bytes) -> bytes:
     """The part of a binding that the records of a client's group in a table share, each part led by its length."""
     return _DOMAIN + _LENGTHS.pack(len(client), len(group), len(table)) + client + group + table
 
 
-def binding(prefix: bytes, *, row: str, key_version: int, row_version: int) -> bytes:
+def binding(prefix: bytes, row: str, key_version: int, row_version: int) -> bytes:
     """What a record is bound to, as bytes without ambiguity; the associated data of its AEAD call.
 
     Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `key_version` counts the subject's keys,
@@ -52,12 +58,12 @@ def seal(
     the nonce. Returns the envelope.
     """
     nonce = randomness(_NONCE)
-    return _HEADER.pack(FORMAT, key_version) + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
+    return _header(key_version) + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
 
 
 def unseal(key: bytes, envelope: bytes, *, key_version: int, bound_to: bytes) -> bytes:
     """Open one record with the key of the version that it names; raises `SealBroken`, the same for every cause."""
-    if len(envelope) < _SMALLEST or envelope[:5] != _HEADER.pack(FORMAT, key_version):
+    if len(envelope) < _SMALLEST or envelope[:5] != _header(key_version):
         raise SealBroken
     try:
         return AESGCM(key).decrypt(envelope[5:17], envelope[17:], bound_to)

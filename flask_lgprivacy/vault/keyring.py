@@ -70,21 +70,26 @@ class ClientKey(_Secret):
 class SubjectKey(_Secret):
     """The key of one data subject, and the secret under which the trail names this subject."""
 
-    __slots__ = ("_secret", "client", "key", "version")
+    __slots__ = ("_pseudonym", "_secret", "client", "key", "version")
 
     def __init__(self, client: str, version: int, material: bytes) -> None:
         self.client = client
         self.version = version
         self.key = material[:32]
         self._secret = material[32:]
+        self._pseudonym: tuple[int, str] | None = None
 
     def pseudonym(self, year: int) -> str:
         """The subject's name in the trail: 16 hexadecimal digits that change with the school year.
 
         Unlinked from the subject when the key is destroyed (GDPR Art. 4(5)).
         """
-        name = f"{self.client}\x00{year}".encode()
-        return hashlib.blake2s(name, key=self._secret, digest_size=8, person=b"lgprivps").hexdigest()
+        known = self._pseudonym
+        if known is None or known[0] != year:
+            name = f"{self.client}\x00{year}".encode()
+            digest = hashlib.blake2s(name, key=self._secret, digest_size=8, person=b"lgprivps").hexdigest()
+            known = self._pseudonym = (year, digest)
+        return known[1]
 
 
 def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
@@ -136,6 +141,19 @@ class KeyCache(Generic[K, V]):
             self.forget(name)
             return None
         return entry[1]
+
+    def get_all(self, names: Iterable[K]) -> tuple[dict[K, V], list[K]]:
+        """The living entries among `names`, and the names that have none."""
+        now, entries = self._clock(), self._entries
+        found: dict[K, V] = {}
+        missing: list[K] = []
+        for name in names:
+            entry = entries.get(name)
+            if entry is None or entry[0] < now:
+                missing.append(name)
+            else:
+                found[name] = entry[1]
+        return found, missing
 
     def put(self, name: K, value: V) -> None:
         """Keep an entry; the oldest goes when there are too many."""

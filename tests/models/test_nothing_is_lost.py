@@ -360,7 +360,7 @@ def test_an_erased_key_that_was_cached_meanwhile_is_forgotten(either: Backend) -
         keys, session = either.house.keys, db.session()
         alive = keys.load(session, "student", [one])
         keys.destroy(session, "student", one)
-        keys._cache.put(("student", one), alive[one])
+        keys._cache.put(("student", one), alive["student", one])
         session.commit()
         if either.app.config.get("LGPRIVACY_KEYS_BIND") is None:
             assert not keys.load(session, "student", [one])

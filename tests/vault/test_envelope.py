@@ -23,9 +23,7 @@ from flask_lgprivacy.vault import (
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "v1.json").read_text())
 KEY = bytes(range(32))
-BOUND = binding(
-    binding_prefix(client=b"c1", group=b"student.profile", table=b"student"), row="00ff", key_version=1, row_version=7
-)
+BOUND = binding(binding_prefix(client=b"c1", group=b"student.profile", table=b"student"), "00ff", 1, 7)
 
 
 def counting(length: int) -> bytes:
@@ -89,7 +87,7 @@ def test_a_record_under_another_binding_is_refused(other: dict[str, object]) -> 
     }
     changed = {**parts, **other}
     prefix = binding_prefix(client=changed["client"], group=changed["group"], table=changed["table"])  # type: ignore[arg-type]
-    bound = binding(prefix, row=changed["row"], key_version=changed["key_version"], row_version=changed["row_version"])  # type: ignore[arg-type]
+    bound = binding(prefix, changed["row"], changed["key_version"], row_version=changed["row_version"])  # type: ignore[arg-type]
     with pytest.raises(SealBroken):
         unseal(KEY, seal(KEY, b"x", key_version=1, bound_to=BOUND), key_version=1, bound_to=bound)
 
