@@ -38,7 +38,7 @@ from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
 from .rights import Consents, Rights
 from .settings import Settings, parse_settings
-from .vault import KeyCache, KeyProvider, LocalKeyFile
+from .vault import ROOT, KeyCache, KeyProvider, KeyServices, LocalKeyFile
 from .web import rights_blueprint
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -102,7 +102,7 @@ class LGPrivacy:
         keys_engine = engines.get(settings.keys_bind)
         keys = KeyStore(
             tables,
-            self._key_provider or _KeyFileAtFirstUse(settings.key_file),
+            KeyServices({ROOT: self._key_provider or _KeyFileAtFirstUse(settings.key_file)}),
             engine=(lambda: keys_engine) if settings.keys_bind is not None and keys_engine is not None else None,
             cache_size=settings.key_cache_size,
             cache_seconds=settings.key_cache_seconds,

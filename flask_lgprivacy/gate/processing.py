@@ -14,6 +14,7 @@ from ..audit import Processing as ProcessingEvent
 from ..errors import (
     AccessDenied,
     KeyLost,
+    KeyUnavailable,
     PrivacyError,
     SealBroken,
     SubjectErased,
@@ -24,7 +25,7 @@ from ..models.keystore import OPENERS
 from ..models.labels import VERSION
 from ..models.layout import loaded_identifiers
 from ..policy import Action, Basis, Condition
-from ..vault import SubjectKey, unseal
+from ..vault import SubjectKey, named_version, unseal
 from .actor import PUBLIC_ROLE, Actor
 from .declaration import Declaration
 from .entrance import begin, known_role, name_of
@@ -194,7 +195,13 @@ class Processing:
             if client != key.client:
                 raise SealBroken
             bound_to = group.binding(client, row, key.version, version)
-            fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
+            try:
+                plaintext = unseal(key.key, envelope, key_version=key.version, bound_to=bound_to)
+            except SealBroken:
+                other = self._key_named_by(envelope, subject, key)
+                bound_to = group.binding(client, row, other.version, version)
+                plaintext = unseal(other.key, envelope, key_version=other.version, bound_to=bound_to)
+            fields: dict[str, Any] = orjson.loads(plaintext)
             for name, decode in group.decoders:
                 if fields.get(name) is not None:
                     fields[name] = decode(fields[name])
@@ -317,15 +324,32 @@ class Processing:
         held = self._keys
         wanted = [one for one in ids if (kind, one) not in held]
         if wanted:
-            held.update(self.house.keys.load(session or self.session(), kind, wanted))
+            held.update(self._loaded(session, kind, wanted))
         return held
+
+    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+        """The keys of living subjects as the key table has them now."""
+        found = self._loaded(session, kind, ids, for_writing=True)
+        self._keys.update(found)
+        return found
+
+    def _loaded(
+        self, session: Session | None, kind: str, ids: Iterable[str], *, for_writing: bool = False
+    ) -> dict[SubjectName, SubjectKey]:
+        try:
+            return self.house.keys.load(session or self.session(), kind, ids, for_writing=for_writing)
+        except KeyUnavailable as away:
+            self.refuse(away)
 
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
     ) -> dict[SubjectName, SubjectKey]:
         """Keys for subjects that are being recorded."""
         session.info.setdefault(OPENERS, WeakSet()).add(self)
-        made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
+        try:
+            made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
+        except KeyUnavailable as away:
+            self.refuse(away)
         self._keys.update(made)
         return made
 
@@ -356,6 +380,21 @@ class Processing:
         loaded = {identifier(other) for other in loaded_identifiers(session, kind) if other is not None}
         self.keys(session, kind, loaded | {one})
         return self.subject_key(session, kind, one)
+
+    def _key_named_by(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
+        """The key of another version that a record names, while keys are rotated; raises `SealBroken`."""
+        version = named_version(envelope)
+        if version is None or version == held.version:
+            raise SealBroken
+        key = held.at(version)
+        if key is None:
+            self.house.keys.forget(subject)
+            self._keys.pop(subject, None)
+            newest = self.subject_key(None, *subject)
+            key = newest.at(version)
+        if key is None or key.client != held.client:
+            raise SealBroken
+        return key
 
     # --- inside ---
 

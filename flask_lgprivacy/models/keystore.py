@@ -1,15 +1,14 @@
-"""The key table: keys of many subjects in one query, made in batches, destroyed one by one."""
+"""The key store: keys of many subjects in one query, made in batches, unwrapped once and kept within bounds, destroyed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, bindparam, insert, inspect, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, inspect, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ..errors import KeyLost, SubjectErased
@@ -17,33 +16,38 @@ from ..vault import (
     PUBLISHER,
     ClientKey,
     KeyCache,
-    KeyProvider,
+    KeyServices,
+    SingleFlight,
     SubjectKey,
     new_client_material,
     new_subject_material,
     unwrap_client_key,
     wrap_client_material,
 )
+from .keytable import KeyTable, living
 from .opening import SubjectName
 from .tables import Tables
 
-CHUNK = 500
 FRESH = "lgprivacy_fresh_keys"
 """Where a session keeps the keys of a transaction that made some: until it commits, no other transaction may use them."""
 
 OPENERS = "lgprivacy_openers"
 """The processings that made keys in a session, so that a rollback reaches what they hold."""
 DESTROYED = "lgprivacy_destroyed"
-"""Subjects whose key a session destroyed: forgotten once more when its transaction ends, whoever cached them meanwhile."""
+"""What a session destroyed: forgotten once more when its transaction ends, whoever cached it meanwhile."""
+
+EpochName = tuple[str, int | None]
+"""A client and one of its epochs, or None for the newest."""
 
 
 class _Scope:
-    """Client and subject keys seen in one transaction."""
+    """Client and subject keys seen in one transaction; `is_fresh` where it may have made some of them."""
 
-    __slots__ = ("clients", "subjects")
+    __slots__ = ("clients", "is_fresh", "subjects")
 
-    def __init__(self) -> None:
-        self.clients: dict[tuple[str, int | None], ClientKey] = {}
+    def __init__(self, *, is_fresh: bool) -> None:
+        self.is_fresh = is_fresh
+        self.clients: dict[EpochName, ClientKey] = {}
         self.subjects: dict[SubjectName, SubjectKey] = {}
 
     def clear(self) -> None:
@@ -58,7 +62,7 @@ class _Scope:
 class KeyStore:
     """Keys of clients and subjects in their table.
 
-    Parameters: `provider` holds the root key; `engine` of the key table's own database, or None where it shares the
+    Parameters: `services` hold the root keys; `engine` of the key table's own database, or None where it shares the
     data's; `cache_size` and `cache_seconds` bound how many unwrapped keys a process holds, and how long; `randomness`
     and `utcnow` are the world's.
     """
@@ -66,7 +70,7 @@ class KeyStore:
     def __init__(
         self,
         tables: Tables,
-        provider: KeyProvider,
+        services: KeyServices,
         *,
         engine: Callable[[], Engine] | None,
         cache_size: int,
@@ -74,15 +78,14 @@ class KeyStore:
         randomness: Callable[[int], bytes],
         utcnow: Callable[[], dt.datetime],
     ) -> None:
-        self._subjects: Table = tables.subject_key
-        self._clients: Table = tables.client_key
-        self._select_subjects = _select_subjects(tables.subject_key)
-        self._select_client = _select_client(tables.client_key)
-        self._provider = provider
+        self.table = KeyTable(tables)
+        self.services = services
+        self.randomness = randomness
+        self.utcnow = utcnow
+        self.cache_seconds = cache_seconds
         self._engine = engine
-        self._randomness = randomness
-        self._utcnow = utcnow
-        self._client_cache: KeyCache[str, ClientKey] = KeyCache(
+        self._unwrapping: SingleFlight[EpochName, ClientKey] = SingleFlight()
+        self._client_cache: KeyCache[EpochName, ClientKey] = KeyCache(
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
         self._cache: KeyCache[SubjectName, SubjectKey] = KeyCache(
@@ -92,24 +95,37 @@ class KeyStore:
     def __repr__(self) -> str:
         return "<KeyStore>"
 
-    def load(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
-        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`)."""
+    # --- keys of subjects ---
+
+    def load(
+        self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
+    ) -> dict[SubjectName, SubjectKey]:
+        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`).
+
+        Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed under a key that was
+        destroyed or renewed meanwhile.
+        """
         found, missing = self._cache.get_all((kind, one) for one in ids)
-        if missing:
-            with self._transaction(session) as (connection, scope):
-                rows = self._rows(connection, kind, [one for _, one in missing])
-                found.update(self._unwrapped(connection, scope, kind, rows))
-        return found
+        asked = [one for _, one in (*missing, *found)] if for_writing else [one for _, one in missing]
+        if not asked:
+            return found
+        with self._transaction(session) as (connection, scope):
+            rows = self.table.subject_rows(connection, kind, asked)
+            unwrapped = self._unwrapped(connection, scope, kind, rows, known=found)
+        return unwrapped if for_writing else {**found, **unwrapped}
 
     def is_alive(self, session: Session, kind: str, one: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
         with self._transaction(session) as (connection, _):
-            return any(row.wrapped is not None for row in self._rows(connection, kind, [one]))
+            return self.table.living_versions(connection, kind, one) > 0
 
     def is_erased(self, session: Session, kind: str, one: str) -> bool:
-        """Whether a tombstone stands for a subject."""
+        """Whether a tombstone stands for a subject or for its client."""
         with self._transaction(session) as (connection, _):
-            return any(row.wrapped is None for row in self._rows(connection, kind, [one]))
+            rows = self.table.subject_rows(connection, kind, [one])
+            if any(row.wrapped is None for row in rows):
+                return True
+            return any(not any(living(self.table.client_rows(connection, row.holder))) for row in rows)
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
@@ -119,55 +135,87 @@ class KeyStore:
             self._cache.forget((kind, one))
         with self._transaction(session, writing=True) as (connection, scope):
             scope.clients.clear()
-            existing = self._rows(connection, kind, list(subjects))
+            existing = self.table.subject_rows(connection, kind, list(subjects))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
-            made = self._unwrapped(connection, scope, kind, existing)
+            made = self._unwrapped(connection, scope, kind, existing, known={})
+            owners: dict[str, ClientKey] = {}
             new_rows = []
             for one, client in subjects.items():
-                if (kind, one) not in made:
-                    holder = client if held_by_client and client else PUBLISHER
-                    new_rows.append(self._new_row(self._client_key(connection, scope, holder), made, kind, one, client))
-            for chunk in _chunks(new_rows):
-                connection.execute(insert(self._subjects), list(chunk))
+                if (kind, one) in made:
+                    continue
+                holder = client if held_by_client and client else PUBLISHER
+                if holder not in owners:
+                    owners[holder] = self._current_client_key(connection, scope, holder)
+                material = new_subject_material(self.randomness)
+                made[kind, one] = SubjectKey(client or "", 1, material)
+                new_rows.append(self.subject_row(owners[holder], material, kind, one, client, version=1))
+            self.table.insert_subjects(connection, new_rows)
         return made
+
+    def subject_row(
+        self, owner: ClientKey, material: bytes, kind: str, one: str, client: str | None, *, version: int
+    ) -> dict[str, Any]:
+        """A row of the key table for a subject's key, wrapped by its holder's."""
+        name = bound_name(kind, one, client)
+        return {
+            "kind": kind,
+            "subject": one,
+            "version": version,
+            "holder": owner.client,
+            "client": client,
+            "epoch": owner.epoch,
+            "wrapped": owner.wrap(material, subject=name, version=version, randomness=self.randomness),
+            "made_at": self.utcnow(),
+        }
 
     def destroy(self, session: Session, kind: str, one: str) -> None:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
-        self._cache.forget((kind, one))
         with self._transaction(session) as (connection, _):
-            connection.execute(
-                update(self._subjects)
-                .where(self._subjects.c.kind == kind, self._subjects.c.subject == one)
-                .values(wrapped=None, erased_at=self._utcnow())
-            )
-        self._cache.forget((kind, one))
-        session.info.setdefault(DESTROYED, []).append((self._cache, (kind, one)))
+            self.table.bury_subject(connection, kind, one, self.utcnow())
+        self._forget_destroyed(session, lambda: self._cache.forget((kind, one)))
+
+    def forget(self, name: SubjectName) -> None:
+        """Read a subject's keys from the table at the next use."""
+        self._cache.forget(name)
+
+    # --- keys of clients ---
+
+    def destroy_client(self, session: Session, client: str) -> int:
+        """Destroy a client's keys, however many subjects it has; returns how many epochs there were."""
+        with self._transaction(session) as (connection, _):
+            buried = self.table.bury_client(connection, client, self.utcnow())
+        self._forget_destroyed(session, lambda: self._forget_client(client))
+        return buried
 
     def index_key(self, session: Session, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
-        known = self._client_cache.get(holder)
+        known = self._client_cache.get((holder, None))
         if known is not None:
             return known.index_key
         with self._transaction(session, writing=True) as (connection, scope):
-            return self._client_key(connection, scope, holder).index_key
-
-    def has_keys(self, engine: Engine) -> bool:
-        """Whether there are wrapped client keys, which only the root key that wrapped them opens."""
-        if not inspect(engine).has_table(self._clients.name):
-            return False
-        with engine.connect() as connection:
-            return connection.execute(select(self._clients.c.client).limit(1)).first() is not None
+            return self._current_client_key(connection, scope, holder).index_key
 
     def publisher_secret(self, session: Session) -> bytes:
         """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
-        if self._client_cache.get(PUBLISHER) is None:
-            engine = self._engine() if self._engine else session.get_bind(clause=self._subjects)
+        if self._client_cache.get((PUBLISHER, None)) is None:
+            engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
             if isinstance(engine, Engine):
                 with engine.begin() as connection:
-                    if self._client_row(connection, PUBLISHER, None) is None:
-                        self._insert_client(connection, PUBLISHER)
+                    if not self.table.client_rows(connection, PUBLISHER):
+                        self._make_client_key(connection, PUBLISHER)
+                with engine.connect() as connection:
+                    return self._client_key(connection, _Scope(is_fresh=False), PUBLISHER, None).index_key
         return self.index_key(session, PUBLISHER)
+
+    def has_keys(self, engine: Engine) -> bool:
+        """Whether there are wrapped client keys, which only the root key that wrapped them opens."""
+        if not inspect(engine).has_table(self.table.clients.name):
+            return False
+        with engine.connect() as connection:
+            return connection.execute(select(self.table.clients.c.client).limit(1)).first() is not None
+
+    # --- caches and transactions ---
 
     def forget_all(self) -> None:
         """Let go of every unwrapped key; the next use reads the key table."""
@@ -178,8 +226,8 @@ class KeyStore:
         """Let go of the keys that a session's outermost transaction made."""
         if transaction.parent is None:
             session.info.pop(FRESH, None)
-            for cache, name in session.info.pop(DESTROYED, ()):
-                cache.forget(name)
+            for forget in session.info.pop(DESTROYED, ()):
+                forget()
 
     def rolled_back(self, session: Session, _transaction: SessionTransaction) -> None:
         """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read again."""
@@ -189,7 +237,19 @@ class KeyStore:
         for opener in session.info.get(OPENERS, ()):
             opener.forget_keys()
 
-    # --- inside ---
+    def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
+        forget()
+        session.info.setdefault(DESTROYED, []).append(forget)
+
+    def _forget_client(self, client: str) -> None:
+        self._client_cache.forget_where(lambda name, _: name[0] == client)
+        self._cache.forget_where(lambda _, key: key.client == client)
+
+    @contextmanager
+    def connected(self, session: Session) -> Iterator[Connection]:
+        """A connection to the key table: the session's own transaction, or one of its own, committed at the end."""
+        with self._transaction(session, writing=True) as (connection, _):
+            yield connection
 
     @contextmanager
     def _transaction(self, session: Session, *, writing: bool = False) -> Iterator[tuple[Connection, _Scope]]:
@@ -199,114 +259,124 @@ class KeyStore:
         process-wide caches only when no rollback can take them back any more.
         """
         if self._engine is not None:
-            scope = _Scope()
+            scope = _Scope(is_fresh=writing)
             with self._engine().begin() as connection:
                 yield connection, scope
             self._publish(scope)
             return
-        shared = session.info.setdefault(FRESH, _Scope()) if writing else session.info.get(FRESH)
-        scope = shared or _Scope()
-        yield session.connection(bind_arguments={"clause": self._subjects}), scope
+        shared = session.info.setdefault(FRESH, _Scope(is_fresh=True)) if writing else session.info.get(FRESH)
+        scope = shared or _Scope(is_fresh=False)
+        yield session.connection(bind_arguments={"clause": self.table.subjects}), scope
         if shared is None:
             self._publish(scope)
 
     def _publish(self, scope: _Scope) -> None:
-        self._client_cache.put_all((holder, key) for (holder, epoch), key in scope.clients.items() if epoch is None)
+        self._client_cache.put_all(scope.clients.items())
         self._cache.put_all(scope.subjects.items())
 
-    def _client_key(self, connection: Connection, scope: _Scope, holder: str, epoch: int | None = None) -> ClientKey:
-        """The key of a client, or of the publisher; made at first need."""
-        known = scope.clients.get((holder, epoch)) or self._client_cache.get(holder)
-        if known is not None and epoch in (None, known.epoch):
-            return known
-        row = self._client_row(connection, holder, epoch)
-        if row is None and epoch is None:
-            self._insert_client(connection, holder)
-            row = self._client_row(connection, holder, None)
-        if row is None:
-            raise KeyLost
-        if row.wrapped is None:
+    # --- unwrapping ---
+
+    def client_key(self, connection: Connection, holder: str, epoch: int) -> ClientKey:
+        """One epoch of a client's key that stands in the table; raises `KeyLost`, `SubjectErased` or `KeyUnavailable`."""
+        return self._client_key(connection, _Scope(is_fresh=False), holder, epoch)
+
+    def _current_client_key(self, connection: Connection, scope: _Scope, holder: str) -> ClientKey:
+        """The newest epoch of a client, as the table says it now, made at first need; it stays until the commit."""
+        rows = self.table.client_rows(connection, holder, lock=True)
+        if not rows:
+            self._make_client_key(connection, holder)
+            rows = self.table.client_rows(connection, holder, lock=True)
+        if rows[0].wrapped is None:
             raise SubjectErased
-        key = unwrap_client_key(self._provider, holder, row.epoch, row.wrapped)
-        scope.clients[holder, epoch] = key
+        return self._client_key(connection, scope, holder, rows[0].epoch)
+
+    def _client_key(self, connection: Connection, scope: _Scope, holder: str, epoch: int | None) -> ClientKey:
+        """A client's key; unwrapped once, however many threads ask, where no rollback can take it back."""
+        name = (holder, epoch)
+        known = scope.clients.get(name) or self._client_cache.get(name)
+        if known is not None:
+            return known
+        if scope.is_fresh:
+            key = self._unwrapped_client_key(connection, holder, epoch)
+        else:
+            key = self._unwrapping.run(name, lambda: self._unwrapped_client_key(connection, holder, epoch))
+            self._client_cache.put(name, key)
+        scope.clients[name] = key
         return key
 
-    def _rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> list[Any]:
-        rows: list[Any] = []
-        for chunk in _chunks(ids):
-            rows += connection.execute(self._select_subjects, {"kind": kind, "ids": list(chunk)}).all()
-        return rows
+    def _unwrapped_client_key(self, connection: Connection, holder: str, epoch: int | None) -> ClientKey:
+        rows = self.table.client_rows(connection, holder)
+        if rows and not any(living(rows)):
+            raise SubjectErased
+        row = next((row for row in living(rows) if epoch in (None, row.epoch)), None)
+        if row is None:
+            raise KeyLost
+        return unwrap_client_key(self.services.named(row.service), holder, row.epoch, row.wrapped)
+
+    def _make_client_key(self, connection: Connection, holder: str) -> None:
+        material = new_client_material(self.randomness)
+        self.insert_epoch(connection, holder, 1, self.services.default, material)
+
+    def insert_epoch(self, connection: Connection, holder: str, epoch: int, service: str, material: bytes) -> bool:
+        """Insert an epoch of a client's key, wrapped by a key service; False where it is there already."""
+        wrapped = wrap_client_material(self.services.named(service), holder, epoch, material)
+        now = self.utcnow()
+        values = {"client": holder, "epoch": epoch, "service": service, "wrapped": wrapped}
+        return self.table.insert_client(connection, {**values, "made_at": now, "wrapped_at": now})
 
     def _unwrapped(
-        self, connection: Connection, scope: _Scope, kind: str, rows: Iterable[Any]
+        self,
+        connection: Connection,
+        scope: _Scope,
+        kind: str,
+        rows: Iterable[Any],
+        *,
+        known: dict[SubjectName, SubjectKey],
+        is_second_look: bool = False,
     ) -> dict[SubjectName, SubjectKey]:
-        """The keys in rows of the key table, by subject; tombstones are left out."""
-        holders: dict[tuple[str, int], ClientKey] = {}
+        """The keys in rows of the key table, by subject; tombstones and subjects of an erased client are left out."""
+        owners: dict[tuple[str, int], ClientKey | None] = {}
         keys: dict[SubjectName, SubjectKey] = {}
+        moved: list[str] = []
         for one, version, holder, client, epoch, wrapped in rows:
             if wrapped is None:
                 continue
-            owner = holders.get((holder, epoch))
+            name = (kind, one)
+            if (holder, epoch) not in owners:
+                owners[holder, epoch] = self._owner(connection, scope, holder, epoch, is_second_look=is_second_look)
+            owner = owners[holder, epoch]
             if owner is None:
-                owner = holders[holder, epoch] = self._client_key(connection, scope, holder, epoch)
-            keys[kind, one] = owner.unwrap(
-                wrapped, subject=_bound_name(kind, one, client), version=version, client=client or ""
-            )
+                moved.append(one)
+                continue
+            cached = known.get(name)
+            key = cached.at(version) if cached is not None else None
+            if key is None:
+                bound_to = bound_name(kind, one, client)
+                key = owner.unwrap(wrapped, subject=bound_to, version=version, client=client or "")
+            older = keys.get(name)
+            if older is not None or key.older is not None:
+                key = key.after(older)
+            keys[name] = key
+        if moved and not is_second_look:
+            again = self.table.subject_rows(connection, kind, moved)
+            keys.update(self._unwrapped(connection, scope, kind, again, known={}, is_second_look=True))
         scope.subjects.update(keys)
         return keys
 
-    def _new_row(
-        self, owner: ClientKey, made: dict[SubjectName, SubjectKey], kind: str, one: str, client: str | None
-    ) -> dict[str, Any]:
-        material = new_subject_material(self._randomness)
-        made[kind, one] = SubjectKey(client or "", 1, material)
-        name = _bound_name(kind, one, client)
-        wrapped = owner.wrap(material, subject=name, version=1, randomness=self._randomness)
-        return {
-            "kind": kind,
-            "subject": one,
-            "version": 1,
-            "holder": owner.client,
-            "client": client,
-            "epoch": owner.epoch,
-            "wrapped": wrapped,
-        }
-
-    def _client_row(self, connection: Connection, holder: str, epoch: int | None) -> Any:
-        rows = connection.execute(self._select_client, {"client": holder}).all()
-        return next((row for row in rows if epoch in (None, row.epoch)), None)
-
-    def _insert_client(self, connection: Connection, holder: str) -> None:
-        """Two processes may do this at once; the first one's key stays."""
-        wrapped = wrap_client_material(self._provider, holder, 1, new_client_material(self._randomness))
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(
-            dialect.insert(self._clients).values(client=holder, epoch=1, wrapped=wrapped).on_conflict_do_nothing()
-        )
+    def _owner(
+        self, connection: Connection, scope: _Scope, holder: str, epoch: int, *, is_second_look: bool
+    ) -> ClientKey | None:
+        """The key that wrapped a row's; None where the client is erased or, at the first look, where a rotation went by."""
+        try:
+            return self._client_key(connection, scope, holder, epoch)
+        except SubjectErased:
+            return None
+        except KeyLost:
+            if is_second_look:
+                raise
+            return None
 
 
-def _select_subjects(table: Table) -> Select[*tuple[Any, ...]]:
-    columns = table.c
-    return (
-        select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
-        .where(columns.kind == bindparam("kind"), columns.subject.in_(bindparam("ids", expanding=True)))
-        .order_by(columns.version)
-    )
-
-
-def _select_client(table: Table) -> Select[*tuple[Any, ...]]:
-    columns = table.c
-    return (
-        select(columns.epoch, columns.wrapped)
-        .where(columns.client == bindparam("client"))
-        .order_by(columns.epoch.desc())
-    )
-
-
-def _bound_name(kind: str, one: str, client: str | None) -> str:
+def bound_name(kind: str, one: str, client: str | None) -> str:
+    """What a wrapped subject key is bound to, besides its client's key and its version."""
     return f"{kind}\x00{one}\x00{client or ''}"
-
-
-def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

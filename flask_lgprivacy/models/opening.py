@@ -51,6 +51,10 @@ class Opener(Protocol):
         """The keys of living subjects."""
         ...
 
+    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+        """The keys of living subjects as the key table has them now, whatever is cached."""
+        ...
+
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
     ) -> dict[SubjectName, SubjectKey]:

@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, RequestInvalid, UndeclaredProcessing
 from ..policy import Action
-from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, seal, unseal
+from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, named_version, seal, unseal
 from .codec import encode_fields
 from .labels import VERSION
 from .layout import SLOT, Group, Layout, SealedState, layout_on
@@ -112,8 +112,7 @@ class _Flush:
             if (layout.kind, one) not in self._keys:
                 wanted[layout.kind].add(one)
         for kind, ids in wanted.items():
-            held = self._opener.keys(self._session, kind, ids)
-            self._keys.update({(kind, one): held[kind, one] for one in ids if (kind, one) in held})
+            self._keys.update(self._opener.keys_for_writing(self._session, kind, ids))
 
     def _subject_of(self, row: Any, layout: Layout) -> str:
         value = getattr(row, layout.subject)
@@ -202,10 +201,10 @@ class _Flush:
 
 def unsealed_fields(row: Any, group: Group, key: SubjectKey, *, row_version: int) -> dict[str, Any]:
     """The encoded fields of a group as they stand in a loaded row."""
+    envelope = getattr(row, group.column)
+    key = key.at(named_version(envelope) or key.version) or key
     bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, row_version)
-    fields: dict[str, Any] = orjson.loads(
-        unseal(key.key, getattr(row, group.column), key_version=key.version, bound_to=bound_to)
-    )
+    fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
     return fields
 
 

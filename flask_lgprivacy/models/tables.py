@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import JSON, Column, DateTime, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Tables:
 
     client_key: Table
     subject_key: Table
+    rotation: Table
     request: Table
     request_step: Table
     archive: Table
@@ -24,6 +25,7 @@ class Tables:
         return (
             self.client_key,
             self.subject_key,
+            self.rotation,
             self.request,
             self.request_step,
             self.archive,
@@ -39,7 +41,10 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             keys,
             Column("client", String(64), primary_key=True),
             Column("epoch", Integer, primary_key=True),
+            Column("service", String(64), nullable=False),
             Column("wrapped", LargeBinary),
+            Column("made_at", DateTime(timezone=True), nullable=False),
+            Column("wrapped_at", DateTime(timezone=True), nullable=False),
             Column("destroyed_at", DateTime(timezone=True)),
         ),
         subject_key=_table(
@@ -48,11 +53,20 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("kind", String(64), primary_key=True),
             Column("subject", String(64), primary_key=True),
             Column("version", Integer, primary_key=True),
-            Column("holder", String(64), nullable=False, index=True),
+            Column("holder", String(64), nullable=False),
             Column("client", String(64)),
             Column("epoch", Integer, nullable=False),
             Column("wrapped", LargeBinary),
+            Column("made_at", DateTime(timezone=True), nullable=False),
             Column("erased_at", DateTime(timezone=True)),
+            Index("ix_lgprivacy_subject_key_holder", "holder", "epoch"),
+        ),
+        rotation=_table(
+            "lgprivacy_rotation",
+            keys,
+            Column("what", String(64), primary_key=True),
+            Column("began_at", DateTime(timezone=True), nullable=False),
+            Column("ended_at", DateTime(timezone=True)),
         ),
         request=_table(
             "lgprivacy_request",
@@ -101,6 +115,6 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
     )
 
 
-def _table(name: str, metadata: MetaData, *columns: Column[Any]) -> Table:
+def _table(name: str, metadata: MetaData, *parts: Column[Any] | Index) -> Table:
     found = metadata.tables.get(name)
-    return Table(name, metadata, *columns) if found is None else found
+    return Table(name, metadata, *parts) if found is None else found

@@ -19,7 +19,7 @@ from ..models import Layout, current_opener, identifier, records
 from ..models.codec import ValueType, encode_fields, from_json
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
-from ..vault import SubjectKey, binding, binding_prefix, seal, unseal
+from ..vault import SubjectKey, binding, binding_prefix, named_version, seal, unseal
 from .archive import build_archive
 from .erase import erase_subject, subject_column, what_is_left
 from .ledger import Request, RequestLedger
@@ -100,7 +100,8 @@ class Rights:
             for category in sorted(self._exportable(kind)):
                 processing.authorize(category, Action.READ, client=found.client, subject=(kind, text))
                 processing.note(category, Action.READ, client=found.client, subject=(kind, text))
-            key = processing.subject_key(session, kind, text)
+            newest = processing.subject_key(session, kind, text)
+            key = newest.at(named_version(row.sealed) or newest.version) or newest
             bound_to = _archive_binding(key.client, found.id, key.version)
             return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
 

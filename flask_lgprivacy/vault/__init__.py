@@ -1,7 +1,7 @@
 """The vault: key providers, keys of clients and subjects, the sealed record and the blind index."""
 
 from .blind import blind_index, column_key
-from .envelope import binding, binding_prefix, seal, unseal
+from .envelope import binding, binding_prefix, named_version, seal, unseal
 from .keyfile import KeyProvider, LocalKeyFile
 from .keyring import (
     PUBLISHER,
@@ -10,23 +10,32 @@ from .keyring import (
     SubjectKey,
     new_client_material,
     new_subject_material,
+    renewed_client_material,
+    renewed_subject_material,
     unwrap_client_key,
     wrap_client_material,
 )
+from .services import ROOT, KeyServices, SingleFlight
 
 __all__ = [
     "PUBLISHER",
+    "ROOT",
     "ClientKey",
     "KeyCache",
     "KeyProvider",
+    "KeyServices",
     "LocalKeyFile",
+    "SingleFlight",
     "SubjectKey",
     "binding",
     "binding_prefix",
     "blind_index",
     "column_key",
+    "named_version",
     "new_client_material",
     "new_subject_material",
+    "renewed_client_material",
+    "renewed_subject_material",
     "seal",
     "unseal",
     "unwrap_client_key",

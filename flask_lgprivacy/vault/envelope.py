@@ -61,6 +61,13 @@ def seal(
     return _header(key_version) + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
 
 
+def named_version(envelope: bytes) -> int | None:
+    """The key version that an envelope names, or None where it is no envelope of this format."""
+    if len(envelope) < _SMALLEST or envelope[0] != FORMAT:
+        return None
+    return int(_HEADER.unpack_from(envelope)[1])
+
+
 def unseal(key: bytes, envelope: bytes, *, key_version: int, bound_to: bytes) -> bytes:
     """Open one record with the key of the version that it names; raises `SealBroken`, the same for every cause."""
     if len(envelope) < _SMALLEST or envelope[:5] != _header(key_version):

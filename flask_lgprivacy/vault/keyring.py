@@ -68,9 +68,12 @@ class ClientKey(_Secret):
 
 
 class SubjectKey(_Secret):
-    """The key of one data subject, and the secret under which the trail names this subject."""
+    """The newest key of one data subject, and the secret under which the trail names this subject.
 
-    __slots__ = ("_pseudonym", "_secret", "client", "key", "version")
+    While keys are rotated, `older` is the key before it, under which some records still stand.
+    """
+
+    __slots__ = ("_pseudonym", "_secret", "client", "key", "older", "version")
 
     def __init__(self, client: str, version: int, material: bytes) -> None:
         self.client = client
@@ -78,6 +81,25 @@ class SubjectKey(_Secret):
         self.key = material[:32]
         self._secret = material[32:]
         self._pseudonym: tuple[int, str] | None = None
+        self.older: SubjectKey | None = None
+
+    def at(self, version: int) -> SubjectKey | None:
+        """This key, or the older one of the same subject, that a record names by its version."""
+        key: SubjectKey | None = self
+        while key is not None and key.version != version:
+            key = key.older
+        return key
+
+    def after(self, older: SubjectKey | None) -> SubjectKey:
+        """The same key with another one before it; the key itself is shared and stays as it is."""
+        key = SubjectKey(self.client, self.version, self.key + self._secret)
+        key.older = older
+        return key
+
+    @property
+    def secret(self) -> bytes:
+        """The 16 bytes behind the pseudonyms."""
+        return self._secret
 
     def pseudonym(self, year: int) -> str:
         """The subject's name in the trail: 16 hexadecimal digits that change with the school year.
@@ -100,6 +122,16 @@ def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> byte
 def new_subject_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
     """48 random bytes: a subject key and the secret of its pseudonyms."""
     return randomness(48)
+
+
+def renewed_subject_material(key: SubjectKey, randomness: Callable[[int], bytes] = os.urandom) -> bytes:
+    """A new key for a subject that keeps its secret, so that the trail goes on naming it alike."""
+    return randomness(32) + key.secret
+
+
+def renewed_client_material(key: ClientKey, randomness: Callable[[int], bytes] = os.urandom) -> bytes:
+    """A new key for a client that keeps the key of its blind indexes, so that what is stored is still found."""
+    return randomness(32) + key.index_key
 
 
 def wrap_client_material(provider: KeyProvider, client: str, epoch: int, material: bytes) -> bytes:
@@ -171,6 +203,12 @@ class KeyCache(Generic[K, V]):
         """Drop an entry, if there is one."""
         with self._lock:
             self._entries.pop(name, None)
+
+    def forget_where(self, condition: Callable[[K, V], bool]) -> None:
+        """Drop every entry for which a condition holds."""
+        with self._lock:
+            for name in [name for name, (_, value) in self._entries.items() if condition(name, value)]:
+                del self._entries[name]
 
     def clear(self) -> None:
         """Drop everything."""

@@ -1,0 +1,126 @@
+"""The statements over the key table: rows of subjects and clients, read in batches, changed one state at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .tables import Tables
+
+CHUNK = 500
+T = TypeVar("T")
+
+
+class KeyTable:
+    """What is done to the two tables of wrapped keys; `wrapped` is NULL where a key was destroyed."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.subjects: Table = tables.subject_key
+        self.clients: Table = tables.client_key
+        self._select_subjects = _select_subjects(tables.subject_key)
+        self._select_clients = _select_clients(tables.client_key)
+
+    # --- subjects ---
+
+    def subject_rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> list[Any]:
+        """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions first."""
+        rows: list[Any] = []
+        for chunk in chunks(ids):
+            rows += connection.execute(self._select_subjects, {"kind": kind, "ids": list(chunk)}).all()
+        return rows
+
+    def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert subject keys."""
+        for chunk in chunks(rows):
+            connection.execute(insert(self.subjects), list(chunk))
+
+    def bury_subject(self, connection: Connection, kind: str, one: str, now: dt.datetime) -> None:
+        """Destroy every version of a subject's key and leave a tombstone."""
+        columns = self.subjects.c
+        connection.execute(
+            update(self.subjects)
+            .where(columns.kind == kind, columns.subject == one)
+            .values(wrapped=null(), erased_at=func.coalesce(columns.erased_at, now))
+        )
+
+    def living_versions(self, connection: Connection, kind: str, one: str) -> int:
+        """How many keys of a subject still open something: neither they nor their client's key are destroyed."""
+        mine, owner = self.subjects.c, self.clients.c
+        joined = self.subjects.join(self.clients, and_(owner.client == mine.holder, owner.epoch == mine.epoch))
+        query = (
+            select(func.count())
+            .select_from(joined)
+            .where(mine.kind == kind, mine.subject == one, mine.wrapped.is_not(None), owner.wrapped.is_not(None))
+        )
+        return int(connection.execute(query).scalar_one())
+
+    # --- clients ---
+
+    def client_rows(self, connection: Connection, client: str, *, lock: bool = False) -> list[Row[Any]]:
+        """Rows (epoch, service, wrapped) of a client's keys, the newest first; `lock` keeps them as they are until the commit."""
+        query = self._select_clients.with_for_update(read=True) if lock else self._select_clients
+        return list(connection.execute(query, {"client": client}).all())
+
+    def insert_client(self, connection: Connection, values: dict[str, Any]) -> bool:
+        """Insert an epoch of a client's key, unless another process was quicker: the first one's stays."""
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        made: CursorResult[Any] = connection.execute(
+            dialect.insert(self.clients).values(**values).on_conflict_do_nothing()
+        )
+        return made.rowcount == 1
+
+    def bury_client(self, connection: Connection, client: str, now: dt.datetime) -> int:
+        """Destroy every epoch of a client's key; returns how many there were."""
+        columns = self.clients.c
+        buried: CursorResult[Any] = connection.execute(
+            update(self.clients)
+            .where(columns.client == client, columns.wrapped.is_not(None))
+            .values(wrapped=null(), destroyed_at=now)
+        )
+        return buried.rowcount
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Items in portions that fit into one statement."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def living(rows: Iterable[Any]) -> Iterator[Any]:
+    """Those rows whose key was not destroyed."""
+    return (row for row in rows if row.wrapped is not None)
+
+
+def _select_subjects(table: Table) -> Select[*tuple[Any, ...]]:
+    columns = table.c
+    return (
+        select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
+        .where(columns.kind == bindparam("kind"), columns.subject.in_(bindparam("ids", expanding=True)))
+        .order_by(columns.version)
+    )
+
+
+def _select_clients(table: Table) -> Select[*tuple[Any, ...]]:
+    columns = table.c
+    return (
+        select(columns.epoch, columns.service, columns.wrapped)
+        .where(columns.client == bindparam("client"))
+        .order_by(columns.epoch.desc())
+    )

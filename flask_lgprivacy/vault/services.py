@@ -1,0 +1,77 @@
+"""The key services of one application by name, and calls to them that many threads share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from typing import Final, Generic, NoReturn, TypeVar
+
+from ..errors import KeyUnavailable
+from .keyfile import KeyProvider
+
+ROOT: Final = "root"
+"""The name of the publisher's own key service, which wraps the keys of clients that brought none."""
+
+N = TypeVar("N", bound=Hashable)
+R = TypeVar("R")
+
+
+class KeyServices:
+    """Key providers by name; each wrapped client key says by which of them it was wrapped."""
+
+    __slots__ = ("_providers", "default")
+
+    def __init__(self, providers: Mapping[str, KeyProvider]) -> None:
+        self._providers = dict(providers)
+        self.default: Final = ROOT
+
+    def named(self, name: str) -> KeyProvider:
+        """The provider of a name; raises `KeyUnavailable` for one that is not configured."""
+        provider = self._providers.get(name)
+        if provider is None:
+            raise KeyUnavailable(
+                f"the key service {name!r} is not configured; add it to LGPRIVACY_KEY_SERVICES again, or restore its settings"
+            )
+        return provider
+
+    def names(self) -> tuple[str, ...]:
+        """Every configured name."""
+        return tuple(self._providers)
+
+    def __repr__(self) -> str:
+        return f"<KeyServices {', '.join(self._providers)}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("key services cannot be pickled")
+
+
+class SingleFlight(Generic[N, R]):
+    """Runs a call once for all threads that ask for the same thing at the same time; all get its result or its error."""
+
+    __slots__ = ("_flights", "_lock")
+
+    def __init__(self) -> None:
+        self._flights: dict[N, Future[R]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, name: N, call: Callable[[], R]) -> R:
+        """The result of `call`, or that of the one already under way for `name`."""
+        with self._lock:
+            flight = self._flights.get(name)
+            is_mine = flight is None
+            if flight is None:
+                flight = self._flights[name] = Future()
+        if not is_mine:
+            return flight.result()
+        try:
+            result = call()
+        except BaseException as fault:
+            flight.set_exception(fault)
+            raise
+        else:
+            flight.set_result(result)
+            return result
+        finally:
+            with self._lock:
+                del self._flights[name]
