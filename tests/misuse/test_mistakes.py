@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from databases import SQLITE_ONLY
 from school import CANARY, Account, Backend, Student, db, make_backend
 from sqlalchemy import delete, insert, select, text, update
 
@@ -71,6 +72,7 @@ def test_raw_sql_gets_ciphertext(backend: Backend) -> None:
     assert CANARY not in repr(rows)
 
 
+@SQLITE_ONLY
 def test_a_backup_is_ciphertext(backend: Backend, tmp_path: Path) -> None:
     with sqlite3.connect(backend.folder / "data.db") as source, sqlite3.connect(tmp_path / "backup.sqlite") as target:
         source.backup(target)

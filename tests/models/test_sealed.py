@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import sqlite3
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from databases import run_sql
 from school import CANARY, Backend, Exercise, School, Student, db, make_backend
 from sqlalchemy import inspect, select
 from sqlalchemy.exc import StatementError
@@ -53,11 +53,8 @@ def saved(row: Any) -> UUID:
     return one
 
 
-def raw(backend: Backend, query: str, *values: object) -> list[Any]:
-    with sqlite3.connect(backend.folder / "data.db") as connection:
-        rows = connection.execute(query, values).fetchall()
-    connection.close()
-    return rows
+def raw(backend: Backend, query: str, **values: object) -> list[Any]:
+    return run_sql(backend.folder, "data", query, **values)
 
 
 def refused_in_trail(backend: Backend) -> list[str]:
@@ -209,15 +206,15 @@ def test_a_failing_statement_prints_no_value(backend: Backend) -> None:
 
 def copy_to_another_row(backend: Backend) -> None:
     raw(
-        backend, "update student set lgprivacy_student_profile = (select lgprivacy_student_profile from student where id = ?) where id = ?",
-        one_of(backend, 0, 1).hex, one_of(backend).hex,
+        backend, "update student set lgprivacy_student_profile = (select lgprivacy_student_profile from student where id = :source) where id = :one",
+        source=one_of(backend, 0, 1).hex, one=one_of(backend).hex,
     )  # fmt: skip
 
 
 def take_from_another_school(backend: Backend) -> None:
     raw(
-        backend, "update student set lgprivacy_student_profile = (select lgprivacy_student_profile from student where id = ?) where id = ?",
-        one_of(backend, 1, 0).hex, one_of(backend).hex,
+        backend, "update student set lgprivacy_student_profile = (select lgprivacy_student_profile from student where id = :source) where id = :one",
+        source=one_of(backend, 1, 0).hex, one=one_of(backend).hex,
     )  # fmt: skip
 
 
@@ -228,7 +225,9 @@ def put_into_another_group(backend: Backend) -> None:
 def flip_a_bit(backend: Backend) -> None:
     for one, envelope in raw(backend, "select id, lgprivacy_student_profile from student"):
         changed = envelope[:-1] + bytes([envelope[-1] ^ 1])
-        raw(backend, "update student set lgprivacy_student_profile = ? where id = ?", changed, one)
+        raw(
+            backend, "update student set lgprivacy_student_profile = :changed where id = :one", changed=changed, one=one
+        )
 
 
 def truncate(backend: Backend) -> None:
@@ -236,15 +235,25 @@ def truncate(backend: Backend) -> None:
 
 
 def put_back_an_older_one(backend: Backend) -> None:
-    [[older]] = raw(backend, "select lgprivacy_student_profile from student where id = ?", one_of(backend).hex)
+    [[older]] = raw(backend, "select lgprivacy_student_profile from student where id = :one", one=one_of(backend).hex)
     with backend.app.app_context(), backend.writing():
         db.session.get(Student, one_of(backend)).first_name = f"{CANARY} newer"
         db.session.commit()
-    raw(backend, "update student set lgprivacy_student_profile = ? where id = ?", older, one_of(backend).hex)
+    raw(
+        backend,
+        "update student set lgprivacy_student_profile = :older where id = :one",
+        older=older,
+        one=one_of(backend).hex,
+    )
 
 
 def move_row_to_another_school(backend: Backend) -> None:
-    raw(backend, "update student set school_id = ? where id = ?", backend.schools[0].hex, one_of(backend, 1, 0).hex)
+    raw(
+        backend,
+        "update student set school_id = :school where id = :one",
+        school=backend.schools[0].hex,
+        one=one_of(backend, 1, 0).hex,
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,9 +272,7 @@ def test_a_record_that_is_not_the_one_written_here_is_refused(either: Backend, d
 
 
 def test_a_key_that_vanished_is_an_alarm_and_no_erasure(backend: Backend) -> None:
-    with sqlite3.connect(backend.folder / "keys.db") as connection:
-        connection.execute("delete from lgprivacy_subject_key")
-    connection.close()
+    run_sql(backend.folder, "keys", "delete from lgprivacy_subject_key")
     backend.house.keys.forget_all()
     with backend.app.app_context(), backend.reading(), pytest.raises(KeyLost):
         _ = db.session.get(Student, one_of(backend)).first_name

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from databases import uri
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
@@ -131,11 +132,12 @@ def make_backend(
     folder.mkdir(exist_ok=True)
     app = Flask("school", instance_path=str(folder))
     app.config.update(
-        SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/data.db",
+        SQLALCHEMY_DATABASE_URI=uri(folder, "data"),
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
     )
     if separate_keys:
-        app.config.update(SQLALCHEMY_BINDS={"keys": f"sqlite:///{folder}/keys.db"}, LGPRIVACY_KEYS_BIND="keys")
+        app.config.update(SQLALCHEMY_BINDS={"keys": uri(folder, "keys")}, LGPRIVACY_KEYS_BIND="keys")
     app.config.update(config)
     if not (folder / "lgprivacy.key").exists():
         make_key_file(folder / "lgprivacy.key")
