@@ -1,6 +1,6 @@
 """The trail: event types, the chain, its writer, its verifier and its reader."""
 
-from .events import Disclosure, Event, Processing, Recovery, Refused, RightsRequest, Touched
+from .events import Disclosure, Event, KeyOperation, Processing, Recovery, Refused, RightsRequest, Touched
 from .read import read_trail
 from .verify import Finding, Report, verify_trail
 from .writer import FileTrail, Receipt, Trail
@@ -10,6 +10,7 @@ __all__ = [
     "Event",
     "FileTrail",
     "Finding",
+    "KeyOperation",
     "Processing",
     "Receipt",
     "Recovery",

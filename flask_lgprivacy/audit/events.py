@@ -93,4 +93,16 @@ class Recovery:
     event: Literal["recovery"] = "recovery"
 
 
-Event = Processing | Disclosure | RightsRequest | Recovery
+@dataclass(frozen=True, slots=True)
+class KeyOperation:
+    """What was done to keys or stores: a rotation, a move, a destruction, an adoption, a replay; with how many of what."""
+
+    at: str
+    operation: str
+    stage: str
+    client: str | None
+    counts: tuple[tuple[str, int], ...]
+    event: Literal["key-operation"] = "key-operation"
+
+
+Event = Processing | Disclosure | RightsRequest | KeyOperation | Recovery

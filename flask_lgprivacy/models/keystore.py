@@ -146,7 +146,7 @@ class KeyStore:
                     continue
                 holder = client if held_by_client and client else PUBLISHER
                 if holder not in owners:
-                    owners[holder] = self._current_client_key(connection, scope, holder)
+                    owners[holder] = self.current_client_key(connection, holder, scope)
                 material = new_subject_material(self.randomness)
                 made[kind, one] = SubjectKey(client or "", 1, material)
                 new_rows.append(self.subject_row(owners[holder], material, kind, one, client, version=1))
@@ -181,11 +181,16 @@ class KeyStore:
 
     # --- keys of clients ---
 
+    def forget_client(self, client: str) -> None:
+        """Read a client's keys, and those of its subjects, from the table at the next use."""
+        self._client_cache.forget_where(lambda name, _: name[0] == client)
+        self._cache.forget_where(lambda _, key: key.client == client)
+
     def destroy_client(self, session: Session, client: str) -> int:
         """Destroy a client's keys, however many subjects it has; returns how many epochs there were."""
         with self._transaction(session) as (connection, _):
             buried = self.table.bury_client(connection, client, self.utcnow())
-        self._forget_destroyed(session, lambda: self._forget_client(client))
+        self._forget_destroyed(session, lambda: self.forget_client(client))
         return buried
 
     def index_key(self, session: Session, holder: str) -> bytes:
@@ -194,7 +199,7 @@ class KeyStore:
         if known is not None:
             return known.index_key
         with self._transaction(session, writing=True) as (connection, scope):
-            return self._current_client_key(connection, scope, holder).index_key
+            return self.current_client_key(connection, holder, scope).index_key
 
     def publisher_secret(self, session: Session) -> bytes:
         """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
@@ -241,10 +246,6 @@ class KeyStore:
         forget()
         session.info.setdefault(DESTROYED, []).append(forget)
 
-    def _forget_client(self, client: str) -> None:
-        self._client_cache.forget_where(lambda name, _: name[0] == client)
-        self._cache.forget_where(lambda _, key: key.client == client)
-
     @contextmanager
     def connected(self, session: Session) -> Iterator[Connection]:
         """A connection to the key table: the session's own transaction, or one of its own, committed at the end."""
@@ -276,11 +277,7 @@ class KeyStore:
 
     # --- unwrapping ---
 
-    def client_key(self, connection: Connection, holder: str, epoch: int) -> ClientKey:
-        """One epoch of a client's key that stands in the table; raises `KeyLost`, `SubjectErased` or `KeyUnavailable`."""
-        return self._client_key(connection, _Scope(is_fresh=False), holder, epoch)
-
-    def _current_client_key(self, connection: Connection, scope: _Scope, holder: str) -> ClientKey:
+    def current_client_key(self, connection: Connection, holder: str, scope: _Scope | None = None) -> ClientKey:
         """The newest epoch of a client, as the table says it now, made at first need; it stays until the commit."""
         rows = self.table.client_rows(connection, holder, lock=True)
         if not rows:
@@ -288,7 +285,11 @@ class KeyStore:
             rows = self.table.client_rows(connection, holder, lock=True)
         if rows[0].wrapped is None:
             raise SubjectErased
-        return self._client_key(connection, scope, holder, rows[0].epoch)
+        return self._client_key(connection, scope or _Scope(is_fresh=True), holder, rows[0].epoch)
+
+    def client_key(self, connection: Connection, holder: str, epoch: int) -> ClientKey:
+        """One epoch of a client's key that stands in the table; raises `KeyLost`, `SubjectErased` or `KeyUnavailable`."""
+        return self._client_key(connection, _Scope(is_fresh=False), holder, epoch)
 
     def _client_key(self, connection: Connection, scope: _Scope, holder: str, epoch: int | None) -> ClientKey:
         """A client's key; unwrapped once, however many threads ask, where no rollback can take it back."""

@@ -75,8 +75,21 @@ class KeyTable:
 
     def client_rows(self, connection: Connection, client: str, *, lock: bool = False) -> list[Row[Any]]:
         """Rows (epoch, service, wrapped) of a client's keys, the newest first; `lock` keeps them as they are until the commit."""
+        if lock:
+            self._hold(connection, client)
         query = self._select_clients.with_for_update(read=True) if lock else self._select_clients
         return list(connection.execute(query, {"client": client}).all())
+
+    def lock_client(self, connection: Connection, client: str) -> None:
+        """Wait until nobody makes keys for a client, and let nobody do it until the commit."""
+        self._hold(connection, client)
+        connection.execute(self._select_clients.with_for_update(), {"client": client})
+
+    def _hold(self, connection: Connection, client: str) -> None:
+        """SQLite has no row locks: a write that changes nothing makes this transaction its one writer."""
+        if connection.dialect.name == "sqlite":
+            columns = self.clients.c
+            connection.execute(update(self.clients).where(columns.client == client).values(epoch=columns.epoch))
 
     def insert_client(self, connection: Connection, values: dict[str, Any]) -> bool:
         """Insert an epoch of a client's key, unless another process was quicker: the first one's stays."""

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
+from ..custody import archive_binding
 from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
@@ -19,7 +20,7 @@ from ..models import Layout, current_opener, identifier, records
 from ..models.codec import ValueType, encode_fields, from_json
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
-from ..vault import SubjectKey, binding, binding_prefix, named_version, seal, unseal
+from ..vault import SubjectKey, named_version, seal, unseal
 from .archive import build_archive
 from .erase import erase_subject, subject_column, what_is_left
 from .ledger import Request, RequestLedger
@@ -102,7 +103,7 @@ class Rights:
                 processing.note(category, Action.READ, client=found.client, subject=(kind, text))
             newest = processing.subject_key(session, kind, text)
             key = newest.at(named_version(row.sealed) or newest.version) or newest
-            bound_to = _archive_binding(key.client, found.id, key.version)
+            bound_to = archive_binding(key.client, found.id, key.version)
             return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
 
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
@@ -282,7 +283,7 @@ class Rights:
     def _keep_archive(
         self, session: Session, request: Request, key: SubjectKey, content: bytes, expires: dt.datetime
     ) -> None:
-        bound_to = _archive_binding(key.client, request.id, key.version)
+        bound_to = archive_binding(key.client, request.id, key.version)
         session.execute(
             insert(self._house.tables.archive).values(
                 request=request.id,
@@ -347,11 +348,6 @@ def _type_of(layout: Layout, name: str) -> ValueType:
             return group.fields[name]
     column = layout.model.__mapper__.columns[name]  # type: ignore[attr-defined]
     return ValueType(column.type.python_type, column.nullable, None)
-
-
-def _archive_binding(client: str, request: str, key_version: int) -> bytes:
-    prefix = binding_prefix(client=client.encode(), group=b"archive", table=b"lgprivacy_archive")
-    return binding(prefix, request, key_version, row_version=1)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -13,6 +13,7 @@ from .keyring import (
     renewed_client_material,
     renewed_subject_material,
     unwrap_client_key,
+    unwrap_client_material,
     wrap_client_material,
 )
 from .services import ROOT, KeyServices, SingleFlight
@@ -39,5 +40,6 @@ __all__ = [
     "seal",
     "unseal",
     "unwrap_client_key",
+    "unwrap_client_material",
     "wrap_client_material",
 ]

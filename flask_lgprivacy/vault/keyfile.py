@@ -37,29 +37,67 @@ class LocalKeyFile:
     Layout: `{"format": 1, "roots": {"<id>": "<base64 of 32 bytes>"}, "newest": "<id>"}`.
     """
 
-    __slots__ = ("_newest", "_path", "_randomness", "_roots")
+    __slots__ = ("_newest", "_path", "_randomness", "_read_at", "_roots")
 
     def __init__(self, path: Path, *, randomness: Callable[[int], bytes] = os.urandom) -> None:
         self._path = path
         self._randomness = randomness
+        self._read_at = _stamp(path)
         self._roots, self._newest = _read(path)
 
     @staticmethod
     def create(path: Path, *, randomness: Callable[[int], bytes] = os.urandom) -> None:
         """Make a key file with one root key, readable by its owner only; raises `FileExistsError`."""
-        document = {
-            "format": 1,
-            "roots": {"r1": base64.b64encode(randomness(32)).decode()},
-            "newest": "r1",
-        }
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(document, file)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(path, {"r1": randomness(32)}, "r1")
+
+    def add_root(self) -> str:
+        """Add a root key, which wraps from now on; running processes notice at their next use. Returns its name."""
+        self._refresh()
+        name = f"r{max(int(known.lstrip('r') or 0) for known in self._roots) + 1}"
+        self._replace({**self._roots, name: self._randomness(32)}, name)
+        return name
+
+    def drop_root(self, name: str) -> None:
+        """Destroy a root key that wraps nothing any more; raises `ConfigurationError` for the newest or an unknown one."""
+        self._refresh()
+        if name not in self._roots or name == self._newest:
+            raise ConfigurationError(
+                f"{self._path.name}: only an older root key can be dropped; it has {', '.join(self._roots)}, of which {self._newest} wraps"
+            )
+        self._replace({known: key for known, key in self._roots.items() if known != name}, self._newest)
+
+    def roots(self) -> tuple[str, ...]:
+        """The names of the root keys, the one that wraps last."""
+        return tuple(sorted(self._roots, key=lambda name: name == self._newest))
+
+    @staticmethod
+    def root_of(wrapped: bytes) -> str:
+        """The name of the root key under which something was wrapped."""
+        return wrapped[1 : 1 + wrapped[0]].decode("ascii", "replace") if wrapped else ""
+
+    def _replace(self, roots: Mapping[str, bytes], newest: str) -> None:
+        """Write the file anew beside the old one and put it in its place, so that a crash leaves one of the two whole."""
+        fresh = self._path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        _write(fresh, roots, newest)
+        fresh.rename(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Read the file again where another process changed it."""
+        stamp = _stamp(self._path)
+        if stamp is not None and stamp != self._read_at:
+            self._roots, self._newest = _read(self._path)
+            self._read_at = stamp
 
     def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        self._refresh()
         nonce = self._randomness(_NONCE)
         name = self._newest.encode()
         sealed = AESGCM(self._roots[self._newest]).encrypt(nonce, key, context + name)
@@ -68,7 +106,10 @@ class LocalKeyFile:
     def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
         length = wrapped[0] if wrapped else 0
         name = wrapped[1 : 1 + length]
-        root = self._roots.get(name.decode("ascii", "replace"))
+        known = name.decode("ascii", "replace")
+        if known not in self._roots:
+            self._refresh()
+        root = self._roots.get(known)
         if root is None:
             raise KeyUnavailable(f"{self._path.name}: the root key that wrapped a client key is not in the key file")
         nonce = wrapped[1 + length : 1 + length + _NONCE]
@@ -82,6 +123,28 @@ class LocalKeyFile:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a key provider cannot be pickled")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when the file is replaced; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _write(path: Path, roots: Mapping[str, bytes], newest: str) -> None:
+    document = {
+        "format": 1,
+        "roots": {name: base64.b64encode(key).decode() for name, key in roots.items()},
+        "newest": newest,
+    }
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path) -> tuple[Mapping[str, bytes], str]:

@@ -141,7 +141,12 @@ def wrap_client_material(provider: KeyProvider, client: str, epoch: int, materia
 
 def unwrap_client_key(provider: KeyProvider, client: str, epoch: int, wrapped: bytes) -> ClientKey:
     """Unwrap a client's key; raises `KeyUnavailable`."""
-    return ClientKey(client, epoch, provider.unwrap(wrapped, context=_client_context(client, epoch)))
+    return ClientKey(client, epoch, unwrap_client_material(provider, client, epoch, wrapped))
+
+
+def unwrap_client_material(provider: KeyProvider, client: str, epoch: int, wrapped: bytes) -> bytes:
+    """Unwrap a client's material, to be wrapped anew; raises `KeyUnavailable`."""
+    return provider.unwrap(wrapped, context=_client_context(client, epoch))
 
 
 def _client_context(client: str, epoch: int) -> bytes:

@@ -1,0 +1,153 @@
+"""`keys …`: what keys there are, and their rotation."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+import click
+from sqlalchemy import func, select
+
+from ..custody import Custodian
+from ..custody.custodian import Advance
+from ..errors import ConfigurationError
+from ..vault import LocalKeyFile
+from .group import PrivacyGroup, privacy
+from .house import state
+
+keys = PrivacyGroup("keys", help="Keys of clients and subjects: listing, rotation, root keys.")
+privacy.add_command(keys)
+
+
+@contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Advance]:
+    """A progress bar on standard error, so that standard output stays for the result."""
+    with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
+        yield bar.update
+
+
+def custodian() -> Custodian:
+    """The custodian of the current application, with a progress bar."""
+    return Custodian(state().house, progress=progress_bar)
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list.")
+def list_keys(as_json: bool) -> None:
+    """Clients with the epochs of their keys, the key service that wraps them and how many subjects hang on them."""
+    here = state()
+    table = here.house.keys.table
+    clients, subjects = table.clients.c, table.subjects.c
+    counted = (
+        select(subjects.holder, subjects.epoch, func.count(subjects.wrapped).label("subjects"))
+        .group_by(subjects.holder, subjects.epoch)
+        .subquery()
+    )
+    query = (
+        select(table.clients, func.coalesce(counted.c.subjects, 0).label("subjects"))
+        .outerjoin(counted, (counted.c.holder == clients.client) & (counted.c.epoch == clients.epoch))
+        .order_by(clients.client, clients.epoch)
+    )
+    with here.house.keys.connected(here.house.session()) as connection:
+        rows = [
+            {
+                "client": row.client,
+                "epoch": row.epoch,
+                "service": row.service,
+                "state": "destroyed" if row.wrapped is None else "living",
+                "made": row.made_at.isoformat(timespec="seconds"),
+                "wrapped": row.wrapped_at.isoformat(timespec="seconds"),
+                "subjects": row.subjects,
+            }
+            for row in connection.execute(query)
+        ]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo("  ".join(f"{name}={value}" for name, value in row.items()))
+    click.echo(f"{len(rows)} found")
+
+
+@keys.command()
+@click.argument("what", type=click.Choice(["root", "clients", "subjects"]))
+@click.option("--client", help="Only this client's key.")
+@click.option("--grace", default=60.0, show_default=True, help="Seconds before old subject keys are destroyed.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
+def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: bool) -> None:
+    """Renew keys while the application runs; a run that was cut off is taken up by the next.
+
+    \b
+    root      wrap the clients' keys under the newest root key
+    clients   new client keys; subject keys are wrapped anew, the old epoch is destroyed
+    subjects  new subject keys; every record is resealed, the old keys are destroyed
+    """
+    if client is not None and what != "clients":
+        raise click.UsageError("--client goes with 'clients'")
+    keeper = custodian()
+    if dry_run:
+        _show({"dry run": True, **keeper.plan(what, client=client)}, as_json=as_json)
+        return
+    begun = monotonic()
+    if what == "root":
+        counts = keeper.rotate_root()
+    elif what == "clients":
+        counts = keeper.rotate_clients(client=client)
+    else:
+        counts = keeper.rotate_subjects(grace=grace)
+    _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
+
+
+@keys.command("new-root")
+def new_root() -> None:
+    """Add a root key to the local key file; then run 'flask privacy keys rotate root'."""
+    name = _key_file().add_root()
+    click.echo(f"added root key {name}; back the key file up, then run 'flask privacy keys rotate root'")
+
+
+@keys.command("drop-root")
+@click.argument("name")
+def drop_root(name: str) -> None:
+    """Destroy an older root key that wraps nothing any more."""
+    here = state()
+    file = _key_file()
+    clients = here.house.keys.table.clients.c
+    with here.house.keys.connected(here.house.session()) as connection:
+        wrapped = connection.execute(select(clients.wrapped).where(clients.wrapped.is_not(None))).scalars()
+        held = sum(LocalKeyFile.root_of(one) == name for one in wrapped)
+    if held:
+        raise ConfigurationError(
+            f"root key {name} wraps {held} client keys; run 'flask privacy keys rotate root' first"
+        )
+    file.drop_root(name)
+    click.echo(f"destroyed root key {name}")
+
+
+@keys.command()
+@click.argument("client")
+@click.option("--to", "service", required=True, help="A key service of LGPRIVACY_KEY_SERVICES, or root.")
+def move(client: str, service: str) -> None:
+    """Wrap a client's key by another key service: one that the client brought, or the publisher's again."""
+    moved = custodian().move(client, service)
+    click.echo(f"{moved} keys are wrapped by {service} now")
+
+
+def _key_file() -> LocalKeyFile:
+    here = state()
+    if not here.uses_key_file:
+        raise ConfigurationError(
+            "the root key is held by a key service, which rotates it itself; there is no local key file"
+        )
+    return LocalKeyFile(here.settings.key_file)
+
+
+def _show(figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(figures))
+    else:
+        click.echo(", ".join(f"{name}: {value}" for name, value in figures.items()))

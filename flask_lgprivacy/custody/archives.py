@@ -1,0 +1,51 @@
+"""Archives of requests: sealed under their subject's key, so that they die with it; resealed when it is renewed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ..models.keystore import KeyStore
+from ..models.tables import Tables
+from ..vault import binding, binding_prefix, named_version, seal, unseal
+
+
+def archive_binding(client: str, request: str, key_version: int) -> bytes:
+    """What the archive of a request is bound to."""
+    prefix = binding_prefix(client=client.encode(), group=b"archive", table=b"lgprivacy_archive")
+    return binding(prefix, request, key_version, row_version=1)
+
+
+def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:
+    """Reseal archives that stand under an older key of their subject; returns how many."""
+    archives, requests = tables.archive.c, tables.request.c
+    query = (
+        select(archives.request, requests.subject_kind, requests.subject)
+        .join_from(tables.archive, tables.request, requests.id == archives.request)
+        .order_by(archives.request)
+    )
+    return sum(_reseal(session, keys, tables, *row) for row in session.execute(query).all())
+
+
+def _reseal(session: Session, keys: KeyStore, tables: Tables, request: str, kind: str, one: str) -> bool:
+    archives: Any = tables.archive.c
+    newest = keys.load(session, kind, [one], for_writing=True).get((kind, one))
+    sealed = session.execute(select(archives.sealed).where(archives.request == request)).scalar()
+    if newest is None or sealed is None:
+        return False
+    key = newest.at(named_version(sealed) or newest.version) or newest
+    if key.version == newest.version:
+        return False
+    content = unseal(
+        key.key, sealed, key_version=key.version, bound_to=archive_binding(key.client, request, key.version)
+    )
+    bound_to = archive_binding(newest.client, request, newest.version)
+    session.execute(
+        update(tables.archive)
+        .where(archives.request == request, archives.sealed == sealed)
+        .values(sealed=seal(newest.key, content, key_version=newest.version, bound_to=bound_to))
+    )
+    session.commit()
+    return True

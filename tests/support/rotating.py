@@ -1,0 +1,25 @@
+"""Runs a rotation in a process of its own, so that a test can kill it: `python rotating.py FOLDER WHAT`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from school import make_backend
+
+from flask_lgprivacy.custody import Custodian
+
+
+def main() -> None:
+    backend = make_backend(Path(sys.argv[1]), filled=False)
+    with backend.app.app_context():
+        keeper = Custodian(backend.house)
+        if sys.argv[2] == "clients":
+            keeper.rotate_clients()
+        else:
+            keeper.rotate_subjects(grace=2.0)
+    print("ended")
+
+
+if __name__ == "__main__":
+    main()
