@@ -130,10 +130,14 @@ class KeyLost(PrivacyError):
 
 
 class KeyUnavailable(PrivacyError):
-    """The key provider did not give or take a key."""
+    """A key service did not give or take a key; `is_away` where it did not answer at all."""
 
     code = "key-unavailable"
     status = 503
+
+    def __init__(self, message: str, *, is_away: bool = False) -> None:
+        super().__init__(message)
+        self.is_away = is_away
 
 
 class TrailUnavailable(PrivacyError):

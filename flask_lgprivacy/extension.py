@@ -38,7 +38,7 @@ from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
 from .rights import Consents, Rights
 from .settings import Settings, parse_settings
-from .vault import ROOT, KeyCache, KeyProvider, KeyServices, LocalKeyFile
+from .vault import ROOT, KeyCache, KeyProvider, KeyServices, LocalKeyFile, key_provider
 from .web import rights_blueprint
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -100,9 +100,13 @@ class LGPrivacy:
         policy = load_policy(settings.policy)
         tables = define_tables(database.metadata, database.metadatas[settings.keys_bind])
         keys_engine = engines.get(settings.keys_bind)
+        services = {name: key_provider(name, given) for name, given in settings.key_services.items()}
+        uses_key_file = self._key_provider is None and ROOT not in services
+        if uses_key_file or self._key_provider is not None:
+            services[ROOT] = self._key_provider or _KeyFileAtFirstUse(settings.key_file)
         keys = KeyStore(
             tables,
-            KeyServices({ROOT: self._key_provider or _KeyFileAtFirstUse(settings.key_file)}),
+            KeyServices(services),
             engine=(lambda: keys_engine) if settings.keys_bind is not None and keys_engine is not None else None,
             cache_size=settings.key_cache_size,
             cache_seconds=settings.key_cache_seconds,
@@ -138,7 +142,7 @@ class LGPrivacy:
             consents=consents,
             recipients=endpoints(policy, settings.recipients),
             database=database,
-            uses_key_file=self._key_provider is None,
+            uses_key_file=uses_key_file,
             has_actor_loader=lambda: self._load_actor is not nobody,
         )
         app.register_blueprint(rights_blueprint(policy, lambda: _state().rights, url_prefix=settings.url_prefix))

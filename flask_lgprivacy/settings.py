@@ -25,6 +25,7 @@ class Settings:
     url_prefix: str
     exempt: Mapping[str, str]
     recipients: Mapping[str, Any]
+    key_services: Mapping[str, Any]
     key_cache_size: int
     key_cache_seconds: float
 
@@ -68,6 +69,7 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         url_prefix=prefix,
         exempt=exempt,
         recipients=setting("RECIPIENTS", {}, Mapping),
+        key_services=setting("KEY_SERVICES", {}, Mapping),
         key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),
         key_cache_seconds=float(seconds),
     )

@@ -225,6 +225,8 @@ class FlaskGate:
             content = current_app.json.dumps(problem)
             response = Response(content, status=error.status, mimetype="application/problem+json")
         response.headers["Cache-Control"] = "no-store"
+        if error.status == 503:
+            response.headers["Retry-After"] = "30"
         return response
 
 

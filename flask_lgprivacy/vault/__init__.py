@@ -16,6 +16,7 @@ from .keyring import (
     unwrap_client_material,
     wrap_client_material,
 )
+from .providers import key_provider
 from .services import ROOT, KeyServices, SingleFlight
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "binding_prefix",
     "blind_index",
     "column_key",
+    "key_provider",
     "named_version",
     "new_client_material",
     "new_subject_material",

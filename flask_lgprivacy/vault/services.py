@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from typing import Final, Generic, NoReturn, TypeVar
@@ -13,17 +14,22 @@ from .keyfile import KeyProvider
 ROOT: Final = "root"
 """The name of the publisher's own key service, which wraps the keys of clients that brought none."""
 
+PAUSE = 1.0
 N = TypeVar("N", bound=Hashable)
 R = TypeVar("R")
 
 
 class KeyServices:
-    """Key providers by name; each wrapped client key says by which of them it was wrapped."""
+    """Key providers by name; each wrapped client key says by which of them it was wrapped.
+
+    Parameters: `providers` by name; `clock` counts seconds. A service that did not answer is left alone for a second, so that
+    requests do not queue up behind it.
+    """
 
     __slots__ = ("_providers", "default")
 
-    def __init__(self, providers: Mapping[str, KeyProvider]) -> None:
-        self._providers = dict(providers)
+    def __init__(self, providers: Mapping[str, KeyProvider], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._providers = {name: _Spared(name, provider, clock) for name, provider in providers.items()}
         self.default: Final = ROOT
 
     def named(self, name: str) -> KeyProvider:
@@ -44,6 +50,34 @@ class KeyServices:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("key services cannot be pickled")
+
+
+class _Spared:
+    """A key provider that is not asked again at once when it did not answer."""
+
+    __slots__ = ("_clock", "_name", "_provider", "_until")
+
+    def __init__(self, name: str, provider: KeyProvider, clock: Callable[[], float]) -> None:
+        self._name = name
+        self._provider = provider
+        self._clock = clock
+        self._until = float("-inf")
+
+    def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        return self._ask(lambda: self._provider.wrap(key, context=context))
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        return self._ask(lambda: self._provider.unwrap(wrapped, context=context))
+
+    def _ask(self, call: Callable[[], bytes]) -> bytes:
+        if self._clock() < self._until:
+            raise KeyUnavailable(f"key service {self._name!r}: did not answer a moment ago", is_away=True)
+        try:
+            return call()
+        except KeyUnavailable as fault:
+            if fault.is_away:
+                self._until = self._clock() + PAUSE
+            raise
 
 
 class SingleFlight(Generic[N, R]):

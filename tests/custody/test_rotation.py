@@ -52,12 +52,11 @@ def keys_of(backend: Backend, columns: str, table: str, where: str = "1 = 1") ->
 def rotate(backend: Backend, what: str) -> dict[str, int]:
     with backend.app.app_context():
         keeper = Custodian(backend.house)
-        counts = {
+        return {
             "root": keeper.rotate_root,
             "clients": keeper.rotate_clients,
             "subjects": lambda: keeper.rotate_subjects(grace=0),
         }[what]()
-    return counts
 
 
 @pytest.mark.parametrize("what", ["root", "clients", "subjects"])
@@ -253,12 +252,13 @@ def crowd(backend: Backend) -> list[Any]:
         school = School()
         db.session.add(school)
         db.session.commit()
-        backend.schools.append(school.id)
+        mine = school.id
+        backend.schools.append(mine)
         ids = []
         for start in range(0, SUBJECTS, 5000):
             with backend.writing(2):
                 students = [
-                    Student(school_id=school.id, first_name=f"{CANARY} {number}", last_name=f"{CANARY} {number}")
+                    Student(school_id=mine, first_name=f"{CANARY} {number}", last_name=f"{CANARY} {number}")
                     for number in range(start, min(start + 5000, SUBJECTS))
                 ]
                 db.session.add_all(students)
