@@ -101,7 +101,7 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
 
 def test_a_client_brings_its_own_service_and_withdraws(tmp_path: Path, service: TransitStandIn) -> None:
     backend = serviced(tmp_path, service, name="school-one")
-    mine, other = (school.hex for school in backend.schools)
+    mine = backend.schools[0].hex
     run = backend.app.test_cli_runner().invoke
     moved = run(args=["privacy", "keys", "move", mine, "--to", "school-one"])
     assert (moved.exit_code, moved.stdout) == (0, "1 keys are wrapped by school-one now\n")
