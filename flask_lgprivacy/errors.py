@@ -119,6 +119,20 @@ class SubjectErased(PrivacyError):
         super().__init__("this person's data was erased")
 
 
+class ErasuresPending(PrivacyError):
+    """The key table is older than the data, so people who were erased could be read again; nothing is processed until it is mended."""
+
+    code = "erasures-pending"
+    status = 503
+    commitment = "erasure"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the key table is older than the data: it was restored from a backup; run 'flask privacy retention replay', which "
+            "repeats from the trail every erasure made since"
+        )
+
+
 class KeyLost(PrivacyError):
     """No key and no tombstone exist for a record: an alarm, not an erasure; restore the key table."""
 

@@ -15,14 +15,16 @@ from typing import Any, TypeVar
 from flask import Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ColumnElement, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm import registry as registry_type
 
 from .audit import FileTrail, Trail
 from .cli import initialise
 from .cli import privacy as privacy_commands
+from .custody import Replay
 from .disclosure import Disclosure, Endpoint, endpoints
-from .errors import ConfigurationError, UndeclaredProcessing
+from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
 from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, check_declaration, declare, exempt, guard
 from .gate.actor import nobody
 from .models import (
@@ -36,7 +38,7 @@ from .models import (
 )
 from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
-from .rights import Consents, Rights
+from .rights import Background, Consents, Rights
 from .settings import Settings, parse_settings
 from .vault import ROOT, KeyCache, KeyProvider, KeyServices, LocalKeyFile, key_provider
 from .web import rights_blueprint
@@ -56,6 +58,7 @@ class State:
     gate: FlaskGate
     rights: Rights
     consents: Consents
+    background: Background
     recipients: dict[str, Endpoint]
     database: SQLAlchemy
     uses_key_file: bool
@@ -128,11 +131,13 @@ class LGPrivacy:
         )
         consents = Consents(tables, policy, database.session, self._utcnow)
         house.has_consent = consents.covers
+        house.before_serving = lambda: Replay(house).before_serving()
         _listen(database, keys)
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
             house.models_changed()
         gate = FlaskGate(app, house, settings.exempt)
+        background = Background(partial(_do_open_work, app))
         app.extensions[NAME] = State(
             settings=settings,
             policy=policy,
@@ -140,12 +145,15 @@ class LGPrivacy:
             gate=gate,
             rights=Rights(house),
             consents=consents,
+            background=background,
             recipients=endpoints(policy, settings.recipients),
             database=database,
             uses_key_file=uses_key_file,
             has_actor_loader=lambda: self._load_actor is not nobody,
         )
-        app.register_blueprint(rights_blueprint(policy, lambda: _state().rights, url_prefix=settings.url_prefix))
+        app.register_blueprint(
+            rights_blueprint(policy, lambda: _state().rights, go_on=background.start, url_prefix=settings.url_prefix)
+        )
         app.cli.add_command(privacy_commands)
         app.wsgi_app = Door(app.wsgi_app, house)  # type: ignore[method-assign]
 
@@ -266,6 +274,16 @@ def _state() -> State:
     if not isinstance(state, State):
         raise ConfigurationError("LGPrivacy is not set up on this application; call privacy.init_app(app)")
     return state
+
+
+def _do_open_work(app: Flask) -> None:
+    """Remove the rows of erased clients; what fails is logged by its kind and stays open for 'flask privacy requests work'."""
+    with app.app_context():
+        try:
+            for _ in _state().rights.work():
+                pass
+        except (PrivacyError, SQLAlchemyError) as fault:
+            app.logger.error("open requests stay open: %s; run 'flask privacy requests work'", type(fault).__name__)  # noqa: TRY400  a traceback could hold values
 
 
 def _mappers(database: SQLAlchemy) -> Iterable[Mapper[Any]]:

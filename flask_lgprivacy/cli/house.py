@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 from sqlalchemy import inspect
 
 from ..errors import ConfigurationError
@@ -106,10 +107,14 @@ def _faults_of_setting_up(here: Any) -> Iterator[str]:
             yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"
 
 
-@privacy.command()
+@privacy.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
-def requests(as_json: bool) -> None:
-    """Requests of data subjects and controllers, newest first."""
+@click.pass_context
+@with_appcontext
+def requests(context: click.Context, as_json: bool) -> None:
+    """Requests of data subjects and controllers, newest first; 'requests work' does what open ones still need."""
+    if context.invoked_subcommand is not None:
+        return
     here = state()
     found = here.rights.ledger.visible(here.house.session(), requester=None, client=None)
     rows = [
@@ -125,6 +130,16 @@ def requests(as_json: bool) -> None:
         for one in found
     ]
     _print(rows, as_json=as_json)
+
+
+@requests.command()
+def work() -> None:
+    """Remove the rows of clients that were erased; what was cut off is taken up."""
+    gone: dict[str, int] = {}
+    for request, count in state().rights.work():
+        gone[request] = gone.get(request, 0) + count
+        click.echo(f"request {request}: {gone[request]} subjects removed", err=True)
+    click.echo(f"{len(gone)} requests, {sum(gone.values())} subjects removed")
 
 
 @privacy.command()

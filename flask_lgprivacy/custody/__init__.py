@@ -2,5 +2,6 @@
 
 from .archives import archive_binding
 from .custodian import Custodian, Progress, silent
+from .replay import Replay
 
-__all__ = ["Custodian", "Progress", "archive_binding", "silent"]
+__all__ = ["Custodian", "Progress", "Replay", "archive_binding", "silent"]

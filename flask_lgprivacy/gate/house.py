@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,9 @@ class House:
     actor_names: KeyCache[tuple[Any, ...], str]
     load_actor: ActorLoader = nobody
     has_consent: ConsentLookup = no_consent
+    before_serving: Callable[[], None] | None = None
     _graph: Graph | None = None
+    _preparing: threading.Lock = field(default_factory=threading.Lock)
     _capacities: dict[str, Capacity] = field(default_factory=dict)
 
     @property
@@ -50,6 +53,13 @@ class House:
         if self._graph is None:
             self._graph = self.build_graph()
         return self._graph
+
+    def prepare(self) -> None:
+        """Do once what must be done before anything is processed; raises `PrivacyError`, and is tried again, where it cannot."""
+        with self._preparing:
+            if self.before_serving is not None:
+                self.before_serving()
+                self.before_serving = None
 
     def models_changed(self) -> None:
         """Check the models again at the next use."""

@@ -89,12 +89,20 @@ class Processing:
         """Take a declaration and an actor that are already decided upon."""
         if self.ended:
             raise UndeclaredProcessing("this request or job has ended; nothing is processed under it any more")
+        if self.house.before_serving is not None:
+            self._prepare()
         self.declaration = declaration
         self.actor = actor
         self._selves = actor.subjects if actor is not None else ()
         self._readable = {}
         self._granted = set()
         self.actor_name = name_of(self, actor) if actor is not None else None
+
+    def _prepare(self) -> None:
+        try:
+            self.house.prepare()
+        except PrivacyError as unready:
+            self.refuse(unready)
 
     @contextmanager
     def within(self, declarations: tuple[Declaration, ...]) -> Iterator[None]:

@@ -213,6 +213,16 @@ class KeyStore:
                     return self._client_key(connection, _Scope(is_fresh=False), PUBLISHER, None).index_key
         return self.index_key(session, PUBLISHER)
 
+    def erased_clients(self, session: Session) -> list[str]:
+        """The clients whose every key was destroyed."""
+        with self._transaction(session) as (connection, _):
+            return [client for client, _ in self.table.buried_clients(connection)]
+
+    def last_erasure(self, session: Session) -> dt.datetime | None:
+        """When the last key of a subject or client was destroyed, as the key table says."""
+        with self._transaction(session) as (connection, _):
+            return self.table.last_burial(connection)
+
     def has_keys(self, engine: Engine) -> bool:
         """Whether there are wrapped client keys, which only the root key that wrapped them opens."""
         if not inspect(engine).has_table(self.table.clients.name):

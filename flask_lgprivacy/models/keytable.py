@@ -109,6 +109,20 @@ class KeyTable:
         )
         return buried.rowcount
 
+    def buried_clients(self, connection: Connection) -> list[tuple[str, dt.datetime]]:
+        """The clients of whom no key is left, and since when."""
+        columns = self.clients.c
+        query = select(columns.client, func.max(columns.destroyed_at)).group_by(columns.client)
+        found = connection.execute(query.having(func.count(columns.wrapped) == 0)).all()
+        return [(client, moment) for client, moment in found]
+
+    def last_burial(self, connection: Connection) -> dt.datetime | None:
+        """The time of the newest tombstone."""
+        moments = [connection.execute(select(func.max(self.subjects.c.erased_at))).scalar()]
+        moments += [moment for _, moment in self.buried_clients(connection)]
+        aware = [at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at for at in moments if at is not None]
+        return max(aware, default=None)
+
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """Items in portions that fit into one statement."""

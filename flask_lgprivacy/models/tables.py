@@ -17,6 +17,7 @@ class Tables:
     rotation: Table
     request: Table
     request_step: Table
+    erasure_mark: Table
     archive: Table
     consent: Table
 
@@ -28,6 +29,7 @@ class Tables:
             self.rotation,
             self.request,
             self.request_step,
+            self.erasure_mark,
             self.archive,
             self.consent,
         )
@@ -60,6 +62,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("made_at", DateTime(timezone=True), nullable=False),
             Column("erased_at", DateTime(timezone=True)),
             Index("ix_lgprivacy_subject_key_holder", "holder", "epoch"),
+            Index("ix_lgprivacy_subject_key_erased_at", "erased_at"),
         ),
         rotation=_table(
             "lgprivacy_rotation",
@@ -93,6 +96,12 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("at", DateTime(timezone=True), nullable=False),
             Column("state", String(32), nullable=False),
             Column("note", Text),
+        ),
+        erasure_mark=_table(
+            "lgprivacy_erasure_mark",
+            main,
+            Column("name", String(16), primary_key=True),
+            Column("at", DateTime(timezone=True), nullable=False),
         ),
         archive=_table(
             "lgprivacy_archive",

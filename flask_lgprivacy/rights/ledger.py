@@ -118,6 +118,10 @@ class RequestLedger:
         session.execute(update(self._requests).where(self._requests.c.id == request).values(**values))
         self._add_step(session, request, state, note)
 
+    def note_outcome(self, session: Session, request: str, outcome: dict[str, Any]) -> None:
+        """Keep how far a request is; the caller commits."""
+        session.execute(update(self._requests).where(self._requests.c.id == request).values(outcome=outcome))
+
     def find(self, session: Session, request: str) -> Request | None:
         """One request with its steps, or None."""
         row = session.execute(select(self._requests).where(self._requests.c.id == request)).first()

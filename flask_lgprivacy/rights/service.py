@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
 from ..custody import archive_binding
+from ..custody.removal import subject_column, typed
 from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
@@ -22,7 +22,8 @@ from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
 from ..vault import SubjectKey, named_version, seal, unseal
 from .archive import build_archive
-from .erase import erase_subject, subject_column, what_is_left
+from .client_erasure import KIND, begin_client_erasure, client_kinds, event_of, open_client_erasures, remove_client_rows
+from .erase import erase_subject, what_is_left
 from .ledger import Request, RequestLedger
 
 NEEDED = {
@@ -47,6 +48,8 @@ class Rights:
         Parameters: `kind` and `one` name the subject; `changes` maps fields to JSON values for a rectification. Returns the
         request as it ended. Raises `AccessDenied` where the actor may not ask, `RequestInvalid` for changes that cannot be made.
         """
+        if kind == KIND:
+            return self._submit_for_client(right, actor, one)
         session = self._house.session()
         if session.new or session.deleted or any(session.is_modified(row) for row in session.dirty):
             raise RequestConflict(
@@ -71,6 +74,30 @@ class Rights:
         else:
             self._carry_out(session, request, rule, actor, subject[0], asked)
         return self._found(session, request.id)
+
+    def _submit_for_client(self, right: Right, actor: Actor, client: str) -> Request:
+        """Receive that everything of a client be erased, and destroy its key; `work` removes the rows."""
+        session, client = self._house.session(), identifier(client)
+        if right is not Right.DELETE:
+            raise RequestInvalid("subject: everything of a client can be deleted; export and rectify name one person")
+        rules = [self._authorize(right, actor, kind, ("", client)) for kind, _ in client_kinds(self._house)]
+        request = self.ledger.receive(
+            session, right, subject=(KIND, client), client=client, requester=actor.key, requester_role=actor.role,
+            clause=rules[0].clause,
+        )  # fmt: skip
+        self._tell(request, "received", actor, rules[0].clause)
+        begin_client_erasure(self._house, self.ledger, session, request, self._tell_about_client)
+        return self._found(session, request.id)
+
+    def work(self) -> Iterator[tuple[str, int]]:
+        """Do what open requests still need, batch by batch; yields the request's id and how many subjects are gone."""
+        session = self._house.session()
+        for request in open_client_erasures(self._house, self.ledger, session):
+            for gone in remove_client_rows(self._house, self.ledger, session, request, self._tell_about_client):
+                yield request.id, gone
+
+    def _tell_about_client(self, request: Request, state: str) -> None:
+        self._house.trail.commit(event_of(self._house, request, state))
 
     def visible_to(self, actor: Actor) -> list[Request]:
         """The requests that an actor made; for whoever acts for a client, also those about its data."""
@@ -132,7 +159,7 @@ class Rights:
             raise absent
         column = subject_column(layout)
         try:
-            value = UUID(one) if column.type.python_type is UUID else column.type.python_type(one)
+            value = typed(column, one)
         except (TypeError, ValueError):
             raise absent from None
         client = layout.model.__mapper__.columns[layout.client] if layout.client else column  # type: ignore[attr-defined]

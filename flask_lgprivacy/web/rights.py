@@ -18,8 +18,13 @@ from ..rights import Request, Rights
 BODY_KEYS = frozenset({"subject", "changes"})
 
 
-def rights_blueprint(policy: Policy, rights: Callable[[], Rights], *, url_prefix: str) -> Blueprint:
-    """The blueprint `lgprivacy`, open to every role that the policy document lets ask for a right."""
+def rights_blueprint(
+    policy: Policy, rights: Callable[[], Rights], *, go_on: Callable[[], None], url_prefix: str
+) -> Blueprint:
+    """The blueprint `lgprivacy`, open to every role that the policy document lets ask for a right.
+
+    Parameters: `go_on` starts, in the background, what a request leaves to be done.
+    """
     blueprint = Blueprint("lgprivacy", __name__, url_prefix=url_prefix)
     roles = frozenset(role for rule in policy.rights for role in rule.roles)
     purpose = policy.rights[0].purpose
@@ -42,6 +47,8 @@ def rights_blueprint(policy: Policy, rights: Callable[[], Rights], *, url_prefix
         body = _body()
         kind, one = _subject(body, actor)
         done = rights().submit(right, actor, kind=kind, one=one, changes=body.get("changes"))
+        if done.state == "in-progress":
+            go_on()
         response: Response = jsonify(_shown(done))
         response.status_code = 202
         response.headers["Location"] = url_for("lgprivacy.show_request", number=done.id)

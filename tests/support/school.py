@@ -137,7 +137,9 @@ def make_backend(
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
     )
     if separate_keys:
-        app.config.update(SQLALCHEMY_BINDS={"keys": uri(folder, "keys")}, LGPRIVACY_KEYS_BIND="keys")
+        app.config.update(
+            SQLALCHEMY_BINDS={"keys": {"url": uri(folder, "keys"), "pool_pre_ping": True}}, LGPRIVACY_KEYS_BIND="keys"
+        )
     app.config.update(config)
     if not (folder / "lgprivacy.key").exists():
         make_key_file(folder / "lgprivacy.key")

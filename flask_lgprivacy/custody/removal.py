@@ -1,0 +1,64 @@
+"""Removal of rows: what leads to data subjects, in the order that foreign keys allow, and the mark that says how far it went."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, delete, insert, select
+from sqlalchemy.orm import Session
+
+from ..gate import House
+from ..models import Layout, identifier
+
+
+def subject_column(layout: Layout) -> Any:
+    """The column by which a model's rows lead to their subject."""
+    return layout.model.__mapper__.columns[layout.subject]  # type: ignore[attr-defined]
+
+
+def client_column(layout: Layout) -> Any:
+    """The column of a subject's model that holds its client."""
+    return layout.model.__mapper__.columns[layout.client]  # type: ignore[attr-defined]
+
+
+def typed(column: Any, text: str) -> Any:
+    """An identifier as a value of a column; raises `ValueError` or `TypeError` where it is none."""
+    return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
+
+
+def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple[str, Table, Any]]:
+    """Every table that holds the data of some subjects: a name for people, the table, and the condition that selects the rows."""
+    order = {table: number for number, table in enumerate(house.graph.subjects[kind].table.metadata.sorted_tables)}
+    layouts = sorted(house.graph.of(kind), key=lambda layout: -order.get(layout.table, 0))
+    for layout in layouts:
+        yield layout.name, layout.table, subject_column(layout).in_(ones)
+    requests, archives, consents = house.tables.request, house.tables.archive, house.tables.consent
+    texts = [identifier(one) for one in ones]
+    about = select(requests.c.id).where(requests.c.subject_kind == kind, requests.c.subject.in_(texts))
+    yield "archives", archives, archives.c.request.in_(about)
+    yield "consents", consents, (consents.c.subject_kind == kind) & consents.c.subject.in_(texts)
+
+
+def remove_rows(house: House, session: Session, kind: str, ones: Sequence[Any]) -> dict[str, int]:
+    """Delete every row of some subjects; returns, by model, how many. The caller commits."""
+    return {
+        name: session.execute(delete(table).where(condition)).rowcount  # type: ignore[attr-defined]
+        for name, table, condition in owned_tables(house, kind, ones)
+    }
+
+
+def mark_erasure(session: Session, house: House) -> None:
+    """Say in the data's own database that every erasure that the key table knows is done in it. The caller commits."""
+    last = house.keys.last_erasure(session)
+    session.execute(delete(house.tables.erasure_mark))
+    if last is not None:
+        session.execute(insert(house.tables.erasure_mark).values(name="erasures", at=last))
+
+
+def marked_erasure(session: Session, house: House) -> dt.datetime | None:
+    """Up to when this database says that erasures are done in it."""
+    found = session.execute(select(house.tables.erasure_mark.c.at)).scalar()
+    return found.replace(tzinfo=dt.UTC) if found is not None and found.tzinfo is None else found

@@ -1,0 +1,122 @@
+"""Everything of a client is erased: its key at once, so that nothing opens any more; the rows after that, in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sqlalchemy import null, select, update
+from sqlalchemy.orm import Session
+
+from ..audit import RightsRequest as RightsEvent
+from ..custody.removal import client_column, mark_erasure, remove_rows, subject_column, typed
+from ..gate import House
+from ..models import Layout
+from ..models.keytable import CHUNK
+from ..policy import Right
+from .ledger import Request, RequestLedger
+
+KIND = "client"
+"""The kind of subject under which a request about everything of a client is recorded."""
+
+DESTROYED = "the key is destroyed, so nothing of it opens any more; the rows are being removed"
+Tell = Callable[[Request, str], None]
+
+
+def begin_client_erasure(house: House, ledger: RequestLedger, session: Session, request: Request, tell: Tell) -> None:
+    """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
+    client = request.subject[1]
+    house.keys.destroy_client(session, client)
+    mark_erasure(session, house)
+    ledger.move(session, request.id, "in-progress", note=DESTROYED)
+    session.commit()
+    tell(request, "key-destroyed")
+
+
+def open_client_erasures(house: House, ledger: RequestLedger, session: Session) -> list[Request]:
+    """The requests whose rows are not all removed yet."""
+    requests = house.tables.request.c
+    query = select(requests.id).where(requests.subject_kind == KIND, requests.state == "in-progress")
+    found = [ledger.find(session, one) for one in session.execute(query).scalars()]
+    return [request for request in found if request is not None]
+
+
+def remove_client_rows(
+    house: House, ledger: RequestLedger, session: Session, request: Request, tell: Tell
+) -> Iterator[int]:
+    """Remove the rows of an erased client, batch by batch, then look a second time; yields how many subjects are gone.
+
+    May be repeated after a crash: what is gone is not counted again.
+    """
+    client = request.subject[1]
+    erased: dict[str, int] = dict((request.outcome or {}).get("erased", {}))
+    for kind, layout in client_kinds(house):
+        while ones := _some(session, layout, client):
+            for name, count in remove_rows(house, session, kind, ones).items():
+                erased[name] = erased.get(name, 0) + count
+            ledger.note_outcome(session, request.id, {"erased": erased})
+            session.commit()
+            yield len(ones)
+    _bury_subjects(house, session, client)
+    left = {layout.name: len(ones) for _, layout in client_kinds(house) if (ones := _some(session, layout, client))}
+    state = "completed-with-remainder" if left else "completed"
+    outcome = {
+        "erased": {name: count for name, count in erased.items() if count},
+        "key": "destroyed",
+        "left": left,
+        "kept": {"this request": "proof that it was answered (GDPR Art. 5(2))"},
+    }
+    mark_erasure(session, house)
+    ledger.move(session, request.id, state, outcome=outcome, ended=True)
+    session.commit()
+    tell(request, state)
+
+
+def client_kinds(house: House) -> Iterator[tuple[str, Layout]]:
+    """The kinds of subject that are held for clients."""
+    for kind, layout in house.graph.subjects.items():
+        if layout.client is not None and house.is_processor_of(kind):
+            yield kind, layout
+
+
+def event_of(house: House, request: Request, state: str) -> RightsEvent:
+    """A step of the request as an event of the trail."""
+    return RightsEvent(
+        at=house.now(),
+        request=request.id,
+        right=Right.DELETE.value,
+        state=state,
+        subject_kind=KIND,
+        pseudonym=None,
+        actor=None,
+        role=request.requester_role,
+        client=request.client,
+        clause=request.clause,
+    )
+
+
+def _some(session: Session, layout: Layout, client: str) -> list[Any]:
+    mine = client_column(layout) == typed(client_column(layout), client)
+    return list(session.execute(select(subject_column(layout)).where(mine).limit(CHUNK)).scalars())
+
+
+def _bury_subjects(house: House, session: Session, client: str) -> None:
+    """Leave tombstones for the subjects of an erased client, whose keys no key opens any more."""
+    subjects = house.keys.table.subjects
+    some = (
+        select(subjects.c.kind, subjects.c.subject)
+        .where(subjects.c.holder == client, subjects.c.wrapped.is_not(None))
+        .limit(CHUNK)
+    )
+    while True:
+        with house.keys.connected(session) as connection:
+            found = connection.execute(some).all()
+            for kind in {kind for kind, _ in found}:
+                connection.execute(
+                    update(subjects)
+                    .where(subjects.c.kind == kind, subjects.c.subject.in_([one for of, one in found if of == kind]))
+                    .values(wrapped=null(), erased_at=house.utcnow())
+                )
+        session.commit()
+        if not found:
+            return
