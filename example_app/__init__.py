@@ -18,6 +18,7 @@ from .models import db
 from .pages import pages
 from .privacy import login, privacy
 
+HOST = {"host": "OVH SAS, Roubaix", "country": "FR"}
 csrf = CSRFProtect()
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data", "text/plain", ""}
 """What a form of another site can send; everything else needs a request that its browser asks about first."""
@@ -41,6 +42,7 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
         LGPRIVACY_KEYS_BIND="keys",
         LGPRIVACY_TRAIL_DIRECTORY=folder / "trail",
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
+        LGPRIVACY_STORES={name: HOST for name in ("database", "database:keys", "key-service:root", "trail")},
         MAILCHIMP_LIST="kaligonews",
         WTF_CSRF_CHECK_DEFAULT=False,
     )

@@ -23,11 +23,13 @@ from .audit import FileTrail, Trail
 from .cli import initialise
 from .cli import privacy as privacy_commands
 from .custody import Replay
+from .custody.stores import Store, check_regions, needed_stores, parse_stores
 from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
 from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, check_declaration, declare, exempt, guard
 from .gate.actor import nobody
 from .models import (
+    Graph,
     KeyStore,
     build_graph,
     define_tables,
@@ -59,6 +61,7 @@ class State:
     rights: Rights
     consents: Consents
     background: Background
+    stores: dict[str, Store]
     recipients: dict[str, Endpoint]
     database: SQLAlchemy
     uses_key_file: bool
@@ -101,12 +104,13 @@ class LGPrivacy:
             engines = dict(database.engines)
         _check_engines(engines, settings)
         policy = load_policy(settings.policy)
-        tables = define_tables(database.metadata, database.metadatas[settings.keys_bind])
-        keys_engine = engines.get(settings.keys_bind)
         services = {name: key_provider(name, given) for name, given in settings.key_services.items()}
         uses_key_file = self._key_provider is None and ROOT not in services
         if uses_key_file or self._key_provider is not None:
             services[ROOT] = self._key_provider or _KeyFileAtFirstUse(settings.key_file)
+        stores = parse_stores(settings.stores, needed_stores(engines, services), policy)
+        tables = define_tables(database.metadata, database.metadatas[settings.keys_bind])
+        keys_engine = engines.get(settings.keys_bind)
         keys = KeyStore(
             tables,
             KeyServices(services),
@@ -125,7 +129,7 @@ class LGPrivacy:
             tables=tables,
             session=lambda: _session(database),
             utcnow=self._utcnow,
-            build_graph=lambda: build_graph(mappers(), policy),
+            build_graph=lambda: _checked_graph(mappers(), policy, stores, settings.keys_bind),
             actor_names=KeyCache(size=10_000, seconds=60, clock=time.monotonic),
             load_actor=self._who,
         )
@@ -146,6 +150,7 @@ class LGPrivacy:
             rights=Rights(house),
             consents=consents,
             background=background,
+            stores=stores,
             recipients=endpoints(policy, settings.recipients),
             database=database,
             uses_key_file=uses_key_file,
@@ -274,6 +279,14 @@ def _state() -> State:
     if not isinstance(state, State):
         raise ConfigurationError("LGPrivacy is not set up on this application; call privacy.init_app(app)")
     return state
+
+
+def _checked_graph(
+    mappers: Iterable[Mapper[Any]], policy: Policy, stores: dict[str, Store], keys_bind: str | None
+) -> Graph:
+    graph = build_graph(mappers, policy)
+    check_regions(stores, graph, policy, keys_bind=keys_bind)
+    return graph
 
 
 def _do_open_work(app: Flask) -> None:

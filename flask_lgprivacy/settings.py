@@ -26,6 +26,7 @@ class Settings:
     exempt: Mapping[str, str]
     recipients: Mapping[str, Any]
     key_services: Mapping[str, Any]
+    stores: Mapping[str, Any]
     key_cache_size: int
     key_cache_seconds: float
 
@@ -70,6 +71,7 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         exempt=exempt,
         recipients=setting("RECIPIENTS", {}, Mapping),
         key_services=setting("KEY_SERVICES", {}, Mapping),
+        stores=setting("STORES", {}, Mapping),
         key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),
         key_cache_seconds=float(seconds),
     )

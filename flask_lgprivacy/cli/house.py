@@ -11,6 +11,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import inspect
 
+from ..custody.stores import held_in
 from ..errors import ConfigurationError
 from ..gate import Exemption
 from ..vault import LocalKeyFile
@@ -80,18 +81,38 @@ def check(as_json: bool) -> None:
         if recipient.transfer and not recipient.transfer.in_force(here.house.utcnow().date()):
             faults.append(f"recipient {recipient.id}: its transfer tool is not in force today")
     exempt = {entry.endpoint: entry.stated.reason for entry in entries if isinstance(entry.stated, Exemption)}
+    stores = _stores(here) if kinds else []
     if as_json:
-        click.echo(json.dumps({"faults": faults, "endpoints": len(entries), "exempt": exempt, "subjects": kinds}))
+        found = {"faults": faults, "endpoints": len(entries), "exempt": exempt, "subjects": kinds, "stores": stores}
+        click.echo(json.dumps(found, ensure_ascii=False))
     else:
         for fault in faults:
             click.echo(fault)
         for endpoint, reason in exempt.items():
             click.echo(f"exempt: {endpoint}: {reason}")
+        for store in stores:
+            click.echo(
+                f"store: {store['name']}: {store['host']} ({store['country']}) {', '.join(store['categories'])}".rstrip()
+            )
         click.echo(
             f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: {', '.join(kinds) or 'none'}; {len(faults)} faults"
         )
     if faults:
         raise SystemExit(1)
+
+
+def _stores(here: Any) -> list[dict[str, Any]]:
+    """Every declared store with what its labelled models hold."""
+    held = held_in(here.house.graph)
+    return [
+        {
+            "name": store.name,
+            "host": store.host,
+            "country": store.country,
+            "categories": sorted(held.get(store.name, frozenset()) | store.categories),
+        }
+        for store in here.stores.values()
+    ]
 
 
 def _faults_of_setting_up(here: Any) -> Iterator[str]:

@@ -265,6 +265,8 @@ class Commitment:
 COMMITMENTS = frozenset(
     {
         "declared-processing",
+        "declared-stores",
+        "device-storage",
         "undeclared-recipients",
         "transfer-tools",
         "processor-held",

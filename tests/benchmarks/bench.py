@@ -32,6 +32,8 @@ from flask_lgprivacy.extension import State
 from flask_lgprivacy.testing import CapturedTrail, make_key_file
 
 ROWS = 10_000
+HERE = {"host": "this machine", "country": "FR"}
+STORES = dict.fromkeys(("database", "key-service:root", "trail"), HERE)
 ROUNDS = 7
 Work = Callable[[], Any]
 results: list[dict[str, Any]] = []
@@ -71,7 +73,7 @@ def main() -> None:
 
 def application(folder: Path, privacy: LGPrivacy) -> Flask:
     app = Flask("bench", instance_path=str(folder))
-    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/bench.db")
+    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/bench.db", LGPRIVACY_STORES=STORES)
     db.init_app(app)
     privacy.init_app(app)
     return app
@@ -257,7 +259,9 @@ def endpoint(folder: Path) -> None:
     ):
         app = Flask("declared", instance_path=str(folder / "declared"))
         app.config.update(
-            SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/declared.db", LGPRIVACY_KEY_FILE=folder / "lgprivacy.key"
+            SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/declared.db",
+            LGPRIVACY_KEY_FILE=folder / "lgprivacy.key",
+            LGPRIVACY_STORES=STORES,
         )
         db.init_app(app)
         privacy = LGPrivacy(app, trail=trail or CapturedTrail())

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from school import STORES
 from sqlalchemy import ForeignKey, Uuid
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -27,7 +28,7 @@ def fresh() -> Any:
 
 def start(db: Any, folder: Path, **config: Any) -> Flask:
     app = Flask("start", instance_path=str(folder))
-    app.config.update(SQLALCHEMY_DATABASE_URI="sqlite://", **config)
+    app.config.update(**{"SQLALCHEMY_DATABASE_URI": "sqlite://", "LGPRIVACY_STORES": STORES, **config})
     if not (folder / "lgprivacy.key").exists():
         make_key_file(folder / "lgprivacy.key")
     db.init_app(app)

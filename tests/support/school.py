@@ -26,6 +26,11 @@ MADE: list[Backend] = []
 """Every backend of the running test, so that each is closed when it ends."""
 
 
+HERE = {"host": "this machine", "country": "FR"}
+STORES = dict.fromkeys(("database", "trail", "key-service:root"), HERE)
+"""Where everything of a test stands."""
+
+
 class Base(DeclarativeBase):
     pass
 
@@ -136,6 +141,11 @@ def make_backend(
         SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
     )
+    app.config["LGPRIVACY_STORES"] = {
+        **STORES,
+        **({"database:keys": HERE} if separate_keys else {}),
+        **{f"key-service:{name}": HERE for name in config.get("LGPRIVACY_KEY_SERVICES", ())},
+    }
     if separate_keys:
         app.config.update(
             SQLALCHEMY_BINDS={"keys": {"url": uri(folder, "keys"), "pool_pre_ping": True}}, LGPRIVACY_KEYS_BIND="keys"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskCliRunner
-from school import Backend, Student, db
+from school import STORES, Backend, Student, db
 
 from flask_lgprivacy import LGPrivacy
 
@@ -108,7 +108,11 @@ def test_a_lost_key_file_is_not_replaced_by_a_new_one(run: Any, backend: Backend
 
 def test_what_is_not_set_up_is_a_fault(tmp_path: Path) -> None:
     app = Flask("new", instance_path=str(tmp_path))
-    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/new.db", LGPRIVACY_EXEMPT={"statik": "files"})
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/new.db",
+        LGPRIVACY_EXEMPT={"statik": "files"},
+        LGPRIVACY_STORES=STORES,
+    )
     db.init_app(app)
     LGPrivacy(app)
     result = app.test_cli_runner().invoke(args=["privacy", "check"])
