@@ -42,7 +42,7 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
         LGPRIVACY_KEYS_BIND="keys",
         LGPRIVACY_TRAIL_DIRECTORY=folder / "trail",
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
-        LGPRIVACY_STORES={name: HOST for name in ("database", "database:keys", "key-service:root", "trail")},
+        LGPRIVACY_STORES={"database": HOST, "database:keys": HOST, "key-service:root": HOST, "trail": HOST},
         MAILCHIMP_LIST="kaligonews",
         WTF_CSRF_CHECK_DEFAULT=False,
     )
