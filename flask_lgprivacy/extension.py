@@ -19,10 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm import registry as registry_type
 
-from .audit import FileTrail, Trail
+from .audit import FileTrail, KeyOperation, Trail
 from .cli import initialise
 from .cli import privacy as privacy_commands
 from .custody import Replay
+from .custody.adoption import parse_adoption
 from .custody.stores import Store, check_regions, needed_stores, parse_stores
 from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
@@ -135,7 +136,8 @@ class LGPrivacy:
         )
         consents = Consents(tables, policy, database.session, self._utcnow)
         house.has_consent = consents.covers
-        house.before_serving = lambda: Replay(house).before_serving()
+        house.adoption = parse_adoption(settings.adoption, self._utcnow().date())
+        house.before_serving = partial(_before_serving, house)
         _listen(database, keys)
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
@@ -287,6 +289,16 @@ def _checked_graph(
     graph = build_graph(mappers, policy)
     check_regions(stores, graph, policy, keys_bind=keys_bind)
     return graph
+
+
+def _before_serving(house: House) -> None:
+    """Repeat erasures that a restore undid, and say in the trail for which models plain text may be read, and until when."""
+    Replay(house).before_serving()
+    for model in house.adoption:
+        if house.adopts(model):
+            days = (house.adoption[model] - house.utcnow().date()).days
+            at = house.now()
+            house.trail.commit(KeyOperation(at, f"adoption-window {model}", "open", None, (("days left", days),)))
 
 
 def _do_open_work(app: Flask) -> None:

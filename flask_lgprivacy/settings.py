@@ -27,6 +27,7 @@ class Settings:
     recipients: Mapping[str, Any]
     key_services: Mapping[str, Any]
     stores: Mapping[str, Any]
+    adoption: Mapping[str, Any]
     key_cache_size: int
     key_cache_seconds: float
 
@@ -72,6 +73,7 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         recipients=setting("RECIPIENTS", {}, Mapping),
         key_services=setting("KEY_SERVICES", {}, Mapping),
         stores=setting("STORES", {}, Mapping),
+        adoption=setting("ADOPTION", {}, Mapping),
         key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),
         key_cache_seconds=float(seconds),
     )

@@ -103,6 +103,23 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
 
 
+@keys.command()
+@click.argument("named", metavar="MODEL[.COLUMN]")
+@click.option("--dry-run", is_flag=True, help="Say how many rows would be sealed, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
+def adopt(named: str, dry_run: bool, as_json: bool) -> None:
+    """Move plain text into sealed records while the application runs; all adopting columns of a row go together."""
+    keeper = custodian()
+    if dry_run:
+        _show({"dry run": True, **keeper.plan_adoption(named)}, as_json=as_json)
+        return
+    begun = monotonic()
+    counts, remains = keeper.adopt(named)
+    _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
+    if remains:
+        click.echo(f"what the database still holds of it goes with: {remains}", err=True)
+
+
 @keys.command("new-root")
 def new_root() -> None:
     """Add a root key to the local key file; then run 'flask privacy keys rotate root'."""

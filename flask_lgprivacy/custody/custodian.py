@@ -11,10 +11,12 @@ from ..audit import KeyOperation
 from ..errors import ConfigurationError
 from ..gate import House
 from ..models import Layout
+from .adoption import Adoption, adopting_layout
 from .archives import reseal_archives
 from .resealing import Resealing
 from .rotation import Rotation, Runs
 
+ROTATIONS = ("root", "clients", "subjects")
 Advance = Callable[[int], object]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
 """Shows how far long work is: called with a label and a total, it gives what is called with each portion done."""
@@ -117,6 +119,34 @@ class Custodian:
             raise ConfigurationError("there is no such client with a living key; 'flask privacy keys list' names them")
         return counts["client keys"]
 
+    def adopt(self, named: str) -> tuple[dict[str, int], str | None]:
+        """Seal the plain text of a model, verify that none is left and wipe what the database still holds of it.
+
+        Returns the figures, and what the operator has to run where the wiping is theirs. Raises `ConfigurationError` where plain text
+        came back meanwhile.
+        """
+        session, layout = self._house.session(), adopting_layout(self._house.graph, named)
+        adoption = Adoption(self._house, layout)
+        with self._run(f"adopt {layout.name}", None) as (_, counts):
+            counts["rows adopted"] = 0
+            with self._progress(f"rows of {layout.name}", adoption.count(session)) as advance:
+                for done in adoption.run(session):
+                    counts["rows adopted"] += done
+                    advance(done)
+            counts["rows left"] = adoption.count(session)
+            if counts["rows left"]:
+                raise ConfigurationError(
+                    f"{counts['rows left']} rows of {layout.name} hold plain text again, or were being written; stop processes that run "
+                    "the version from before the adoption, then run this again"
+                )
+            remains = adoption.wipe(session)
+        return counts, remains
+
+    def plan_adoption(self, named: str) -> dict[str, int]:
+        """How many rows an adoption would seal; changes nothing."""
+        session = self._house.session()
+        return {"rows": Adoption(self._house, adopting_layout(self._house.graph, named)).count(session)}
+
     # --- inside ---
 
     def _clients(self, client: str | None, before: dt.datetime) -> list[str]:
@@ -157,7 +187,7 @@ class Custodian:
         self._house.trail.commit(
             KeyOperation(
                 at=self._house.now(),
-                operation=f"rotate-{what}" if what != "move" else what,
+                operation=f"rotate-{what}" if what in ROTATIONS else what,
                 stage=stage,
                 client=client,
                 counts=tuple(counts.items()),

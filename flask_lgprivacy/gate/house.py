@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ class House:
     actor_names: KeyCache[tuple[Any, ...], str]
     load_actor: ActorLoader = nobody
     has_consent: ConsentLookup = no_consent
+    adoption: Mapping[str, dt.date] = field(default_factory=dict)
     before_serving: Callable[[], None] | None = None
     _graph: Graph | None = None
     _preparing: threading.Lock = field(default_factory=threading.Lock)
@@ -53,6 +54,11 @@ class House:
         if self._graph is None:
             self._graph = self.build_graph()
         return self._graph
+
+    def adopts(self, model: str) -> bool:
+        """Whether rows of a model that are still in plain text may be read today."""
+        until = self.adoption.get(model)
+        return until is not None and self.utcnow().date() <= until
 
     def prepare(self) -> None:
         """Do once what must be done before anything is processed; raises `PrivacyError`, and is tried again, where it cannot."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, cast
+from uuid import UUID
 from weakref import WeakSet
 
 import orjson
+from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
 from ..audit import Processing as ProcessingEvent
 from ..errors import (
     AccessDenied,
+    ConfigurationError,
     KeyLost,
     KeyUnavailable,
     PrivacyError,
@@ -181,6 +184,10 @@ class Processing:
                 getattr(instance, name)
         one = identifier(row[layout.subject])
         subject = (layout.kind, one)
+        if row[VERSION] == 0 and layout.adopting:
+            self.open_plain(layout, group, subject, self.clients_of(None, layout.kind, (one,)).get(one))
+            taken = layout.adopting
+            return {name: taken[name].take(instance) if name in taken else None for name in group.fields}
         key = self._keys.get(subject) or self._key_of(instance, subject)
         envelope, version = row[group.column], row[VERSION]
         if not layout.is_subject:
@@ -217,6 +224,32 @@ class Processing:
             self.refuse(SealBroken(), category=group.category, action=READ)
         touched[subject] = key
         return fields
+
+    def open_plain(self, layout: Layout, group: Group, subject: SubjectName, client: str | None) -> None:
+        """Allow, or refuse, that a row is read that was not adopted yet."""
+        if not self.house.adopts(layout.name):
+            self.refuse(
+                ConfigurationError(
+                    f"{layout.name}: this row is still in plain text, which is read only while LGPRIVACY_ADOPTION names the model; "
+                    f"run 'flask privacy keys adopt {layout.name}'"
+                ),
+                category=group.category,
+                action=READ,
+            )
+        self.authorize(group.category, Action.READ, client=client, subject=subject)
+        self.note(group.category, Action.READ, client=client, subject=subject)
+
+    def clients_of(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, str | None]:
+        """The clients of those subjects among `ids` that have a row."""
+        layout = self.house.graph.subjects[kind]
+        columns = layout.model.__mapper__.columns  # type: ignore[attr-defined]
+        key, client = columns[layout.key], columns[layout.client or layout.key]
+        values = [UUID(one) if key.type.python_type is UUID else key.type.python_type(one) for one in ids]
+        found = (session or self.session()).execute(select(key, client).where(key.in_(values)))
+        return {
+            identifier(one): identifier(of) if layout.client is not None and of is not None else None
+            for one, of in found
+        }
 
     def _authorize_reading(
         self, category: str, client: str, who: tuple[str, str]

@@ -150,7 +150,9 @@ class KeyStore:
                 material = new_subject_material(self.randomness)
                 made[kind, one] = SubjectKey(client or "", 1, material)
                 new_rows.append(self.subject_row(owners[holder], material, kind, one, client, version=1))
-            self.table.insert_subjects(connection, new_rows)
+            if not self.table.insert_subjects(connection, new_rows):
+                rows = self.table.subject_rows(connection, kind, [row["subject"] for row in new_rows])
+                made.update(self._unwrapped(connection, scope, kind, rows, known={}))
         return made
 
     def subject_row(

@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    insert,
     null,
     select,
     update,
@@ -46,10 +45,20 @@ class KeyTable:
             rows += connection.execute(self._select_subjects, {"kind": kind, "ids": list(chunk)}).all()
         return rows
 
-    def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert subject keys."""
+    def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
+        """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
+        inserted = 0
         for chunk in chunks(rows):
-            connection.execute(insert(self.subjects), list(chunk))
+            made: CursorResult[Any] = connection.execute(
+                self._insert(connection, self.subjects).on_conflict_do_nothing(), list(chunk)
+            )
+            inserted += made.rowcount
+        return inserted == len(rows)
+
+    @staticmethod
+    def _insert(connection: Connection, table: Table) -> Any:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table)
 
     def bury_subject(self, connection: Connection, kind: str, one: str, now: dt.datetime) -> None:
         """Destroy every version of a subject's key and leave a tombstone."""
@@ -93,9 +102,8 @@ class KeyTable:
 
     def insert_client(self, connection: Connection, values: dict[str, Any]) -> bool:
         """Insert an epoch of a client's key, unless another process was quicker: the first one's stays."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         made: CursorResult[Any] = connection.execute(
-            dialect.insert(self.clients).values(**values).on_conflict_do_nothing()
+            self._insert(connection, self.clients).values(**values).on_conflict_do_nothing()
         )
         return made.rowcount == 1
 

@@ -5,29 +5,38 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import Integer, LargeBinary, event
+from sqlalchemy import Column, Integer, LargeBinary, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH
 from .codec import ValueType
-from .layout import INFO, SLOT, Group, SealedState, complete_model, layout_of
+from .layout import INFO, PLAIN, SLOT, Group, SealedState, complete_model, layout_of
 from .opening import Opener, current_opener
 
 VERSION = "lgprivacy_version"
 _opener = current_opener.get
 
 
-def sealed(category: str, *, group: str | None = None, index: bool = False, unique: bool = False) -> Mapped[Any]:
+def sealed(
+    category: str,
+    *,
+    group: str | None = None,
+    index: bool = False,
+    unique: bool = False,
+    adopts: Column[Any] | None = None,
+) -> Mapped[Any]:
     """A column whose value is stored only inside the row's sealed record.
 
     Parameters: `category` of the policy document; `group` names a record of its own (a long text, a file), by default the
     category; `index` adds a blind index, so that `find_by` finds it by equality; `unique` makes that index unique
-    for whoever holds the data. The type comes from the `Mapped[...]` annotation.
+    for whoever holds the data; `adopts` is the column that holds the value in plain text until `flask privacy keys adopt` has
+    moved it. The type comes from the `Mapped[...]` annotation.
     """
     if not isinstance(category, str):
         raise ModelInvalid("sealed() takes a category of the policy document, such as sealed('student.profile')")
-    return SealedField(category, group or category, indexed=index or unique, unique=unique)  # type: ignore[return-value]
+    indexed = index or unique
+    return SealedField(category, group or category, indexed=indexed, unique=unique, adopts=adopts)  # type: ignore[return-value]
 
 
 def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
@@ -86,12 +95,15 @@ class SealedField:
 
     __hash__ = object.__hash__
 
-    def __init__(self, category: str, group: str, *, indexed: bool, unique: bool) -> None:
+    def __init__(
+        self, category: str, group: str, *, indexed: bool, unique: bool, adopts: Column[Any] | None = None
+    ) -> None:
         self.category = category
         self.group = group
         self.column = "lgprivacy_" + re.sub(r"[^a-z0-9]+", "_", group.lower())
         self.indexed = indexed
         self.unique = unique
+        self.adopts = adopts
         self.type: ValueType | None = None
         self._groups: dict[type, Group] = {}
 
@@ -119,6 +131,9 @@ class SealedField:
                 LargeBinary(LENGTH), index=True, unique=self.unique, info={INFO: {"reason": "blind index"}}
             )
             setattr(owner, self.index_column, column)
+        if self.adopts is not None:
+            self.adopts.info[INFO] = {"adopting": name}
+            setattr(owner, PLAIN + name, self.adopts)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:

@@ -10,7 +10,7 @@ from inspect import get_annotations as inspect_annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sqlalchemy import Column, Table, event, inspect
+from sqlalchemy import Column, DefaultClause, Table, event, inspect
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INFO = "lgprivacy"
 SLOT = "_lgprivacy"
 LOADED = "lgprivacy_loaded"
+PLAIN = "lgprivacy_plain_"
+"""Begins the attribute of a column whose plain text is being adopted."""
 
 
 class SealedState:
@@ -131,6 +133,7 @@ class Layout:
     tagged: dict[str, Tagged] = field(default_factory=dict)
     indexes: dict[str, str] = field(default_factory=dict)
     field_categories: dict[str, str] = field(default_factory=dict)
+    adopting: dict[str, AdoptedAttribute] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -150,6 +153,33 @@ class Layout:
     def category_of(self, name: str) -> str | None:
         """The category of a field, or None where it has no such labelled field."""
         return self.field_categories.get(name)
+
+
+class AdoptedAttribute(InstrumentedAttribute[Any]):
+    """The attribute of a column that is being adopted: nobody's but this package's; the sealed field is what is read and written."""
+
+    __slots__ = ()
+    inherit_cache = True
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is not None:
+            self._refuse()
+        return super().__get__(instance, owner)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        self._refuse()
+
+    def take(self, instance: Any) -> Any:
+        """The plain text of a row."""
+        return InstrumentedAttribute.__get__(self, instance, type(instance))
+
+    def clear(self, instance: Any) -> None:
+        """Remove the plain text of a row, at its next flush."""
+        InstrumentedAttribute.__set__(self, instance, None)
+
+    def _refuse(self) -> NoReturn:
+        name = self.key.removeprefix(PLAIN)
+        raise UndeclaredProcessing(f"{self.key} is being adopted; read and write {name}, which is sealed")
 
 
 class _GuardedAttribute(InstrumentedAttribute[Any]):
@@ -241,7 +271,9 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     for column in table.columns:
         label = column.info.get(INFO)
         attribute = mapper.get_property_by_column(column).key
-        if label and "category" in label:
+        if label and "adopting" in label:
+            _adopt(layout, label["adopting"], attribute, column)
+        elif label and "category" in label:
             layout.tagged[attribute] = Tagged(layout, attribute, label["category"])
             model.__dict__[attribute].__class__ = _GuardedAttribute
         elif (
@@ -265,6 +297,20 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     event.listen(model, "before_delete", before_delete, propagate=True)
     if layout.labelled:
         model.__reduce_ex__ = _refuse_carrying_away  # type: ignore[method-assign, assignment]
+
+
+def _adopt(layout: Layout, name: str, attribute: str, column: Column[Any]) -> None:
+    """Rows of version 0 hold a field in plain text; their records are empty until they are adopted."""
+    if not column.nullable:
+        raise ModelInvalid(
+            f"{layout.name}.{name}: the adopted column {column.name!r} must be nullable, because it is emptied; migrate it first"
+        )
+    model_attribute = layout.model.__dict__[attribute]
+    model_attribute.__class__ = AdoptedAttribute
+    layout.adopting[name] = model_attribute
+    for group in layout.groups.values():
+        layout.table.c[group.column].nullable = True
+    layout.table.c["lgprivacy_version"].server_default = DefaultClause("0")
 
 
 def _expired(row: Any, names: Any) -> None:

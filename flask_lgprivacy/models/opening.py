@@ -67,6 +67,14 @@ class Opener(Protocol):
         """The opened fields of one record that is not an instance, as `open` does it; `client` is "" where there is none."""
         ...
 
+    def clients_of(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, str | None]:
+        """The clients of those subjects among `ids` that have a row."""
+        ...
+
+    def open_plain(self, layout: Layout, group: Group, subject: SubjectName, client: str | None) -> None:
+        """Allow, or refuse, that a row is read that was not adopted yet."""
+        ...
+
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
         """The key of one subject; raises `SubjectErased` or `KeyLost`."""
         ...

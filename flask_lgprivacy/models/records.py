@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ..errors import UndeclaredProcessing
+from ..vault import SubjectKey
 from .labels import VERSION
 from .layout import layout_of
 from .opening import current_opener, identifier
@@ -37,7 +38,12 @@ def records(
     }
     wanted = layout.categories if categories is None else layout.categories & frozenset(categories)
     tags = [tag for tag in layout.tagged.values() if tag.category in wanted]
-    hidden = {*layout.groups, VERSION, *(tag.attribute for tag in layout.tagged.values() if tag not in tags)}
+    hidden = {
+        *layout.groups,
+        VERSION,
+        *(attribute.key for attribute in layout.adopting.values()),
+        *(tag.attribute for tag in layout.tagged.values() if tag not in tags),
+    }
     plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
     place = {name: number for number, name in enumerate(columns)}
     groups = [(place[group.column], group) for group in layout.groups.values() if group.category in wanted]
@@ -50,12 +56,27 @@ def records(
         keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
         for row, owner in zip(partition, owners, strict=True):
             subject = (layout.kind, owner)
-            key = keys.get(subject) or opener.subject_key(session, layout.kind, owner)
-            client = key.client if client_at is None else "" if row[client_at] is None else identifier(row[client_at])
+            key = keys.get(subject)
+            if key is None and not (layout.adopting and row[version_at] == 0):
+                key = opener.subject_key(session, layout.kind, owner)
+            client = _client(key, row, client_at)
             opened = {name: row[number] for number, name in plain}
             here = owner if layout.is_subject else identifier(row[key_at])
             for number, group in groups:
+                if row[version_at] == 0 and layout.adopting:
+                    opener.open_plain(layout, group, subject, client or None)
+                    taken = {name: row[place[attribute.key]] for name, attribute in layout.adopting.items()}
+                    opened.update({name: taken.get(name) for name in group.fields})
+                    continue
+                assert key is not None  # noqa: S101  only a row that is still to be adopted has none
                 opened.update(opener.open_record(group, here, subject, client, row[number], row[version_at], key))
             for tag in tags:
                 opener.look_at_record(tag, subject=owner, client=client or None)
             yield opened
+
+
+def _client(key: SubjectKey | None, row: Any, client_at: int | None) -> str:
+    """Whose a row is: as it states, or as its subject's key says; "" for nobody's."""
+    if client_at is None:
+        return key.client if key is not None else ""
+    return "" if row[client_at] is None else identifier(row[client_at])

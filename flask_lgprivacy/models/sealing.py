@@ -113,6 +113,16 @@ class _Flush:
                 wanted[layout.kind].add(one)
         for kind, ids in wanted.items():
             self._keys.update(self._opener.keys_for_writing(self._session, kind, ids))
+            if missing := {one for one in ids if (kind, one) not in self._keys}:
+                self._adopt_subjects(kind, missing, [layout for _, layout in rows if layout.kind == kind])
+
+    def _adopt_subjects(self, kind: str, ids: set[str], layouts: list[Layout]) -> None:
+        """Make keys for subjects that were recorded before this package; only where rows are being adopted."""
+        layout = next((one for one in layouts if one.adopting), None)
+        if layout is not None:
+            clients = self._opener.clients_of(self._session, kind, ids)
+            by_client = self._opener.holds_as_processor(layout)
+            self._keys.update(self._opener.create_keys(self._session, kind, clients, held_by_client=by_client))
 
     def _subject_of(self, row: Any, layout: Layout) -> str:
         value = getattr(row, layout.subject)
@@ -152,7 +162,9 @@ class _Flush:
         for group in groups:
             self._opener.authorize(group.category, Action.WRITE, client=client, subject=subject)
         version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
-        was = None if is_new else version - 1
+        was = None if version == 1 else version - 1
+        if was is None and layout.adopting and not is_new:
+            draft = {**taken_plain(row, layout), **draft}
         envelopes = {
             group.column: self._sealed(row, group, draft, key, version=version, was=was)
             for group in layout.groups.values()
@@ -197,6 +209,14 @@ class _Flush:
             index_key = self._opener.index_key(self._session, client or PUBLISHER)
             self._index_keys[cached] = column_key(index_key, table=layout.table.name, column=name)
         return self._index_keys[cached]
+
+
+def taken_plain(row: Any, layout: Layout) -> dict[str, Any]:
+    """The fields that a row holds in plain text, taken out of it to be sealed."""
+    taken = {name: attribute.take(row) for name, attribute in layout.adopting.items()}
+    for attribute in layout.adopting.values():
+        attribute.clear(row)
+    return taken
 
 
 def unsealed_fields(row: Any, group: Group, key: SubjectKey, *, row_version: int) -> dict[str, Any]:

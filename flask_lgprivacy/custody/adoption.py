@@ -1,0 +1,178 @@
+"""Adoption: a plaintext column moves into sealed records while the application runs, row by row, and is verified and wiped."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from ..errors import ConfigurationError, KeyLost, ModelInvalid
+from ..gate import House
+from ..models import Graph, Group, Layout, identifier
+from ..models.codec import encode_fields
+from ..models.keytable import CHUNK
+from ..models.labels import VERSION
+from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, named_version, seal, unseal
+from .removal import client_column, subject_column, typed
+
+LONGEST_DAYS = 90
+
+
+def parse_adoption(given: Mapping[str, Any], today: dt.date) -> dict[str, dt.date]:
+    """Until which day, by model, plain text may be read; raises `ConfigurationError` for a day that is wrong or far away."""
+    days: dict[str, dt.date] = {}
+    for model, stated in given.items():
+        where = f"LGPRIVACY_ADOPTION[{model!r}]"
+        try:
+            day = stated if isinstance(stated, dt.date) else dt.date.fromisoformat(stated)
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"{where}: takes the last day, such as '2026-12-31'") from None
+        if day > today + dt.timedelta(days=LONGEST_DAYS):
+            raise ConfigurationError(
+                f"{where}: {day} is more than {LONGEST_DAYS} days away; an adoption is for a limited time"
+            )
+        days[model] = day
+    return days
+
+
+def adopting_layout(graph: Graph, named: str) -> Layout:
+    """The layout of `Model` or `Model.column`; raises `ModelInvalid` where nothing of it is adopted."""
+    model, _, column = named.partition(".")
+    found = [layout for kind in graph.subjects for layout in graph.of(kind) if layout.name == model]
+    if not found:
+        raise ModelInvalid(f"there is no labelled model {model!r}")
+    layout = found[0]
+    if not layout.adopting or (column and column not in layout.adopting):
+        having = ", ".join(f"{model}.{name}" for name in layout.adopting) or "none"
+        raise ModelInvalid(f"{named}: adopts no column; write sealed(…, adopts=Column(…)) (with one: {having})")
+    return layout
+
+
+class Adoption:
+    """Moves the rows of one model; a run that was cut off goes on with the rows that are left."""
+
+    def __init__(self, house: House, layout: Layout) -> None:
+        self._house = house
+        self._layout = layout
+        self._plain = {
+            name: layout.table.c[attribute.property.columns[0].name] for name, attribute in layout.adopting.items()
+        }
+        self._version = layout.table.c[VERSION]
+        self._key = layout.model.__mapper__.columns[layout.key]  # type: ignore[attr-defined]
+        self._left = or_(self._version == 0, *(column.is_not(None) for column in self._plain.values()))
+        self._index_keys: dict[tuple[str, str], bytes] = {}
+
+    def count(self, session: Session) -> int:
+        """How many rows hold plain text, or no record yet."""
+        return int(session.execute(select(func.count()).select_from(self._layout.table).where(self._left)).scalar_one())
+
+    def run(self, session: Session) -> Iterator[int]:
+        """Seal what is left, batch by batch; yields how many rows were seen. A row that somebody writes meanwhile is left to them."""
+        layout, last = self._layout, None
+        query = (
+            select(
+                self._key.label("_key"), subject_column(layout).label("_owner"), self._version.label("_version"),
+                *(column.label(f"plain_{name}") for name, column in self._plain.items()),
+                *(layout.table.c[group.column].label(f"group_{group.column}") for group in layout.groups.values()),
+            ).where(self._left).order_by(self._key).limit(CHUNK)
+        )  # fmt: skip
+        while True:
+            rows = session.execute(query if last is None else query.where(self._key > last)).all()
+            if not rows:
+                session.commit()
+                return
+            keys = self._keys(session, [identifier(row._owner) for row in rows])
+            changed = [self._adopted(session, row._asdict(), keys[identifier(row._owner)]) for row in rows]
+            session.execute(self._statement(), changed)
+            session.commit()
+            last = rows[-1]._key
+            yield len(rows)
+
+    def wipe(self, session: Session) -> str | None:
+        """Remove what the database file still holds of the plain text; returns, where that is the operator's, what to run."""
+        connection = session.connection(bind_arguments={"clause": self._layout.table})
+        name = self._layout.table.name
+        if connection.dialect.name != "sqlite":
+            session.rollback()
+            return f"VACUUM FULL {name}; CHECKPOINT; then drop the write-ahead log and backups from before (docs/operator.md)"
+        engine = connection.engine
+        session.rollback()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
+            alone.execute(text("VACUUM"))
+            alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        return None
+
+    # --- inside ---
+
+    def _keys(self, session: Session, owners: list[str]) -> dict[str, SubjectKey]:
+        """The subjects' keys, made for those who were recorded before there were any."""
+        house, kind = self._house, self._layout.kind
+        subjects = house.graph.subjects[kind]
+        found = house.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
+        missing = sorted({one for one in owners if (kind, one) not in found})
+        if missing:
+            column = subject_column(subjects)
+            client = client_column(subjects) if subjects.client else column
+            there = session.execute(
+                select(column, client).where(column.in_([typed(column, one) for one in missing]))
+            ).all()
+            clients = {
+                identifier(one): identifier(of) if subjects.client and of is not None else None for one, of in there
+            }
+            made = house.keys.create(session, kind, clients, held_by_client=house.is_processor_of(kind))
+            found = {**found, **made}
+        if any((kind, one) not in found for one in owners):
+            raise KeyLost
+        return {one: found[kind, one] for one in owners}
+
+    def _adopted(self, session: Session, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
+        """What a row becomes: its plain text in its records, and nothing in the columns; newer plain text wins."""
+        layout, was = self._layout, row["_version"]
+        plain = {name: row[f"plain_{name}"] for name in self._plain}
+        values: dict[str, Any] = {"_one": row["_key"], "_was": was, "_now": was + 1}
+        for group in layout.groups.values():
+            held = self._held(group, row, key) if was else {}
+            newer = {name: plain[name] for name in group.fields if plain.get(name) is not None}
+            content = encode_fields({**held, **newer}, layout.name)
+            bound_to = group.binding(key.client, identifier(row["_key"]), key.version, was + 1)
+            values[f"new_{group.column}"] = seal(key.key, content, key_version=key.version, bound_to=bound_to)
+        for name, column in layout.indexes.items():
+            if plain.get(name) is not None:
+                values[f"new_{column}"] = blind_index(self._index_key(session, name, key), plain[name])
+            elif name in plain:
+                values[f"new_{column}"] = None
+        return values
+
+    def _held(self, group: Group, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
+        envelope = row[f"group_{group.column}"]
+        key = key.at(named_version(envelope) or key.version) or key
+        bound_to = group.binding(key.client, identifier(row["_key"]), key.version, row["_version"])
+        held: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
+        return held
+
+    def _index_key(self, session: Session, name: str, key: SubjectKey) -> bytes:
+        holder = key.client if self._house.is_processor_of(self._layout.kind) else PUBLISHER
+        if (holder, name) not in self._index_keys:
+            index_key = self._house.keys.index_key(session, holder)
+            self._index_keys[holder, name] = column_key(index_key, table=self._layout.table.name, column=name)
+        return self._index_keys[holder, name]
+
+    def _statement(self) -> Any:
+        layout = self._layout
+        written = [group.column for group in layout.groups.values()]
+        written += [column for name, column in layout.indexes.items() if name in self._plain]
+        return (
+            update(layout.table)
+            .where(self._key == bindparam("_one"), self._version == bindparam("_was"))
+            .values(
+                {
+                    self._version: bindparam("_now"),
+                    **{layout.table.c[column]: bindparam(f"new_{column}") for column in written},
+                    **dict.fromkeys(self._plain.values()),
+                }
+            )
+        )
