@@ -38,7 +38,7 @@ KILLS = int(os.environ.get("LGPRIVACY_TEST_KILLS", "4")) // 2
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[tuple[Flask, LGPrivacy, list[UUID], Path]]:
-    folder = tmp_path / "b"
+    folder = tmp_path / "input"
     app, privacy = make(folder)
     yield app, privacy, plain_rows(app, 6), folder
     let_go(app)
@@ -87,7 +87,7 @@ def test_the_plain_column_itself_is_nobodys(made: Any) -> None:
 
 
 def test_outside_the_window_plain_text_is_refused_and_the_message_says_what_to_run(tmp_path: Path) -> None:
-    app, privacy = make(tmp_path / "b", window=None)
+    app, privacy = make(tmp_path / "input", window=None)
     [one] = plain_rows(app, 1)
     with (
         app.app_context(),
