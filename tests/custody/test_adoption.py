@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 from adopting import SCHOOLS, Homework, Pupil, db, job, make, plain_rows
-from databases import SQLITE_ONLY, run_sql
+from databases import IS_POSTGRESQL, SQLITE_ONLY, run_alone, run_sql, server_files
 from flask import Flask
 from school import CANARY
 from sqlalchemy import Column, String, select
@@ -252,3 +252,29 @@ def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(tmp_pat
         } | {one: values[one] for one in untouched[200:]}
     let_go(app)
     assert lying_about(folder) == []
+
+
+def lying_in_server() -> list[str]:
+    """The files of the PostgreSQL server in which a pupil's planted name stands."""
+    needle = f"{CANARY} Kerouac ".encode()
+    return [path.name for path in server_files() if needle in path.read_bytes()]
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="is about PostgreSQL's files")
+def test_after_the_steps_of_the_operators_guide_postgresql_holds_no_plain_text(made: Any) -> None:
+    app, _, _, folder = made
+    plain_rows(app, 500, family="Kerouac")
+    run_sql(folder, "data", "analyze")
+    assert lying_in_server()
+    for model in ("Pupil", "Homework"):
+        done = adopt(app, model, "--json")
+        assert "VACUUM FULL" in done.stderr
+    let_go(app)
+    guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
+    steps = guide.partition("```postgresql\n")[2].partition("```")[0]
+    assert "VACUUM FULL" in steps
+    for statement in steps.replace("TABLE_NAME", "pupil").splitlines():
+        run_alone(folder, "data", statement)
+    for statement in steps.replace("TABLE_NAME", "homework").splitlines():
+        run_alone(folder, "data", statement)
+    assert lying_in_server() == []

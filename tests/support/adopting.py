@@ -70,7 +70,7 @@ def make(folder: Path, *, window: str | None = "2099", adoption: Any = None) -> 
     return app, privacy
 
 
-def plain_rows(app: Flask, count: int) -> list[UUID]:
+def plain_rows(app: Flask, count: int, *, family: str = "Le Goff") -> list[UUID]:
     """Record pupils as the software from before did: in plain text, past this package."""
     ids = [uuid4() for _ in range(count)]
     with app.app_context(), db.engine.begin() as connection:
@@ -79,7 +79,7 @@ def plain_rows(app: Flask, count: int) -> list[UUID]:
             [
                 {
                     "id": one, "school_id": SCHOOLS[number % 2], "first_name": f"{CANARY} {number}",
-                    "last_name": f"{CANARY} Le Goff {number % 50}", "birth_date": date(2015, 1, 1 + number % 28),
+                    "last_name": f"{CANARY} {family} {number % 50}", "birth_date": date(2015, 1, 1 + number % 28),
                 }
                 for number, one in enumerate(ids)
             ],

@@ -74,6 +74,21 @@ def run_sql(folder: Path, name: str, statement: str, **values: object) -> list[A
         engine.dispose()
 
 
+def run_alone(folder: Path, name: str, statement: str) -> None:
+    """Run a statement that allows no transaction around it, where there is one."""
+    if statement.strip():
+        engine = create_engine(uri(folder, name), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+def server_files() -> list[Path]:
+    """Every file of the PostgreSQL server."""
+    _server()
+    return [path for path in Path(_KEPT[0].pgdata).rglob("*") if path.is_file()]
+
+
 def back_up(folder: Path, name: str, label: str) -> None:
     """Copy a database as it stands."""
     if IS_POSTGRESQL:
