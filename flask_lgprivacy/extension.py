@@ -24,6 +24,7 @@ from .cli import initialise
 from .cli import privacy as privacy_commands
 from .custody import Replay
 from .custody.adoption import parse_adoption
+from .custody.storage import ClientStorage
 from .custody.stores import Store, check_regions, needed_stores, parse_stores
 from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
@@ -63,6 +64,7 @@ class State:
     consents: Consents
     background: Background
     stores: dict[str, Store]
+    storage: ClientStorage
     recipients: dict[str, Endpoint]
     database: SQLAlchemy
     uses_key_file: bool
@@ -136,6 +138,8 @@ class LGPrivacy:
         )
         consents = Consents(tables, policy, database.session, self._utcnow)
         house.has_consent = consents.covers
+        storage = ClientStorage(house)
+        house.is_on_device = storage.is_on_device
         house.adoption = parse_adoption(settings.adoption, self._utcnow().date())
         house.before_serving = partial(_before_serving, house)
         _listen(database, keys)
@@ -153,6 +157,7 @@ class LGPrivacy:
             consents=consents,
             background=background,
             stores=stores,
+            storage=storage,
             recipients=endpoints(policy, settings.recipients),
             database=database,
             uses_key_file=uses_key_file,
@@ -250,6 +255,11 @@ class LGPrivacy:
     def consents(self) -> Consents:
         """The consents recorded in the current application."""
         return _state().consents
+
+    @property
+    def storage(self) -> ClientStorage:
+        """Where each client's profiles are kept: in its cloud space or on its devices."""
+        return _state().storage
 
     @property
     def policy(self) -> Policy:

@@ -11,6 +11,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import inspect
 
+from ..custody.storage import CLOUD, DEVICE
 from ..custody.stores import held_in
 from ..errors import ConfigurationError
 from ..gate import Exemption
@@ -182,6 +183,17 @@ def recipients(as_json: bool) -> None:
         for one in here.policy.recipients.values()
     ]
     _print(rows, as_json=as_json)
+
+
+@privacy.command()
+@click.argument("client")
+@click.option("--set", "where", type=click.Choice([CLOUD, DEVICE]), help="Record the client's choice.")
+def storage(client: str, where: str | None) -> None:
+    """Where a client's profiles are kept: in its cloud space, or on its devices and not by the server."""
+    chosen = state().storage
+    if where is not None:
+        chosen.choose(client, where)
+    click.echo(chosen.of(client))
 
 
 def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -27,6 +27,11 @@ def no_consent(_session: Session, _subject: tuple[str, str], _purpose: str) -> b
     return False
 
 
+def no_device(_session: Session, _client: str) -> bool:
+    """Where no client chose its devices, all profiles are in the cloud space."""
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class House:
     """The parts of an application's gate, for the application's lifetime."""
@@ -42,6 +47,7 @@ class House:
     actor_names: KeyCache[tuple[Any, ...], str]
     load_actor: ActorLoader = nobody
     has_consent: ConsentLookup = no_consent
+    is_on_device: Callable[[Session, str], bool] = no_device
     adoption: Mapping[str, dt.date] = field(default_factory=dict)
     before_serving: Callable[[], None] | None = None
     _graph: Graph | None = None
@@ -54,6 +60,11 @@ class House:
         if self._graph is None:
             self._graph = self.build_graph()
         return self._graph
+
+    def device_categories(self) -> frozenset[str]:
+        """The categories of which the server keeps nothing for a client that keeps its profiles on devices."""
+        named = self.policy.commitments["device-storage"].parameters.get("categories", ())
+        return frozenset(named) if isinstance(named, list) else frozenset()
 
     def adopts(self, model: str) -> bool:
         """Whether rows of a model that are still in plain text may be read today."""

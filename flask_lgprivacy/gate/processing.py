@@ -299,6 +299,8 @@ class Processing:
         if memo in self._granted:
             return
         self.expects(category, action, f"{category} ({action})")
+        if action is Action.WRITE and client is not None and category in self.house.device_categories():
+            self._refuse_on_device(category, client)
         facts = self._facts(client)
         if is_self:
             facts.add(Condition.SELF)
@@ -307,6 +309,15 @@ class Processing:
             facts.add(Condition.CONSENT)
         self._decide(category, action, facts)
         self._granted.add(memo)
+
+    def _refuse_on_device(self, category: str, client: str) -> None:
+        """Of a client that keeps its profiles on its devices, nothing of them is written here."""
+        if self.house.is_on_device(self.session(), client):
+            commitment = self.house.policy.commitments["device-storage"]
+            denied = AccessDenied(
+                commitment.says, clause=commitment.clause, missing="storage in the client's cloud space"
+            )
+            self.refuse(denied, category=category, action=Action.WRITE.value)
 
     def _facts(self, client: str | None) -> set[Condition]:
         """What holds of the actor, whoever the subject is."""

@@ -18,6 +18,7 @@ class Tables:
     request: Table
     request_step: Table
     erasure_mark: Table
+    client_storage: Table
     archive: Table
     consent: Table
 
@@ -30,6 +31,7 @@ class Tables:
             self.request,
             self.request_step,
             self.erasure_mark,
+            self.client_storage,
             self.archive,
             self.consent,
         )
@@ -102,6 +104,13 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             main,
             Column("name", String(16), primary_key=True),
             Column("at", DateTime(timezone=True), nullable=False),
+        ),
+        client_storage=_table(
+            "lgprivacy_client_storage",
+            main,
+            Column("client", String(64), primary_key=True),
+            Column("storage", String(16), nullable=False),
+            Column("since", DateTime(timezone=True), nullable=False),
         ),
         archive=_table(
             "lgprivacy_archive",

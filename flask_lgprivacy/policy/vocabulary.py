@@ -259,7 +259,7 @@ class Commitment:
 
     says: str
     clause: str
-    parameters: Mapping[str, int | str] = field(default_factory=dict)
+    parameters: Mapping[str, int | str | list[str]] = field(default_factory=dict)
 
 
 COMMITMENTS = frozenset(

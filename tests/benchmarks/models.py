@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Date, ForeignKey, String
+from sqlalchemy import Column, Date, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy_utils import StringEncryptedType
 from sqlalchemy_utils.types.encrypted.encrypted_type import AesGcmEngine
@@ -49,6 +49,20 @@ class Sealed(Model):
     level: Mapped[str] = sealed("student.profile")
     remark: Mapped[str] = sealed("student.profile")
     birth_date: Mapped[date] = sealed("student.profile")
+
+
+class Pupil(Model):
+    """Recorded in plain text, to be adopted."""
+
+    __privacy__ = subject("account", client="school_id")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"), index=True)
+    first_name: Mapped[str] = sealed("account.identity", adopts=Column("first_name", String))
+    last_name: Mapped[str] = sealed("account.identity", adopts=Column("last_name", String))
+    email: Mapped[str] = sealed("account.identity", adopts=Column("email", String))
+    level: Mapped[str] = sealed("account.identity", adopts=Column("level", String))
+    remark: Mapped[str] = sealed("account.identity", adopts=Column("remark", String))
+    birth_date: Mapped[date] = sealed("account.identity", adopts=Column("birth_date", Date))
 
 
 def _encrypted(kind: Any = String) -> Any:

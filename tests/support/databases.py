@@ -42,9 +42,9 @@ def _name(folder: Path, name: str) -> str:
     return f"t{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}_{name}"
 
 
-def uri(folder: Path, name: str) -> str:
+def uri(folder: Path, name: str, *, on_postgresql: bool = IS_POSTGRESQL) -> str:
     """The URI of a database of a folder, made where it is missing."""
-    if not IS_POSTGRESQL:
+    if not on_postgresql:
         return f"sqlite:///{folder}/{name}.db"
     made = _name(folder, name)
     if not _admin(f"select 1 from pg_database where datname = '{made}'"):

@@ -149,6 +149,16 @@ def bao() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     server.wait()
 
 
+def until_stopped(process: int) -> None:
+    """Wait until every thread of a process stands still."""
+    for _ in range(500):
+        states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{process}/task").glob("*/stat")]
+        if set(states) == {"T"}:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the process did not stop")
+
+
 def test_openbao_wraps_rotates_refuses_and_hangs(bao: tuple[str, Any], tmp_path: Path) -> None:
     url, server = bao
     provider = transit(tmp_path, url)
@@ -164,6 +174,7 @@ def test_openbao_wraps_rotates_refuses_and_hangs(bao: tuple[str, Any], tmp_path:
     with pytest.raises(KeyUnavailable, match="refused access"):
         transit(tmp_path, url, token="bad").unwrap(wrapped, context=CONTEXT)
     server.send_signal(signal.SIGSTOP)
+    until_stopped(server.pid)
     try:
         with pytest.raises(KeyUnavailable, match="did not answer"):
             provider.unwrap(wrapped, context=CONTEXT)
