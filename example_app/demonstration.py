@@ -50,6 +50,13 @@ ACCOUNTS = (
         "students of École des Tilleuls: 403, clause LG-03",
     ),
     DemoAccount(
+        "d.morvan",
+        "ile-teacher-1",
+        "Teacher, École de l'Île, which keeps its profiles on its devices",
+        "the page that keeps profiles in the browser",
+        "recording a student on the server: 403, clause LG-06",
+    ),
+    DemoAccount(
         "lena.t",
         "tilleuls-pupil-1",
         "Student, École des Tilleuls",
@@ -72,6 +79,10 @@ ACCOUNTS = (
         "every student",
     ),
 )
+
+DEVICE_SCHOOL = "École de l'Île"
+"""A school that keeps its profiles on its devices, and the username of its teacher."""
+DEVICE_TEACHER = "d.morvan"
 
 STAFF = (("support", "support"), ("auditor", "auditor"))
 """Accounts that no roster brings: username and role."""

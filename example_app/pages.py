@@ -32,7 +32,9 @@ def start() -> Any:
     """What can be tried."""
     schools = db.session.scalars(select(School).order_by(School.name)).all()
     role = getattr(current_user, "role", "student") if current_user.is_authenticated else None
-    return render_template("start.html", accounts=ACCOUNTS, schools=schools, role=role)
+    school = getattr(current_user, "school_id", None)
+    on_device = school is not None and privacy.storage.of(school) == "device"
+    return render_template("start.html", accounts=ACCOUNTS, schools=schools, role=role, on_device=on_device)
 
 
 @pages.get("/pages/students")
@@ -53,6 +55,13 @@ def student_page(student_id: UUID) -> Any:
     student = db.get_or_404(Student, student_id)
     written = db.session.scalars(select(Exercise).where(Exercise.student_id == student_id)).all()
     return render_template("student.html", student=student, exercises=written)
+
+
+@pages.get("/pages/device")
+@privacy.handles(roles=STAFF, purpose="provide-service")
+def device_page() -> Any:
+    """Profiles that stay in the browser, for a school that keeps them on its devices."""
+    return render_template("device.html")
 
 
 @pages.get("/trail")

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from flask_lgprivacy import Actor
 
 from .access import hasher
-from .demonstration import ACCOUNTS, ROSTERS, STAFF
+from .demonstration import ACCOUNTS, DEVICE_SCHOOL, DEVICE_TEACHER, ROSTERS, STAFF
 from .models import Account, Exercise, School, Student, db
 from .privacy import privacy
 from .roster_bundle import read_bundle
@@ -26,6 +26,7 @@ def set_up(app: Flask) -> None:
             for roster in sorted(ROSTERS.iterdir()):
                 import_bundle(read_bundle(roster, privacy.policy))
             _add_staff()
+            _add_device_school()
             _add_exercises()
 
 
@@ -48,6 +49,30 @@ def _add_staff() -> None:
                 password_hash=hasher.hash(passwords[username]),
             )
             db.session.add(account)
+        db.session.commit()
+
+
+def _add_device_school() -> None:
+    """A school of which the server keeps no profile, with one teacher."""
+    school = School(id=uuid5(NAMESPACE_URL, "school:device"), name=DEVICE_SCHOOL, kind="school")
+    db.session.add(school)
+    db.session.commit()
+    privacy.storage.choose(school.id, "device")
+    password = next(one.password for one in ACCOUNTS if one.username == DEVICE_TEACHER)
+    with privacy.processing(
+        "account.identity", "account.credentials",
+        actor=Actor("set-up", role="job"), purpose="provide-service", actions={"write"}, why="demonstration accounts",
+    ):  # fmt: skip
+        db.session.add(
+            Account(
+                id=uuid5(NAMESPACE_URL, f"staff:{DEVICE_TEACHER}"),
+                school_id=school.id,
+                role="teacher",
+                username=DEVICE_TEACHER,
+                name="Demo D. Morvan",
+                password_hash=hasher.hash(password),
+            )
+        )
         db.session.commit()
 
 

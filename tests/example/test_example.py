@@ -160,6 +160,18 @@ def test_a_name_is_found(running: Running) -> None:
     assert [one["first_name"] for one in running.get(session, "/students?last_name=TROMEUR").json()] == ["Léna"]
 
 
+def test_a_school_that_keeps_profiles_on_its_devices_has_none_on_the_server(running: Running) -> None:
+    teacher = running.signed_in("d.morvan")
+    assert "the profiles on this device" in running.get(teacher, "/").text
+    page = running.get(teacher, "/pages/device")
+    assert (page.status_code, "localStorage" in page.text) == (200, True)
+    sent = {"username": "morgane.d", "first_name": "Morgane", "last_name": "Diskouez"}
+    answer = teacher.post(f"{running.base}/students", json=sent, timeout=5)
+    assert (answer.status_code, answer.json()["clause"]) == (403, "LG-06")
+    assert answer.json()["missing"] == "storage in the client's cloud space"
+    assert running.get(teacher, "/students").json() == []
+
+
 def test_a_student_reads_itself_and_asks_the_school(running: Running) -> None:
     schools = {one["name"]: one["id"] for one in running.get(requests, "/schools").json()}
     me = running.signed_in("lena.t", schools["École des Tilleuls"])
