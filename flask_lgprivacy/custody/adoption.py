@@ -16,7 +16,7 @@ from ..models import Graph, Group, Layout, identifier
 from ..models.codec import encode_fields
 from ..models.keytable import CHUNK
 from ..models.labels import VERSION
-from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, named_version, seal, unseal
+from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
 from .removal import client_column, subject_column, typed
 
 LONGEST_DAYS = 90
@@ -64,7 +64,7 @@ class Adoption:
         self._version = layout.table.c[VERSION]
         self._key = layout.model.__mapper__.columns[layout.key]  # type: ignore[attr-defined]
         self._left = or_(self._version == 0, *(column.is_not(None) for column in self._plain.values()))
-        self._index_keys: dict[tuple[str, str], bytes] = {}
+        self._index_keys: dict[str, bytes] = {}
 
     def count(self, session: Session) -> int:
         """How many rows hold plain text, or no record yet."""
@@ -77,6 +77,7 @@ class Adoption:
             select(
                 self._key.label("_key"), subject_column(layout).label("_owner"), self._version.label("_version"),
                 *(column.label(f"plain_{name}") for name, column in self._plain.items()),
+                *(layout.table.c[index.column].label(f"index_{name}") for name, index in layout.indexes.items()),
                 *(layout.table.c[group.column].label(f"group_{group.column}") for group in layout.groups.values()),
             ).where(self._left).order_by(self._key).limit(CHUNK)
         )  # fmt: skip
@@ -140,11 +141,16 @@ class Adoption:
             content = encode_fields({**held, **newer}, layout.name)
             bound_to = group.binding(key.client, identifier(row["_key"]), key.version, was + 1)
             values[f"new_{group.column}"] = seal(key.key, content, key_version=key.version, bound_to=bound_to)
-        for name, column in layout.indexes.items():
-            if plain.get(name) is not None:
-                values[f"new_{column}"] = blind_index(self._index_key(session, name, key), plain[name])
+        for name, index in layout.indexes.items():
+            if name in plain and (plain[name] is not None or not was):
+                known = (
+                    None
+                    if plain[name] is None
+                    else index.of(self._index_key(session, key), layout.table, name, plain[name])
+                )
+                values[f"new_{index.column}"] = known
             elif name in plain:
-                values[f"new_{column}"] = None
+                values[f"new_{index.column}"] = row[f"index_{name}"]
         return values
 
     def _held(self, group: Group, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
@@ -154,17 +160,16 @@ class Adoption:
         held: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
         return held
 
-    def _index_key(self, session: Session, name: str, key: SubjectKey) -> bytes:
+    def _index_key(self, session: Session, key: SubjectKey) -> bytes:
         holder = key.client if self._house.is_processor_of(self._layout.kind) else PUBLISHER
-        if (holder, name) not in self._index_keys:
-            index_key = self._house.keys.index_key(session, holder)
-            self._index_keys[holder, name] = column_key(index_key, table=self._layout.table.name, column=name)
-        return self._index_keys[holder, name]
+        if holder not in self._index_keys:
+            self._index_keys[holder] = self._house.keys.index_key(session, holder)
+        return self._index_keys[holder]
 
     def _statement(self) -> Any:
         layout = self._layout
         written = [group.column for group in layout.groups.values()]
-        written += [column for name, column in layout.indexes.items() if name in self._plain]
+        written += [index.column for name, index in layout.indexes.items() if name in self._plain]
         return (
             update(layout.table)
             .where(self._key == bindparam("_one"), self._version == bindparam("_was"))

@@ -5,7 +5,7 @@ from .graph import Graph, build_graph, capacity_of
 from .keystore import KeyStore
 from .labels import belongs_to, not_personal, sealed, subject, tagged
 from .layout import Group, Layout, Tagged, layout_of
-from .lookup import find_by
+from .lookup import find_by, matching
 from .opening import Opener, SubjectName, current_opener, identifier
 from .records import records
 from .sealing import seal_before_flush
@@ -28,6 +28,7 @@ __all__ = [
     "find_by",
     "identifier",
     "layout_of",
+    "matching",
     "not_personal",
     "records",
     "refuse_bulk_statement",

@@ -9,7 +9,7 @@ from sqlalchemy import Column, Integer, LargeBinary, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
-from ..vault.blind import LENGTH
+from ..vault.blind import LENGTH, BlindIndex
 from .codec import ValueType
 from .layout import INFO, PLAIN, SLOT, Group, SealedState, complete_model, layout_of
 from .opening import Opener, current_opener
@@ -22,21 +22,23 @@ def sealed(
     category: str,
     *,
     group: str | None = None,
-    index: bool = False,
+    index: bool | BlindIndex = False,
     unique: bool = False,
     adopts: Column[Any] | None = None,
 ) -> Mapped[Any]:
     """A column whose value is stored only inside the row's sealed record.
 
     Parameters: `category` of the policy document; `group` names a record of its own (a long text, a file), by default the
-    category; `index` adds a blind index, so that `find_by` finds it by equality; `unique` makes that index unique
+    category; `index` adds a blind index, so that `find_by` finds it by equality, True for one of text; `unique` makes that index unique
     for whoever holds the data; `adopts` is the column that holds the value in plain text until `flask privacy keys adopt` has
     moved it. The type comes from the `Mapped[...]` annotation.
     """
     if not isinstance(category, str):
         raise ModelInvalid("sealed() takes a category of the policy document, such as sealed('student.profile')")
-    indexed = index or unique
-    return SealedField(category, group or category, indexed=indexed, unique=unique, adopts=adopts)  # type: ignore[return-value]
+    blind = index if isinstance(index, BlindIndex) else BlindIndex() if index or unique else None
+    if unique and blind is not None and not blind.is_whole:
+        raise ModelInvalid("sealed(unique=True) needs a whole index; one of few bits is shared by several values")
+    return SealedField(category, group or category, blind=blind, unique=unique, adopts=adopts)  # type: ignore[return-value]
 
 
 def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
@@ -96,12 +98,12 @@ class SealedField:
     __hash__ = object.__hash__
 
     def __init__(
-        self, category: str, group: str, *, indexed: bool, unique: bool, adopts: Column[Any] | None = None
+        self, category: str, group: str, *, blind: BlindIndex | None, unique: bool, adopts: Column[Any] | None = None
     ) -> None:
         self.category = category
         self.group = group
         self.column = "lgprivacy_" + re.sub(r"[^a-z0-9]+", "_", group.lower())
-        self.indexed = indexed
+        self.blind = blind
         self.unique = unique
         self.adopts = adopts
         self.type: ValueType | None = None
@@ -110,7 +112,7 @@ class SealedField:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
         self.qualified = f"{owner.__name__}.{name}"
-        self.index_column = f"lgprivacy_{name}_index" if self.indexed else None
+        self.index_column = f"lgprivacy_{name}_index" if self.blind is not None else None
         present = vars(owner)
         if VERSION not in present:
             version: Mapped[int] = mapped_column(Integer, nullable=False, info={INFO: {"reason": "row version"}})
@@ -177,7 +179,7 @@ class SealedField:
 
     def _refuse_comparison(self, *_: Any) -> Any:
         model = self.qualified.split(".")[0]
-        first = "" if self.indexed else "declare it with index=True and "
+        first = "" if self.blind is not None else "declare it with index=True and "
         raise SealedComparison(
             f"{self.qualified} is sealed, so the database cannot compare, sort or select it; to find equal values, {first}use "
             f"find_by({model}, {self.name}=…); to show it, select {model} and read the attribute; to sort, sort in Python"

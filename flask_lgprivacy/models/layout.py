@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
 
 from ..errors import ModelInvalid, UndeclaredProcessing
-from ..vault import binding, binding_prefix
+from ..vault import BlindIndex, binding, binding_prefix
 from .codec import ValueType, value_type
 from .opening import current_opener
 
@@ -108,6 +108,19 @@ class Group:
         return binding(self.prefixes[client], row, key_version, row_version)
 
 
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The blind index of a field: its column and how it is made."""
+
+    column: str
+    blind: BlindIndex
+
+    def of(self, index_key: bytes, table: Table, field: str, value: Any) -> bytes:
+        """The index of a value under a holder's index key."""
+        text = value if isinstance(value, str) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+        return self.blind.of(self.blind.key(index_key, table=table.name, column=field), text)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tagged:
     """One labelled plaintext column."""
@@ -131,7 +144,7 @@ class Layout:
     scope: str | None
     groups: dict[str, Group] = field(default_factory=dict)
     tagged: dict[str, Tagged] = field(default_factory=dict)
-    indexes: dict[str, str] = field(default_factory=dict)
+    indexes: dict[str, Index] = field(default_factory=dict)
     field_categories: dict[str, str] = field(default_factory=dict)
     adopting: dict[str, AdoptedAttribute] = field(default_factory=dict)
 
@@ -351,12 +364,9 @@ def _class_values(model: type) -> list[Any]:
 def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
     for one in sealed_fields:
         one.type = value_type(_annotation(layout.model, one.name), one.qualified)
-        if one.indexed:
-            if one.type.python is not str:
-                raise ModelInvalid(
-                    f"{one.qualified}: a blind index over {one.type.python.__name__} could be guessed by trying every value"
-                )
-            layout.indexes[one.name] = typing.cast(str, one.index_column)
+        if one.blind is not None:
+            _refuse_what_can_be_guessed(one, one.type.python)
+            layout.indexes[one.name] = Index(typing.cast(str, one.index_column), one.blind)
     for column in dict.fromkeys(one.column for one in sealed_fields):
         fields = {one.name: typing.cast(ValueType, one.type) for one in sealed_fields if one.column == column}
         first = next(one for one in sealed_fields if one.column == column)
@@ -372,6 +382,39 @@ def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
                 dict.fromkeys(filter(None, (layout.subject, layout.key, layout.client, column, "lgprivacy_version")))
             ),
             _Prefixes(layout.table.name, first.group),
+        )
+
+
+GUESSABLE = frozenset(
+    (
+        *(
+            "first_name",
+            "firstname",
+            "given_name",
+            "prenom",
+            "class",
+            "class_name",
+            "classe",
+            "grade",
+            "level",
+            "niveau",
+        ),
+        *("gender", "sex", "genre", "sexe", "birth_date", "birthdate", "date_of_birth", "naissance"),
+        *("language", "langue", "city", "ville", "country", "pays"),
+    )
+)
+"""Fields whose values can all be tried, in English and French."""
+
+
+def _refuse_what_can_be_guessed(one: SealedField, python: type) -> None:
+    """Whoever holds an index key, or sees equal indexes, learns values of which there are few; unless several share each index."""
+    if one.blind is None or not one.blind.is_whole:
+        return
+    what = f"a blind index over {python.__name__}" if python is not str else f"a blind index over {one.name}"
+    if python is not str or one.name.lower() in GUESSABLE:
+        raise ModelInvalid(
+            f"{one.qualified}: {what} could be guessed by trying every value; use index=BlindIndex(bits=8), which several values "
+            "share, and matching(…) to find them"
         )
 
 

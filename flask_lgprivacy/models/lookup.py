@@ -1,56 +1,94 @@
-"""Finds rows by sealed values, by equality, without reading any."""
+"""Finds rows by sealed values, by equality, without reading any but those that share an index of few bits."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
 
 from ..errors import SealedComparison, UndeclaredProcessing
-from ..vault import PUBLISHER, blind_index, column_key
-from .layout import layout_of
-from .opening import current_opener, identifier
+from ..vault import PUBLISHER
+from .layout import Index, Layout, layout_of
+from .opening import Opener, current_opener, identifier
 
 M = TypeVar("M")
 
 
 def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Select[M]:
-    """Select rows whose sealed, indexed fields equal the given texts (case, width and spaces folded).
+    """Select rows whose sealed, indexed fields equal the given texts, as each index counts equal (case, spaces, accents).
 
     Parameters: `model` is labelled; `of_client` names the client whose rows are meant, by default the one the actor acts
     for; `fields` maps names of `sealed(…, index=True)` columns to texts. Returns a `Select` to go on with. Raises
-    `SealedComparison` for a field without an index and `UndeclaredProcessing` outside a declaration that reads it.
+    `SealedComparison` for a field without an index, or with one of few bits (see `matching`), and `UndeclaredProcessing` outside a
+    declaration that reads it.
     """
     layout = layout_of(model)
+    for name, value in fields.items():
+        index = layout.indexes.get(name)
+        if index is not None and not index.blind.is_whole:
+            raise SealedComparison(
+                f"find_by({layout.name}, {name}=…): the index has {index.blind.bits} bits, which several values share; use "
+                f"matching(db.session, {layout.name}, {name}=…), which opens and compares"
+            )
+        if not isinstance(value, str):
+            raise SealedComparison(f"find_by({layout.name}, {name}=…) takes a text, not {type(value).__name__}")
+    return _candidates(model, layout, fields, of_client, f"find_by({layout.name}, …)")
+
+
+def matching(session: Session, model: type[M], /, *, of_client: Any = None, **fields: Any) -> list[M]:
+    """The rows whose sealed, indexed fields equal the given values; those that share an index are opened and compared.
+
+    Parameters and errors as for `find_by`; values may be of any type that is sealed. What was opened to be compared is in the trail.
+    """
+    layout = layout_of(model)
+    query = _candidates(model, layout, fields, of_client, f"matching(…, {layout.name}, …)")
+    indexes = layout.indexes
+    return [
+        row
+        for row in session.scalars(query)
+        if all(_is_equal(indexes[name], getattr(row, name), value) for name, value in fields.items())
+    ]
+
+
+def _is_equal(index: Index, held: Any, wanted: Any) -> bool:
+    if isinstance(held, str) and isinstance(wanted, str):
+        return index.blind.normal(held) == index.blind.normal(wanted)
+    return bool(held == wanted)
+
+
+def _candidates(model: type[M], layout: Layout, fields: dict[str, Any], of_client: Any, what: str) -> Select[M]:
+    """Rows whose blind indexes equal those of the values."""
     opener = current_opener.get()
     if opener is None:
         raise UndeclaredProcessing(
-            f"find_by({layout.name}, …) was called outside any declared processing; decorate the view with @privacy.handles(…), "
+            f"{what} was called outside any declared processing; decorate the view with @privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
         )
     if not fields:
-        raise SealedComparison(
-            f"find_by({layout.name}) names no field; it has {', '.join(layout.indexes) or 'none with an index'}"
-        )
-    query = select(model)
-    client = None
-    if opener.holds_as_processor(layout):
-        client = identifier(of_client) if of_client is not None else opener.acts_for()
+        raise SealedComparison(f"{what} names no field; it has {', '.join(layout.indexes) or 'none with an index'}")
     for name in fields:
-        if name in layout.indexes:
-            what = f"find_by({layout.name}, {name}=…)"
-            opener.look_up(str(layout.category_of(name)), client=client, what=what)
-    if client is None and opener.holds_as_processor(layout):
-        raise SealedComparison(f"find_by({layout.name}, …): say whose rows are meant with of_client=…")
-    for name, value in fields.items():
-        column = layout.indexes.get(name)
-        if column is None:
+        if name not in layout.indexes:
             known = ", ".join(layout.indexes) or "none"
             raise SealedComparison(
                 f"{layout.name}.{name} has no blind index; declare it with index=True (with one: {known})"
             )
-        if not isinstance(value, str):
-            raise SealedComparison(f"find_by({layout.name}, {name}=…) takes a text, not {type(value).__name__}")
-        key = column_key(opener.index_key(None, client or PUBLISHER), table=layout.table.name, column=name)
-        query = query.where(layout.table.c[column] == blind_index(key, value))
+    client = _client(opener, layout, fields, of_client, what)
+    index_key = opener.index_key(None, client or PUBLISHER)
+    query = select(model)
+    for name, value in fields.items():
+        index = layout.indexes[name]
+        query = query.where(layout.table.c[index.column] == index.of(index_key, layout.table, name, value))
     return query
+
+
+def _client(opener: Opener, layout: Layout, fields: dict[str, Any], of_client: Any, what: str) -> str | None:
+    """Whose rows are meant; raises where the actor may not search them."""
+    client = None
+    if opener.holds_as_processor(layout):
+        client = identifier(of_client) if of_client is not None else opener.acts_for()
+    for name in fields:
+        opener.look_up(str(layout.category_of(name)), client=client, what=f"{what[:-2]}{name}=…)")
+    if client is None and opener.holds_as_processor(layout):
+        raise SealedComparison(f"{what}: say whose rows are meant with of_client=…")
+    return client

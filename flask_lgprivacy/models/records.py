@@ -34,7 +34,7 @@ def records(
     columns = {
         mapper.get_property_by_column(column).key: column
         for column in layout.table.columns
-        if column.key not in layout.indexes.values()
+        if column.key not in {index.column for index in layout.indexes.values()}
     }
     wanted = layout.categories if categories is None else layout.categories & frozenset(categories)
     tags = [tag for tag in layout.tagged.values() if tag.category in wanted]

@@ -13,7 +13,7 @@ from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, RequestInvalid, UndeclaredProcessing
 from ..policy import Action
-from ..vault import PUBLISHER, SubjectKey, blind_index, column_key, named_version, seal, unseal
+from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
 from .codec import encode_fields
 from .labels import VERSION
 from .layout import SLOT, Group, Layout, SealedState, layout_on
@@ -61,7 +61,7 @@ class _Flush:
         self._session = session
         self._opener = opener
         self._keys: dict[tuple[str, str], SubjectKey] = {}
-        self._index_keys: dict[tuple[str, str, str], bytes] = {}
+        self._index_keys: dict[str, bytes] = {}
 
     def run(self, new: list[tuple[Any, Layout]], changed: list[tuple[Any, Layout]]) -> None:
         for row, layout in new:
@@ -197,18 +197,17 @@ class _Flush:
 
     def _index(self, row: Any, layout: Layout, draft: dict[str, Any], client: str | None) -> None:
         by_client = self._opener.holds_as_processor(layout)
-        for name, column in layout.indexes.items():
+        holder = (client if by_client else None) or PUBLISHER
+        for name, index in layout.indexes.items():
             if name in draft:
                 value = draft[name]
-                key = self._column_key(layout, name, client if by_client else None)
-                setattr(row, column, None if value is None else blind_index(key, value))
+                made = None if value is None else index.of(self._index_key(holder), layout.table, name, value)
+                setattr(row, index.column, made)
 
-    def _column_key(self, layout: Layout, name: str, client: str | None) -> bytes:
-        cached = (client or PUBLISHER, layout.table.name, name)
-        if cached not in self._index_keys:
-            index_key = self._opener.index_key(self._session, client or PUBLISHER)
-            self._index_keys[cached] = column_key(index_key, table=layout.table.name, column=name)
-        return self._index_keys[cached]
+    def _index_key(self, holder: str) -> bytes:
+        if holder not in self._index_keys:
+            self._index_keys[holder] = self._opener.index_key(self._session, holder)
+        return self._index_keys[holder]
 
 
 def taken_plain(row: Any, layout: Layout) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The vault: key providers, keys of clients and subjects, the sealed record and the blind index."""
 
-from .blind import blind_index, column_key
+from .blind import FEW, BlindIndex
 from .envelope import binding, binding_prefix, named_version, seal, unseal
 from .keyfile import KeyProvider, LocalKeyFile
 from .keyring import (
@@ -20,8 +20,10 @@ from .providers import key_provider
 from .services import ROOT, KeyServices, SingleFlight
 
 __all__ = [
+    "FEW",
     "PUBLISHER",
     "ROOT",
+    "BlindIndex",
     "ClientKey",
     "KeyCache",
     "KeyProvider",
@@ -31,8 +33,6 @@ __all__ = [
     "SubjectKey",
     "binding",
     "binding_prefix",
-    "blind_index",
-    "column_key",
     "key_provider",
     "named_version",
     "new_client_material",
