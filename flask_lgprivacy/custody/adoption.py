@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlalchemy import JSON, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from ..errors import ConfigurationError, KeyLost, ModelInvalid
@@ -17,7 +17,7 @@ from ..models.codec import encode_fields
 from ..models.keytable import CHUNK
 from ..models.labels import VERSION
 from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
-from .removal import client_column, subject_column, typed
+from .removal import client_column, spellings, subject_column
 
 LONGEST_DAYS = 90
 
@@ -56,6 +56,7 @@ class Adoption:
     """Moves the rows of one model; a run that was cut off goes on with the rows that are left."""
 
     def __init__(self, house: House, layout: Layout) -> None:
+        self.adopted = 0
         self._house = house
         self._layout = layout
         self._plain = {
@@ -88,7 +89,8 @@ class Adoption:
                 return
             keys = self._keys(session, [identifier(row._owner) for row in rows])
             changed = [self._adopted(session, row._asdict(), keys[identifier(row._owner)]) for row in rows]
-            session.execute(self._statement(), changed)
+            written: Any = session.execute(self._statement(), changed)
+            self.adopted += max(written.rowcount, 0)
             session.commit()
             last = rows[-1]._key
             yield len(rows)
@@ -104,7 +106,11 @@ class Adoption:
         session.rollback()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
             alone.execute(text("VACUUM"))
-            alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+            busy = alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar()
+        if busy:
+            raise ConfigurationError(
+                "every row is sealed, but somebody reads the database, so its write-ahead log still holds plain text; run this again"
+            )
         return None
 
     # --- inside ---
@@ -118,9 +124,7 @@ class Adoption:
         if missing:
             column = subject_column(subjects)
             client = client_column(subjects) if subjects.client else column
-            there = session.execute(
-                select(column, client).where(column.in_([typed(column, one) for one in missing]))
-            ).all()
+            there = session.execute(select(column, client).where(column.in_(spellings(column, missing)))).all()
             clients = {
                 identifier(one): identifier(of) if subjects.client and of is not None else None for one, of in there
             }
@@ -135,6 +139,9 @@ class Adoption:
         layout, was = self._layout, row["_version"]
         plain = {name: row[f"plain_{name}"] for name in self._plain}
         values: dict[str, Any] = {"_one": row["_key"], "_was": was, "_now": was + 1}
+        values.update(
+            (f"was_{name}", plain[name]) for name, column in self._plain.items() if not isinstance(column.type, JSON)
+        )
         for group in layout.groups.values():
             held = self._held(group, row, key) if was else {}
             newer = {name: plain[name] for name in group.fields if plain.get(name) is not None}
@@ -172,7 +179,15 @@ class Adoption:
         written += [index.column for name, index in layout.indexes.items() if name in self._plain]
         return (
             update(layout.table)
-            .where(self._key == bindparam("_one"), self._version == bindparam("_was"))
+            .where(
+                self._key == bindparam("_one"),
+                self._version == bindparam("_was"),
+                *(
+                    column.is_not_distinct_from(bindparam(f"was_{name}", type_=column.type))
+                    for name, column in self._plain.items()
+                    if not isinstance(column.type, JSON)
+                ),
+            )
             .values(
                 {
                     self._version: bindparam("_now"),

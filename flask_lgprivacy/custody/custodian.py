@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ..audit import KeyOperation
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SubjectErased
 from ..gate import House
-from ..models import Layout
+from ..models import Layout, identifier
 from .adoption import Adoption, adopting_layout
 from .archives import reseal_archives
 from .resealing import Resealing
 from .rotation import Rotation, Runs
 
+PASSES = 5
+"""How often an adoption looks again for rows that somebody was writing."""
 ROTATIONS = ("root", "clients", "subjects")
 Advance = Callable[[int], object]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
@@ -81,9 +83,13 @@ class Custodian:
             total = sum(self._rotation.count_subject_keys(session, one) for one in clients)
             with self._progress("subject keys", total) as advance:
                 for one in clients:
-                    for done in self._rotation.renew_client(session, one, before=before):
-                        counts["subject keys"] += done
-                        advance(done)
+                    try:
+                        for done in self._rotation.renew_client(session, one, before=before):
+                            counts["subject keys"] += done
+                            advance(done)
+                    except SubjectErased:
+                        session.rollback()
+                        counts["erased meanwhile"] = counts.get("erased meanwhile", 0) + 1
         return counts
 
     def rotate_subjects(self, *, grace: float) -> dict[str, int]:
@@ -113,6 +119,7 @@ class Custodian:
 
     def move(self, client: str, service: str) -> int:
         """Wrap a client's key by another key service."""
+        client = identifier(client)
         with self._run("move", client) as (_, counts):
             counts["client keys"] = self._rotation.move_client(self._house.session(), client, service)
         if not counts["client keys"]:
@@ -129,11 +136,14 @@ class Custodian:
         adoption = Adoption(self._house, layout)
         with self._run(f"adopt {layout.name}", None) as (_, counts):
             counts["rows adopted"] = 0
-            with self._progress(f"rows of {layout.name}", adoption.count(session)) as advance:
-                for done in adoption.run(session):
-                    counts["rows adopted"] += done
-                    advance(done)
-            counts["rows left"] = adoption.count(session)
+            for _ in range(PASSES):
+                with self._progress(f"rows of {layout.name}", adoption.count(session)) as advance:
+                    for done in adoption.run(session):
+                        advance(done)
+                counts["rows adopted"] = adoption.adopted
+                counts["rows left"] = adoption.count(session)
+                if not counts["rows left"]:
+                    break
             if counts["rows left"]:
                 raise ConfigurationError(
                     f"{counts['rows left']} rows of {layout.name} hold plain text again, or were being written; stop processes that run "
@@ -151,7 +161,13 @@ class Custodian:
 
     def _clients(self, client: str | None, before: dt.datetime) -> list[str]:
         due = self._rotation.clients_to_renew(self._house.session(), before=before)
-        return due if client is None else [one for one in due if one == client]
+        if client is None:
+            return due
+        if identifier(client) not in due:
+            raise ConfigurationError(
+                "there is no such client with a key to renew; 'flask privacy keys list' names them"
+            )
+        return [identifier(client)]
 
     def _sealed(self) -> list[Layout]:
         graph = self._house.graph
@@ -175,7 +191,8 @@ class Custodian:
     @contextmanager
     def _run(self, what: str, client: str | None) -> Iterator[tuple[dt.datetime, dict[str, int]]]:
         """A run with its beginning and end in the trail; one that was cut off is taken up where it stopped."""
-        session, name = self._house.session(), f"{what}:{client}" if client else what
+        self._house.prepare()
+        session, name = self._house.session(), f"{what}:{identifier(client)}" if client else what
         before, is_taken_up = self._runs.begin(session, name)
         counts: dict[str, int] = {}
         self._tell(what, "resumed" if is_taken_up else "began", client, counts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,9 @@ from sqlalchemy import Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from ..gate import House
-from ..models import Layout, identifier
+from ..models import Layout, SubjectName, identifier
+
+_HEX = re.compile(r"^[0-9a-f]{32}$")
 
 
 def subject_column(layout: Layout) -> Any:
@@ -25,8 +28,18 @@ def client_column(layout: Layout) -> Any:
 
 
 def typed(column: Any, text: str) -> Any:
-    """An identifier as a value of a column; raises `ValueError` or `TypeError` where it is none."""
+    """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is none."""
     return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
+
+
+def spellings(column: Any, identifiers: Iterable[str]) -> list[Any]:
+    """Identifiers as values of a column; where it holds text, a UUID's may stand with dashes or without."""
+    found = []
+    for text in identifiers:
+        found.append(typed(column, text))
+        if column.type.python_type is str and _HEX.match(text):
+            found.append(str(UUID(hex=text)))
+    return found
 
 
 def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple[str, Table, Any]]:
@@ -50,11 +63,23 @@ def remove_rows(house: House, session: Session, kind: str, ones: Sequence[Any]) 
     }
 
 
-def mark_erasure(session: Session, house: House) -> None:
-    """Say in the data's own database that every erasure that the key table knows is done in it. The caller commits."""
-    last = house.keys.last_erasure(session)
-    session.execute(delete(house.tables.erasure_mark))
-    if last is not None:
+def mark_erasure(
+    session: Session, house: House, *, subject: SubjectName | None = None, client: str | None = None
+) -> None:
+    """Say in the data's own database that the erasure of a subject, or of a client, is done in it. The caller commits.
+
+    Where another one may not be done yet, the mark stays, so that the next start looks again; it never goes back.
+    """
+    marked = marked_erasure(session, house)
+    if not house.keys.has_other_erasures(session, marked, subject=subject, client=client):
+        set_mark(session, house)
+
+
+def set_mark(session: Session, house: House) -> None:
+    """Say that every erasure that the key table knows is done in this database. The caller commits."""
+    last, marked = house.keys.last_erasure(session), marked_erasure(session, house)
+    if last is not None and (marked is None or last > marked):
+        session.execute(delete(house.tables.erasure_mark))
         session.execute(insert(house.tables.erasure_mark).values(name="erasures", at=last))
 
 

@@ -14,8 +14,9 @@ from ..audit import KeyOperation
 from ..errors import ErasuresPending
 from ..gate import House
 from ..gate.ledger import school_year
+from ..models import SubjectName, identifier
 from ..models.keytable import CHUNK, chunks
-from .removal import client_column, mark_erasure, marked_erasure, remove_rows, subject_column, typed
+from .removal import client_column, marked_erasure, remove_rows, set_mark, spellings, subject_column
 
 
 class Replay:
@@ -28,6 +29,8 @@ class Replay:
         self._house = house
         self._dry_run = dry_run
         self._table = house.keys.table
+        self._buried: set[str | None] = set()
+        self._seen: set[SubjectName] = set()
         self.counts: dict[str, int] = {"subjects": 0, "clients": 0, "keys": 0, "rows": 0}
 
     def before_serving(self) -> None:
@@ -79,7 +82,7 @@ class Replay:
         """Set the mark and put what was done into the trail; returns the figures."""
         if not self._dry_run:
             session = self._house.session()
-            mark_erasure(session, self._house)
+            set_mark(session, self._house)
             session.commit()
             self._house.trail.commit(
                 KeyOperation(
@@ -94,19 +97,19 @@ class Replay:
     def _remove(self, session: Session, kind: str, erased: list[str]) -> None:
         column = subject_column(self._house.graph.subjects[kind])
         for some in chunks(erased):
-            ones = [typed(column, text) for text in some]
-            there = list(session.execute(select(column).where(column.in_(ones))).scalars())
-            self.counts["subjects"] += len(there)
+            there = list(session.execute(select(column).where(column.in_(spellings(column, some)))).scalars())
+            self._count(kind, there)
             if there and not self._dry_run:
-                self.counts["rows"] += sum(remove_rows(self._house, session, kind, ones).values())
+                self.counts["rows"] += sum(remove_rows(self._house, session, kind, there).values())
             session.commit()
 
     def _remove_client(self, session: Session, client: str) -> None:
-        was = self.counts["subjects"]
+        was = len(self._seen)
         for kind, layout in self._house.graph.subjects.items():
             if layout.client is None or not self._house.is_processor_of(kind):
                 continue
-            column, mine = subject_column(layout), client_column(layout) == typed(client_column(layout), client)
+            column = subject_column(layout)
+            mine = client_column(layout).in_(spellings(client_column(layout), [client]))
             last: Any = None
             while True:
                 query = select(column).where(mine, *([column > last] if last is not None else [])).order_by(column)
@@ -114,16 +117,22 @@ class Replay:
                 if not ones:
                     break
                 last = ones[-1]
-                self.counts["subjects"] += len(ones)
+                self._count(kind, ones)
                 if not self._dry_run:
                     self.counts["rows"] += sum(remove_rows(self._house, session, kind, ones).values())
                 session.commit()
-        self.counts["clients"] += self.counts["subjects"] > was
+        self.counts["clients"] += len(self._seen) > was
+
+    def _count(self, kind: str, ones: list[Any]) -> None:
+        """Count each subject once, also in a rehearsal, where nobody goes."""
+        self._seen.update((kind, identifier(one)) for one in ones)
+        self.counts["subjects"] = len(self._seen)
 
     def _bury_client(self, session: Session, client: str) -> None:
         if client in self._house.keys.erased_clients(session):
             return
         self.counts["keys"] += 1
+        self._buried.add(client)
         if not self._dry_run:
             self._house.keys.destroy_client(session, client)
             session.commit()
@@ -146,7 +155,7 @@ class Replay:
             one
             for some in chunks(alive)
             for (_, one), key in self._house.keys.load(session, kind, some).items()
-            if key.pseudonym(year) in pseudonyms
+            if key.pseudonym(year) in pseudonyms and client not in self._buried
         ]
         self.counts["keys"] += len(found)
         if not self._dry_run:

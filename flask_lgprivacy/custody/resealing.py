@@ -31,7 +31,7 @@ class Resealing:
         self._query = select(
             self._key.label("_key"), mapped[layout.subject].label("_owner"), columns[VERSION],
             *(columns[group.column] for group in self._groups),
-        ).order_by(self._key).limit(CHUNK)  # fmt: skip
+        ).where(columns[VERSION] > 0).order_by(self._key).limit(CHUNK)  # fmt: skip
         self._replace = (
             update(layout.table)
             .where(self._key == bindparam("_one"), *(columns[group.column] == bindparam(f"old_{group.column}") for group in self._groups))

@@ -7,17 +7,19 @@ destroyed only when nothing stands under them any more.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, null, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from ..errors import ConfigurationError, SealBroken
 from ..models.keystore import KeyStore, bound_name
 from ..models.keytable import CHUNK, KeyTable, living
 from ..models.tables import Tables
 from ..vault import (
     ClientKey,
+    SubjectKey,
     renewed_client_material,
     renewed_subject_material,
     unwrap_client_key,
@@ -155,7 +157,8 @@ class Rotation:
     def _new_epoch(self, session: Session, client: str, before: dt.datetime) -> int | None:
         clients = self._table.clients.c
         with self._keys.connected(session) as connection:
-            rows = self._table.client_rows(connection, client, lock=True)
+            self._table.lock_client(connection, client)
+            rows = self._table.client_rows(connection, client)
             newest = next(living(rows), None)
             if newest is None:
                 return None
@@ -183,7 +186,7 @@ class Rotation:
             for row in rows:
                 assert newest is not None  # noqa: S101  rows, so there is a key
                 name = bound_name(row.kind, row.subject, row.client)
-                key = owners[row.epoch].unwrap(row.wrapped, subject=name, version=row.version, client=row.client or "")
+                key = self._opened(owners[row.epoch], row, name)
                 wrapped = newest.wrap(
                     key.key + key.secret, subject=name, version=row.version, randomness=self._keys.randomness
                 )
@@ -201,6 +204,16 @@ class Rotation:
                 connection.execute(self._replace_wrapped(), changed)
         session.commit()
         return len(changed)
+
+    @staticmethod
+    def _opened(owner: ClientKey, row: Any, name: str) -> SubjectKey:
+        try:
+            return owner.unwrap(row.wrapped, subject=name, version=row.version, client=row.client or "")
+        except SealBroken:
+            raise ConfigurationError(
+                f"the wrapped key of subject {row.subject} is damaged; restore its row of lgprivacy_subject_key from the "
+                "backup of the key table, or have the subject erased; then run this again"
+            ) from None
 
     def _replace_wrapped(self) -> Any:
         subjects = self._table.subjects.c
@@ -252,21 +265,10 @@ class Rotation:
             with self._keys.connected(session) as connection:
                 rows = connection.execute(oldest.where(tuple_(subjects.kind, subjects.subject) > last)).all()
                 owners = {row.holder: self._keys.current_client_key(connection, row.holder) for row in rows}
-                held = {
-                    (kind, row.subject, row.version): row
-                    for kind in {row.kind for row in rows}
-                    for row in self._table.subject_rows(
-                        connection, kind, [row.subject for row in rows if row.kind == kind]
-                    )
-                }
+                held = self._newest_keys(connection, rows)
                 self._table.insert_subjects(
                     connection,
-                    [
-                        self._renewed(
-                            connection, row.kind, held[row.kind, row.subject, row.version], owners[row.holder]
-                        )
-                        for row in rows
-                    ],
+                    [self._renewed(connection, kind, key, owners[key.holder]) for kind, key in held],
                 )
             session.commit()
             if not rows:
@@ -274,11 +276,21 @@ class Rotation:
             last = (rows[-1].kind, rows[-1].subject)
             yield len(rows)
 
+    def _newest_keys(self, connection: Connection, rows: Sequence[Any]) -> list[tuple[str, Any]]:
+        """The newest living key of each subject, held until the commit; who was erased meanwhile has none."""
+        newest: dict[tuple[str, str], Any] = {}
+        for kind in {row.kind for row in rows}:
+            ids = [row.subject for row in rows if row.kind == kind]
+            self._table.lock_subjects(connection, kind, ids)
+            for key in self._table.subject_rows(connection, kind, ids):
+                newest[kind, key.subject] = key
+        return [(kind, key) for (kind, _), key in newest.items() if key.wrapped is not None]
+
     def _renewed(self, connection: Connection, kind: str, row: Any, owner: ClientKey) -> dict[str, Any]:
         """The row of the next version of a subject's key."""
         name = bound_name(kind, row.subject, row.client)
         wrapping = self._keys.client_key(connection, row.holder, row.epoch)
-        key = wrapping.unwrap(row.wrapped, subject=name, version=row.version, client=row.client or "")
+        key = self._opened(wrapping, row, name)
         material = renewed_subject_material(key, self._keys.randomness)
         return self._keys.subject_row(owner, material, kind, row.subject, row.client, version=row.version + 1)
 
@@ -292,10 +304,18 @@ class Rotation:
                 subjects.client,
                 func.max(subjects.version).label("version"),
             )
-            .where(subjects.wrapped.is_not(None), subjects.erased_at.is_(None))
+            .where(subjects.wrapped.is_not(None), subjects.erased_at.is_(None), self._has_living_holder())
             .group_by(subjects.kind, subjects.subject, subjects.holder, subjects.client)
             .having(func.max(subjects.made_at) < before)
         )
+
+    def _has_living_holder(self) -> Any:
+        """Subjects of an erased client have no key to renew; only their rows still wait to be removed."""
+        clients = self._table.clients.c
+        living_one = select(clients.epoch).where(
+            clients.client == self._table.subjects.c.holder, clients.wrapped.is_not(None)
+        )
+        return living_one.exists()
 
     def destroy_older_versions(self, session: Session, *, made_before: dt.datetime) -> int:
         """Destroy the keys that a newer one, made before a moment, replaced; the caller has seen that nothing needs them."""

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, inspect, select
 from sqlalchemy.orm import Session, SessionTransaction
 
-from ..errors import KeyLost, SubjectErased
+from ..errors import KeyLost, RequestInvalid, SubjectErased
 from ..vault import (
     PUBLISHER,
     ClientKey,
@@ -119,13 +119,15 @@ class KeyStore:
         with self._transaction(session) as (connection, _):
             return self.table.living_versions(connection, kind, one) > 0
 
-    def is_erased(self, session: Session, kind: str, one: str) -> bool:
-        """Whether a tombstone stands for a subject or for its client."""
+    def is_erased(self, session: Session, kind: str, one: str, *, client: str | None = None) -> bool:
+        """Whether a tombstone stands for a subject, for its holder or for `client`."""
         with self._transaction(session) as (connection, _):
             rows = self.table.subject_rows(connection, kind, [one])
             if any(row.wrapped is None for row in rows):
                 return True
-            return any(not any(living(self.table.client_rows(connection, row.holder))) for row in rows)
+            holders = {row.holder for row in rows} | ({client} if client is not None else set())
+            found = [self.table.client_rows(connection, holder) for holder in holders]
+            return any(epochs and not any(living(epochs)) for epochs in found)
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
@@ -144,6 +146,10 @@ class KeyStore:
             for one, client in subjects.items():
                 if (kind, one) in made:
                     continue
+                if client == PUBLISHER:
+                    raise RequestInvalid(
+                        f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"
+                    )
                 holder = client if held_by_client and client else PUBLISHER
                 if holder not in owners:
                     owners[holder] = self.current_client_key(connection, holder, scope)
@@ -171,10 +177,10 @@ class KeyStore:
             "made_at": self.utcnow(),
         }
 
-    def destroy(self, session: Session, kind: str, one: str) -> None:
+    def destroy(self, session: Session, kind: str, one: str, *, client: str | None = None) -> None:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
         with self._transaction(session) as (connection, _):
-            self.table.bury_subject(connection, kind, one, self.utcnow())
+            self.table.bury_subject(connection, kind, one, client or PUBLISHER, self.utcnow())
         self._forget_destroyed(session, lambda: self._cache.forget((kind, one)))
 
     def forget(self, name: SubjectName) -> None:
@@ -189,7 +195,12 @@ class KeyStore:
         self._cache.forget_where(lambda _, key: key.client == client)
 
     def destroy_client(self, session: Session, client: str) -> int:
-        """Destroy a client's keys, however many subjects it has; returns how many epochs there were."""
+        """Destroy a client's keys, however many subjects it has; returns how many epochs there were.
+
+        Raises `RequestInvalid` for the publisher, whose key is not a client's.
+        """
+        if client == PUBLISHER:
+            raise RequestInvalid("the publisher's own key is no client's; it is not erased by a request")
         with self._transaction(session) as (connection, _):
             buried = self.table.bury_client(connection, client, self.utcnow())
         self._forget_destroyed(session, lambda: self.forget_client(client))
@@ -219,6 +230,18 @@ class KeyStore:
         """The clients whose every key was destroyed."""
         with self._transaction(session) as (connection, _):
             return [client for client, _ in self.table.buried_clients(connection)]
+
+    def has_other_erasures(
+        self,
+        session: Session,
+        since: dt.datetime | None,
+        *,
+        subject: SubjectName | None = None,
+        client: str | None = None,
+    ) -> bool:
+        """Whether anybody but this subject, or this client and its subjects, was erased since a moment."""
+        with self._transaction(session) as (connection, _):
+            return self.table.has_other_burials(connection, since, subject=subject, client=client)
 
     def last_erasure(self, session: Session) -> dt.datetime | None:
         """When the last key of a subject or client was destroyed, as the key table says."""

@@ -60,14 +60,37 @@ class KeyTable:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         return dialect.insert(table)
 
-    def bury_subject(self, connection: Connection, kind: str, one: str, now: dt.datetime) -> None:
-        """Destroy every version of a subject's key and leave a tombstone."""
+    def bury_subject(self, connection: Connection, kind: str, one: str, holder: str, now: dt.datetime) -> None:
+        """Destroy every version of a subject's key and leave a tombstone, also for one that never had a key.
+
+        Whoever renews the key meanwhile is waited for, so that the renewed one is destroyed too.
+        """
         columns = self.subjects.c
-        connection.execute(
+        self.lock_subjects(connection, kind, [one])
+        buried: CursorResult[Any] = connection.execute(
             update(self.subjects)
             .where(columns.kind == kind, columns.subject == one)
             .values(wrapped=null(), erased_at=func.coalesce(columns.erased_at, now))
         )
+        if not buried.rowcount:
+            tombstone = {"kind": kind, "subject": one, "version": 1, "holder": holder, "epoch": 0, "wrapped": None}
+            connection.execute(
+                self._insert(connection, self.subjects)
+                .values(**tombstone, client=None, made_at=now, erased_at=now)
+                .on_conflict_do_nothing()
+            )
+
+    def lock_subjects(self, connection: Connection, kind: str, ids: Sequence[str]) -> None:
+        """Wait until nobody changes the keys of some subjects, and let nobody do it until the commit."""
+        columns = self.subjects.c
+        for chunk in chunks(ids):
+            chosen = (columns.kind == kind, columns.subject.in_(list(chunk)))
+            if connection.dialect.name == "sqlite":
+                connection.execute(update(self.subjects).where(*chosen).values(epoch=columns.epoch))
+            else:
+                connection.execute(
+                    select(columns.version).where(*chosen).order_by(columns.subject, columns.version).with_for_update()
+                )
 
     def living_versions(self, connection: Connection, kind: str, one: str) -> int:
         """How many keys of a subject still open something: neither they nor their client's key are destroyed."""
@@ -110,11 +133,15 @@ class KeyTable:
     def bury_client(self, connection: Connection, client: str, now: dt.datetime) -> int:
         """Destroy every epoch of a client's key; returns how many there were."""
         columns = self.clients.c
+        self.lock_client(connection, client)
         buried: CursorResult[Any] = connection.execute(
             update(self.clients)
             .where(columns.client == client, columns.wrapped.is_not(None))
             .values(wrapped=null(), destroyed_at=now)
         )
+        if not self.client_rows(connection, client):
+            tombstone = {"client": client, "epoch": 1, "service": "none", "wrapped": None, "destroyed_at": now}
+            self.insert_client(connection, {**tombstone, "made_at": now, "wrapped_at": now})
         return buried.rowcount
 
     def buried_clients(self, connection: Connection) -> list[tuple[str, dt.datetime]]:
@@ -124,12 +151,35 @@ class KeyTable:
         found = connection.execute(query.having(func.count(columns.wrapped) == 0)).all()
         return [(client, moment) for client, moment in found]
 
+    def has_other_burials(
+        self, connection: Connection, since: dt.datetime | None, *, subject: tuple[str, str] | None, client: str | None
+    ) -> bool:
+        """Whether anybody but a subject, or a client and its subjects, was buried since a moment."""
+        columns = self.subjects.c
+        query = select(columns.subject).where(columns.erased_at.is_not(None)).limit(1)
+        if since is not None:
+            query = query.where(columns.erased_at > since)
+        if subject is not None:
+            query = query.where((columns.kind != subject[0]) | (columns.subject != subject[1]))
+        if client is not None:
+            query = query.where(columns.holder != client)
+        if connection.execute(query).first() is not None:
+            return True
+        return any(
+            one != client and (since is None or _aware(moment) > since)
+            for one, moment in self.buried_clients(connection)
+        )
+
     def last_burial(self, connection: Connection) -> dt.datetime | None:
         """The time of the newest tombstone."""
         moments = [connection.execute(select(func.max(self.subjects.c.erased_at))).scalar()]
         moments += [moment for _, moment in self.buried_clients(connection)]
-        aware = [at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at for at in moments if at is not None]
-        return max(aware, default=None)
+        return max((_aware(at) for at in moments if at is not None), default=None)
+
+
+def _aware(moment: dt.datetime) -> dt.datetime:
+    """SQLite gives back times without their zone; all of ours are UTC."""
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

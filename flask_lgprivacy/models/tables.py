@@ -69,7 +69,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
         rotation=_table(
             "lgprivacy_rotation",
             keys,
-            Column("what", String(64), primary_key=True),
+            Column("what", String(200), primary_key=True),
             Column("began_at", DateTime(timezone=True), nullable=False),
             Column("ended_at", DateTime(timezone=True)),
         ),

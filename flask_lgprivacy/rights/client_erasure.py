@@ -9,7 +9,7 @@ from sqlalchemy import null, select, update
 from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
-from ..custody.removal import client_column, mark_erasure, remove_rows, subject_column, typed
+from ..custody.removal import client_column, mark_erasure, remove_rows, spellings, subject_column
 from ..gate import House
 from ..models import Layout
 from ..models.keytable import CHUNK
@@ -27,7 +27,7 @@ def begin_client_erasure(house: House, ledger: RequestLedger, session: Session, 
     """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
     client = request.subject[1]
     house.keys.destroy_client(session, client)
-    mark_erasure(session, house)
+    mark_erasure(session, house, client=client)
     ledger.move(session, request.id, "in-progress", note=DESTROYED)
     session.commit()
     tell(request, "key-destroyed")
@@ -66,7 +66,7 @@ def remove_client_rows(
         "left": left,
         "kept": {"this request": "proof that it was answered (GDPR Art. 5(2))"},
     }
-    mark_erasure(session, house)
+    mark_erasure(session, house, client=client)
     ledger.move(session, request.id, state, outcome=outcome, ended=True)
     session.commit()
     tell(request, state)
@@ -96,7 +96,7 @@ def event_of(house: House, request: Request, state: str) -> RightsEvent:
 
 
 def _some(session: Session, layout: Layout, client: str) -> list[Any]:
-    mine = client_column(layout) == typed(client_column(layout), client)
+    mine = client_column(layout).in_(spellings(client_column(layout), [client]))
     return list(session.execute(select(subject_column(layout)).where(mine).limit(CHUNK)).scalars())
 
 

@@ -91,6 +91,7 @@ class Rights:
 
     def work(self) -> Iterator[tuple[str, int]]:
         """Do what open requests still need, batch by batch; yields the request's id and how many subjects are gone."""
+        self._house.prepare()
         session = self._house.session()
         for request in open_client_erasures(self._house, self.ledger, session):
             for gone in remove_client_rows(self._house, self.ledger, session, request, self._tell_about_client):
