@@ -135,13 +135,15 @@ def drop_root(name: str) -> None:
     file = _key_file()
     clients = here.house.keys.table.clients.c
     with here.house.keys.connected(here.house.session()) as connection:
+        here.house.keys.table.lock_all_clients(connection)
         wrapped = connection.execute(select(clients.wrapped).where(clients.wrapped.is_not(None))).scalars()
         held = sum(LocalKeyFile.root_of(one) == name for one in wrapped)
-    if held:
-        raise ConfigurationError(
-            f"root key {name} wraps {held} client keys; run 'flask privacy keys rotate root' first"
-        )
-    file.drop_root(name)
+        if held:
+            raise ConfigurationError(
+                f"root key {name} wraps {held} client keys; run 'flask privacy keys rotate root' first"
+            )
+        file.drop_root(name)
+    here.house.session().commit()
     click.echo(f"destroyed root key {name}")
 
 

@@ -184,7 +184,7 @@ class Processing:
                 getattr(instance, name)
         one = identifier(row[layout.subject])
         subject = (layout.kind, one)
-        if row[VERSION] == 0 and layout.adopting:
+        if row[VERSION] == 0 and layout.adopting and row[group.column] is None:
             self.open_plain(layout, group, subject, self.clients_of(None, layout.kind, (one,)).get(one))
             taken = layout.adopting
             return {name: taken[name].take(instance) if name in taken else None for name in group.fields}
@@ -227,17 +227,25 @@ class Processing:
 
     def open_plain(self, layout: Layout, group: Group, subject: SubjectName, client: str | None) -> None:
         """Allow, or refuse, that a row is read that was not adopted yet."""
+        self.may_adopt(layout)
+        if self.house.keys.is_erased(self.session(), *subject, client=client):
+            self.refuse(SubjectErased(), category=group.category, action=READ)
+        self.authorize(group.category, Action.READ, client=client, subject=subject)
+        self.note(group.category, Action.READ, client=client, subject=subject)
+
+    def may_adopt(self, layout: Layout) -> None:
+        """Allow, or refuse, that plain text of a model is taken in."""
         if not self.house.adopts(layout.name):
             self.refuse(
                 ConfigurationError(
                     f"{layout.name}: this row is still in plain text, which is read only while LGPRIVACY_ADOPTION names the model; "
                     f"run 'flask privacy keys adopt {layout.name}'"
                 ),
-                category=group.category,
-                action=READ,
             )
-        self.authorize(group.category, Action.READ, client=client, subject=subject)
-        self.note(group.category, Action.READ, client=client, subject=subject)
+
+    def has_adopting(self, kind: str) -> bool:
+        """Whether a model of a kind of subject is being adopted, so that subjects may be there without a key."""
+        return any(layout.adopting for layout in self.house.graph.of(kind))
 
     def clients_of(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, str | None]:
         """The clients of those subjects among `ids` that have a row."""

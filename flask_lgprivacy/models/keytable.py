@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     null,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -116,6 +117,13 @@ class KeyTable:
         """Wait until nobody makes keys for a client, and let nobody do it until the commit."""
         self._hold(connection, client)
         connection.execute(self._select_clients.with_for_update(), {"client": client})
+
+    def lock_all_clients(self, connection: Connection) -> None:
+        """Wait until nobody makes or changes a client's key, and let nobody do it until the commit."""
+        if connection.dialect.name == "sqlite":
+            connection.execute(update(self.clients).values(epoch=self.clients.c.epoch))
+        else:
+            connection.execute(text(f"LOCK TABLE {self.clients.name} IN EXCLUSIVE MODE"))
 
     def _hold(self, connection: Connection, client: str) -> None:
         """SQLite has no row locks: a write that changes nothing makes this transaction its one writer."""

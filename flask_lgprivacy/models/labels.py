@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sqlalchemy import Column, Integer, LargeBinary, event
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, deferred, mapped_column
 
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH, BlindIndex
@@ -135,7 +135,7 @@ class SealedField:
             setattr(owner, self.index_column, column)
         if self.adopts is not None:
             self.adopts.info[INFO] = {"adopting": name}
-            setattr(owner, PLAIN + name, self.adopts)
+            setattr(owner, PLAIN + name, deferred(self.adopts, group=PLAIN))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:

@@ -182,9 +182,15 @@ class AdoptedAttribute(InstrumentedAttribute[Any]):
     def __set__(self, instance: Any, value: Any) -> None:
         self._refuse()
 
+    def __clause_element__(self) -> NoReturn:
+        self._refuse()
+
     def take(self, instance: Any) -> Any:
-        """The plain text of a row."""
-        return InstrumentedAttribute.__get__(self, instance, type(instance))
+        """The plain text of a row, which does not stay in it."""
+        value = InstrumentedAttribute.__get__(self, instance, type(instance))
+        if self.key not in instance._sa_instance_state.committed_state:
+            instance.__dict__.pop(self.key, None)
+        return value
 
     def clear(self, instance: Any) -> None:
         """Remove the plain text of a row, at its next flush."""

@@ -75,6 +75,14 @@ class Opener(Protocol):
         """Allow, or refuse, that a row is read that was not adopted yet."""
         ...
 
+    def may_adopt(self, layout: Layout) -> None:
+        """Allow, or refuse, that plain text of a model is taken in."""
+        ...
+
+    def has_adopting(self, kind: str) -> bool:
+        """Whether a model of a kind of subject is being adopted."""
+        ...
+
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
         """The key of one subject; raises `SubjectErased` or `KeyLost`."""
         ...

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from ..errors import UndeclaredProcessing
 from ..vault import SubjectKey
 from .labels import VERSION
-from .layout import layout_of
-from .opening import current_opener, identifier
+from .layout import Layout, layout_of
+from .opening import Opener, SubjectName, current_opener, identifier
 
 PARTITION = 1000
 
@@ -54,12 +54,15 @@ def records(
     for partition in result.partitions():
         owners = [identifier(row[subject_at]) for row in partition]
         keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
+        unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
         for row, owner in zip(partition, owners, strict=True):
             subject = (layout.kind, owner)
             key = keys.get(subject)
             if key is None and not (layout.adopting and row[version_at] == 0):
                 key = opener.subject_key(session, layout.kind, owner)
-            client = _client(key, row, client_at)
+            client = (
+                _client(key, row, client_at) if key is not None or client_at is not None else unkeyed.get(owner) or ""
+            )
             opened = {name: row[number] for number, name in plain}
             here = owner if layout.is_subject else identifier(row[key_at])
             for number, group in groups:
@@ -73,6 +76,14 @@ def records(
             for tag in tags:
                 opener.look_at_record(tag, subject=owner, client=client or None)
             yield opened
+
+
+def _clients_without_keys(
+    opener: Opener, session: Session, layout: Layout, owners: list[str], keys: dict[SubjectName, SubjectKey]
+) -> dict[str, str | None]:
+    """The clients of subjects that were recorded before this package, while their rows are adopted."""
+    missing = {one for one in owners if (layout.kind, one) not in keys} if layout.adopting else set()
+    return opener.clients_of(session, layout.kind, missing) if missing else {}
 
 
 def _client(key: SubjectKey | None, row: Any, client_at: int | None) -> str:

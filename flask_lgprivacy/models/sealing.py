@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session, object_session
 from sqlalchemy.orm.attributes import get_history
 
-from ..errors import PrivacyError, RequestInvalid, UndeclaredProcessing
+from ..errors import PrivacyError, RequestInvalid, SealBroken, UndeclaredProcessing
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
 from .codec import encode_fields
@@ -114,12 +114,11 @@ class _Flush:
         for kind, ids in wanted.items():
             self._keys.update(self._opener.keys_for_writing(self._session, kind, ids))
             if missing := {one for one in ids if (kind, one) not in self._keys}:
-                self._adopt_subjects(kind, missing, [layout for _, layout in rows if layout.kind == kind])
+                self._adopt_subjects(kind, missing, next(layout for _, layout in rows if layout.kind == kind))
 
-    def _adopt_subjects(self, kind: str, ids: set[str], layouts: list[Layout]) -> None:
+    def _adopt_subjects(self, kind: str, ids: set[str], layout: Layout) -> None:
         """Make keys for subjects that were recorded before this package; only where rows are being adopted."""
-        layout = next((one for one in layouts if one.adopting), None)
-        if layout is not None:
+        if self._opener.has_adopting(kind):
             clients = self._opener.clients_of(self._session, kind, ids)
             by_client = self._opener.holds_as_processor(layout)
             self._keys.update(self._opener.create_keys(self._session, kind, clients, held_by_client=by_client))
@@ -164,6 +163,7 @@ class _Flush:
         version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
         was = None if version == 1 else version - 1
         if was is None and layout.adopting and not is_new:
+            self._opener.may_adopt(layout)
             draft = {**taken_plain(row, layout), **draft}
         envelopes = {
             group.column: self._sealed(row, group, draft, key, version=version, was=was)
@@ -212,6 +212,8 @@ class _Flush:
 
 def taken_plain(row: Any, layout: Layout) -> dict[str, Any]:
     """The fields that a row holds in plain text, taken out of it to be sealed."""
+    if any(getattr(row, column) is not None for column in layout.groups):
+        raise SealBroken
     taken = {name: attribute.take(row) for name, attribute in layout.adopting.items()}
     for attribute in layout.adopting.values():
         attribute.clear(row)
@@ -291,7 +293,10 @@ def before_delete(mapper: Mapper[Any], _connection: Any, row: Any) -> None:
     opener = _opener({layout.name})
     value = get_history(row, layout.subject).non_deleted() or get_history(row, layout.subject).deleted
     subject = (layout.kind, identifier(value[0]))
-    client = opener.subject_key(object_session(row), *subject).client or None
+    if layout.adopting and getattr(row, VERSION) == 0:
+        client = opener.clients_of(object_session(row), layout.kind, (subject[1],)).get(subject[1])
+    else:
+        client = opener.subject_key(object_session(row), *subject).client or None
     for category in sorted(layout.categories):
         opener.authorize(category, Action.ERASE, client=client, subject=subject)
         opener.note(category, Action.ERASE, client=client, subject=subject)

@@ -107,8 +107,7 @@ class LocalKeyFile:
         length = wrapped[0] if wrapped else 0
         name = wrapped[1 : 1 + length]
         known = name.decode("ascii", "replace")
-        if known not in self._roots:
-            self._refresh()
+        self._refresh()
         root = self._roots.get(known)
         if root is None:
             raise KeyUnavailable(f"{self._path.name}: the root key that wrapped a client key is not in the key file")

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import base64
+import logging
 from typing import Any, NoReturn
 
 from ..errors import ConfigurationError, KeyUnavailable
+
+TELLING = (
+    "botocore.endpoint",
+    "botocore.parsers",
+    "botocore.hooks",
+    "botocore.client",
+    "botocore.auth",
+    "botocore.httpsession",
+)
+"""Loggers that write requests and answers out, keys included, where somebody sets them to DEBUG."""
+
+
+def _without_bodies(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
 
 
 class KmsProvider:
@@ -35,6 +50,8 @@ class KmsProvider:
             retries={"total_max_attempts": 2, "mode": "standard"},
             proxies={},
         )
+        for logger in TELLING:
+            logging.getLogger(logger).addFilter(_without_bodies)
         self._client: Any = boto3.client("kms", region_name=region, endpoint_url=endpoint_url, config=patience)
 
     def wrap(self, key: bytes, *, context: bytes) -> bytes:
