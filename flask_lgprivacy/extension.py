@@ -24,6 +24,7 @@ from .cli import initialise
 from .cli import privacy as privacy_commands
 from .custody import Replay
 from .custody.adoption import parse_adoption
+from .custody.ingest import Ingest
 from .custody.storage import ClientStorage
 from .custody.stores import Store, check_regions, needed_stores, parse_stores
 from .disclosure import Disclosure, Endpoint, endpoints
@@ -40,6 +41,7 @@ from .models import (
     refuse_unsealed_methods,
     seal_before_flush,
 )
+from .models.keyscope import rolled_back, transaction_ended
 from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
 from .rights import Background, Consents, Rights
@@ -142,7 +144,7 @@ class LGPrivacy:
         house.is_on_device = storage.is_on_device
         house.adoption = parse_adoption(settings.adoption, self._utcnow().date())
         house.before_serving = partial(_before_serving, house)
-        _listen(database, keys)
+        _listen(database)
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
             house.models_changed()
@@ -257,6 +259,11 @@ class LGPrivacy:
         return _state().consents
 
     @property
+    def ingest(self) -> Ingest:
+        """The inbox of records that devices sealed for a client and cannot open."""
+        return Ingest(_state().house)
+
+    @property
     def storage(self) -> ClientStorage:
         """Where each client's profiles are kept: in its cloud space or on its devices."""
         return _state().storage
@@ -353,11 +360,12 @@ def _overwrite_deleted(connection: Any, _: Any) -> None:
     cursor.close()
 
 
-def _listen(database: SQLAlchemy, keys: KeyStore) -> None:
+def _listen(database: SQLAlchemy) -> None:
     if not event.contains(database.session, "before_flush", seal_before_flush):
         event.listen(database.session, "before_flush", seal_before_flush)
-    event.listen(database.session, "after_transaction_end", keys.transaction_ended)
-    event.listen(database.session, "after_soft_rollback", keys.rolled_back)
+    if not event.contains(database.session, "after_transaction_end", transaction_ended):
+        event.listen(database.session, "after_transaction_end", transaction_ended)
+        event.listen(database.session, "after_soft_rollback", rolled_back)
     if not event.contains(database.session, "do_orm_execute", refuse_bulk_statement):
         event.listen(database.session, "do_orm_execute", refuse_bulk_statement)
     refuse_unsealed_methods(database.session.session_factory.class_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from sqlalchemy import func, select
 
 from ..custody import Custodian
 from ..custody.custodian import Advance
+from ..custody.ingest import Ingest
 from ..errors import ConfigurationError
+from ..models import identifier
 from ..vault import LocalKeyFile
 from .group import PrivacyGroup, privacy
 from .house import state
@@ -74,9 +77,11 @@ def list_keys(as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("what", type=click.Choice(["root", "clients", "subjects"]))
+@click.argument("what", type=click.Choice(["root", "clients", "subjects", "indexes"]))
 @click.option("--client", help="Only this client's key.")
-@click.option("--grace", default=60.0, show_default=True, help="Seconds before old subject keys are destroyed.")
+@click.option(
+    "--grace", default=60.0, show_default=True, help="Seconds before old keys of subjects or indexes are destroyed."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: bool) -> None:
@@ -86,6 +91,7 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
     root      wrap the clients' keys under the newest root key
     clients   new client keys; subject keys are wrapped anew, the old epoch is destroyed
     subjects  new subject keys; every record is resealed, the old keys are destroyed
+    indexes   new keys for blind indexes and clients; every index is made anew
     """
     if client is not None and what != "clients":
         raise click.UsageError("--client goes with 'clients'")
@@ -98,6 +104,8 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
         counts = keeper.rotate_root()
     elif what == "clients":
         counts = keeper.rotate_clients(client=client)
+    elif what == "indexes":
+        counts = keeper.rotate_indexes(grace=grace)
     else:
         counts = keeper.rotate_subjects(grace=grace)
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
@@ -118,6 +126,14 @@ def adopt(named: str, dry_run: bool, as_json: bool) -> None:
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
     if remains:
         click.echo(f"what the database still holds of it goes with: {remains}", err=True)
+
+
+@keys.command()
+@click.argument("client")
+def ingest(client: str) -> None:
+    """Print the public key with which devices seal records for a client, as JSON with base64."""
+    key = Ingest(state().house).public_key(client)
+    click.echo(json.dumps({"client": identifier(client), "key": base64.b64encode(key).decode()}))
 
 
 @keys.command("new-root")

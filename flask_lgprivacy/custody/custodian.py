@@ -13,12 +13,13 @@ from ..gate import House
 from ..models import Layout, identifier
 from .adoption import Adoption, adopting_layout
 from .archives import reseal_archives
+from .reindexing import Reindexing
 from .resealing import Resealing
 from .rotation import Rotation, Runs
 
 PASSES = 5
 """How often an adoption looks again for rows that somebody was writing."""
-ROTATIONS = ("root", "clients", "subjects")
+ROTATIONS = ("root", "clients", "subjects", "indexes")
 Advance = Callable[[int], object]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
 """Shows how far long work is: called with a label and a total, it gives what is called with each portion done."""
@@ -53,6 +54,10 @@ class Custodian:
             "clients": lambda: {
                 "clients": len(clients := self._clients(client, now)),
                 "subject keys": sum(self._rotation.count_subject_keys(session, one) for one in clients),
+            },
+            "indexes": lambda: {
+                "clients": len(self._clients(None, now)),
+                "rows": sum(Reindexing(self._house, one).count(session) for one in self._sealed() if one.indexes),
             },
             "subjects": lambda: {
                 "subject keys": self._rotation.count_subjects(session, before=now),
@@ -116,6 +121,48 @@ class Custodian:
                 )
             counts["old keys destroyed"] = self._rotation.destroy_older_versions(session, made_before=made_before)
         return counts
+
+    def rotate_indexes(self, *, grace: float) -> dict[str, int]:
+        """Give every client, and the publisher, a new key for blind indexes; make the indexes anew and destroy the old key.
+
+        Parameters: `grace` as for `rotate_subjects`; here it also outlasts what other processes have cached.
+        """
+        session = self._house.session()
+        with self._run("indexes", None) as (before, counts):
+            clients = self._clients(None, before)
+            for one in clients:
+                self._rotation.new_epoch(session, one, before=before, with_index_key=True)
+            counts["clients"] = len(clients)
+            self._reindex(counts)
+            self._sleep(grace)
+            while self._reindex(counts):
+                pass
+            if counts["broken records"]:
+                raise ConfigurationError(
+                    f"{counts['broken records']} records do not open, so the old index keys were kept; restore them, then run this again"
+                )
+            for one in clients:
+                try:
+                    for _ in self._rotation.renew_client(session, one, before=before):
+                        pass
+                except SubjectErased:
+                    session.rollback()
+        return counts
+
+    def _reindex(self, counts: dict[str, int]) -> int:
+        """Go through all indexed rows once; returns how many changed."""
+        session, changed = self._house.session(), 0
+        counts["broken records"] = 0
+        for layout in self._sealed():
+            if layout.indexes:
+                reindexing = Reindexing(self._house, layout)
+                with self._progress(f"indexes of {layout.name}", reindexing.count(session)) as advance:
+                    for seen, done in reindexing.run(session):
+                        changed += done
+                        advance(seen)
+                counts["broken records"] += reindexing.broken
+        counts["rows indexed"] = counts.get("rows indexed", 0) + changed
+        return changed
 
     def move(self, client: str, service: str) -> int:
         """Wrap a client's key by another key service."""

@@ -20,6 +20,7 @@ from ..models.tables import Tables
 from ..vault import (
     ClientKey,
     SubjectKey,
+    new_client_material,
     renewed_client_material,
     renewed_subject_material,
     unwrap_client_key,
@@ -146,7 +147,7 @@ class Rotation:
 
     def renew_client(self, session: Session, client: str, *, before: dt.datetime) -> Iterator[int]:
         """Give a client a new key, wrap its subjects' keys under it and destroy the old one."""
-        epoch = self._new_epoch(session, client, before)
+        epoch = self.new_epoch(session, client, before=before)
         while epoch is not None:
             done = self._rewrap_subject_keys(session, client, epoch)
             if done:
@@ -154,7 +155,13 @@ class Rotation:
             elif self._destroy_older_epochs(session, client, epoch):
                 return
 
-    def _new_epoch(self, session: Session, client: str, before: dt.datetime) -> int | None:
+    def new_epoch(
+        self, session: Session, client: str, *, before: dt.datetime, with_index_key: bool = False
+    ) -> int | None:
+        """Make a client's next key, unless it was made since a moment; `with_index_key` renews that of its blind indexes too.
+
+        Returns the newest epoch, or None for a client without a living key.
+        """
         clients = self._table.clients.c
         with self._keys.connected(session) as connection:
             self._table.lock_client(connection, client)
@@ -168,6 +175,8 @@ class Rotation:
                 key = unwrap_client_key(self._keys.services.named(newest.service), client, epoch, newest.wrapped)
                 epoch = int(rows[0].epoch) + 1
                 material = renewed_client_material(key, self._keys.randomness)
+                if with_index_key:
+                    material = new_client_material(self._keys.randomness)
                 self._keys.insert_epoch(connection, client, epoch, newest.service, material)
         session.commit()
         return epoch

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, select
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import Session
 
 from ..errors import KeyLost, RequestInvalid, SubjectErased
 from ..vault import (
@@ -24,39 +24,10 @@ from ..vault import (
     unwrap_client_key,
     wrap_client_material,
 )
+from .keyscope import DESTROYED, FRESH, EpochName, Scope
 from .keytable import KeyTable, living
 from .opening import SubjectName
 from .tables import Tables
-
-FRESH = "lgprivacy_fresh_keys"
-"""Where a session keeps the keys of a transaction that made some: until it commits, no other transaction may use them."""
-
-OPENERS = "lgprivacy_openers"
-"""The processings that made keys in a session, so that a rollback reaches what they hold."""
-DESTROYED = "lgprivacy_destroyed"
-"""What a session destroyed: forgotten once more when its transaction ends, whoever cached it meanwhile."""
-
-EpochName = tuple[str, int | None]
-"""A client and one of its epochs, or None for the newest."""
-
-
-class _Scope:
-    """Client and subject keys seen in one transaction; `is_fresh` where it may have made some of them."""
-
-    __slots__ = ("clients", "is_fresh", "subjects")
-
-    def __init__(self, *, is_fresh: bool) -> None:
-        self.is_fresh = is_fresh
-        self.clients: dict[EpochName, ClientKey] = {}
-        self.subjects: dict[SubjectName, SubjectKey] = {}
-
-    def clear(self) -> None:
-        """Forget what a rollback took back."""
-        self.clients.clear()
-        self.subjects.clear()
-
-    def __repr__(self) -> str:
-        return "<keys of a transaction>"
 
 
 class KeyStore:
@@ -214,6 +185,15 @@ class KeyStore:
         with self._transaction(session, writing=True) as (connection, scope):
             return self.current_client_key(connection, holder, scope).index_key
 
+    def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
+        """The keys under which a holder's blind indexes may stand, the newest first; several while they are rotated."""
+        with self._transaction(session) as (connection, scope):
+            rows = self.table.client_rows(connection, holder)
+            if rows and not any(living(rows)):
+                raise SubjectErased
+            keys = [self._client_key(connection, scope, holder, row.epoch).index_key for row in living(rows)]
+        return tuple(dict.fromkeys(keys)) or (self.index_key(session, holder),)
+
     def publisher_secret(self, session: Session) -> bytes:
         """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
         if self._client_cache.get((PUBLISHER, None)) is None:
@@ -223,7 +203,7 @@ class KeyStore:
                     if not self.table.client_rows(connection, PUBLISHER):
                         self._make_client_key(connection, PUBLISHER)
                 with engine.connect() as connection:
-                    return self._client_key(connection, _Scope(is_fresh=False), PUBLISHER, None).index_key
+                    return self._client_key(connection, Scope(is_fresh=False), PUBLISHER, None).index_key
         return self.index_key(session, PUBLISHER)
 
     def erased_clients(self, session: Session) -> list[str]:
@@ -262,21 +242,6 @@ class KeyStore:
         self._cache.clear()
         self._client_cache.clear()
 
-    def transaction_ended(self, session: Session, transaction: SessionTransaction) -> None:
-        """Let go of the keys that a session's outermost transaction made."""
-        if transaction.parent is None:
-            session.info.pop(FRESH, None)
-            for forget in session.info.pop(DESTROYED, ()):
-                forget()
-
-    def rolled_back(self, session: Session, _transaction: SessionTransaction) -> None:
-        """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read again."""
-        scope = session.info.get(FRESH)
-        if scope is not None:
-            scope.clear()
-        for opener in session.info.get(OPENERS, ()):
-            opener.forget_keys()
-
     def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
         forget()
         session.info.setdefault(DESTROYED, []).append(forget)
@@ -288,31 +253,31 @@ class KeyStore:
             yield connection
 
     @contextmanager
-    def _transaction(self, session: Session, *, writing: bool = False) -> Iterator[tuple[Connection, _Scope]]:
+    def _transaction(self, session: Session, *, writing: bool = False) -> Iterator[tuple[Connection, Scope]]:
         """The session's own transaction, or one of its own where keys have a database of their own.
 
         There a key is on disk before the row that needs it: a crash leaves a key without a row, never the reverse. Keys reach the
         process-wide caches only when no rollback can take them back any more.
         """
         if self._engine is not None:
-            scope = _Scope(is_fresh=writing)
+            scope = Scope(is_fresh=writing)
             with self._engine().begin() as connection:
                 yield connection, scope
             self._publish(scope)
             return
-        shared = session.info.setdefault(FRESH, _Scope(is_fresh=True)) if writing else session.info.get(FRESH)
-        scope = shared or _Scope(is_fresh=False)
+        shared = session.info.setdefault(FRESH, Scope(is_fresh=True)) if writing else session.info.get(FRESH)
+        scope = shared or Scope(is_fresh=False)
         yield session.connection(bind_arguments={"clause": self.table.subjects}), scope
         if shared is None:
             self._publish(scope)
 
-    def _publish(self, scope: _Scope) -> None:
+    def _publish(self, scope: Scope) -> None:
         self._client_cache.put_all(scope.clients.items())
         self._cache.put_all(scope.subjects.items())
 
     # --- unwrapping ---
 
-    def current_client_key(self, connection: Connection, holder: str, scope: _Scope | None = None) -> ClientKey:
+    def current_client_key(self, connection: Connection, holder: str, scope: Scope | None = None) -> ClientKey:
         """The newest epoch of a client, as the table says it now, made at first need; it stays until the commit."""
         rows = self.table.client_rows(connection, holder, lock=True)
         if not rows:
@@ -320,13 +285,13 @@ class KeyStore:
             rows = self.table.client_rows(connection, holder, lock=True)
         if rows[0].wrapped is None:
             raise SubjectErased
-        return self._client_key(connection, scope or _Scope(is_fresh=True), holder, rows[0].epoch)
+        return self._client_key(connection, scope or Scope(is_fresh=True), holder, rows[0].epoch)
 
     def client_key(self, connection: Connection, holder: str, epoch: int) -> ClientKey:
         """One epoch of a client's key that stands in the table; raises `KeyLost`, `SubjectErased` or `KeyUnavailable`."""
-        return self._client_key(connection, _Scope(is_fresh=False), holder, epoch)
+        return self._client_key(connection, Scope(is_fresh=False), holder, epoch)
 
-    def _client_key(self, connection: Connection, scope: _Scope, holder: str, epoch: int | None) -> ClientKey:
+    def _client_key(self, connection: Connection, scope: Scope, holder: str, epoch: int | None) -> ClientKey:
         """A client's key; unwrapped once, however many threads ask, where no rollback can take it back."""
         name = (holder, epoch)
         known = scope.clients.get(name) or self._client_cache.get(name)
@@ -363,7 +328,7 @@ class KeyStore:
     def _unwrapped(
         self,
         connection: Connection,
-        scope: _Scope,
+        scope: Scope,
         kind: str,
         rows: Iterable[Any],
         *,
@@ -400,7 +365,7 @@ class KeyStore:
         return keys
 
     def _owner(
-        self, connection: Connection, scope: _Scope, holder: str, epoch: int, *, is_second_look: bool
+        self, connection: Connection, scope: Scope, holder: str, epoch: int, *, is_second_look: bool
     ) -> ClientKey | None:
         """The key that wrapped a row's; None where the client is erased or, at the first look, where a rotation went by."""
         try:

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Mapped, deferred, mapped_column
 
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH, BlindIndex
+from .adopted import PLAIN
 from .codec import ValueType
-from .layout import INFO, PLAIN, SLOT, Group, SealedState, complete_model, layout_of
+from .layout import INFO, SLOT, Group, SealedState, complete_model, layout_of
 from .opening import Opener, current_opener
 
 VERSION = "lgprivacy_version"

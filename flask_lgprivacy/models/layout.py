@@ -15,8 +15,10 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
 
 from ..errors import ModelInvalid, UndeclaredProcessing
-from ..vault import BlindIndex, binding, binding_prefix
+from ..vault import binding, binding_prefix
+from .adopted import AdoptedAttribute
 from .codec import ValueType, value_type
+from .indexes import Index, refuse_what_can_be_guessed
 from .opening import current_opener
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 INFO = "lgprivacy"
 SLOT = "_lgprivacy"
 LOADED = "lgprivacy_loaded"
-PLAIN = "lgprivacy_plain_"
-"""Begins the attribute of a column whose plain text is being adopted."""
 
 
 class SealedState:
@@ -108,19 +108,6 @@ class Group:
         return binding(self.prefixes[client], row, key_version, row_version)
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
-    """The blind index of a field: its column and how it is made."""
-
-    column: str
-    blind: BlindIndex
-
-    def of(self, index_key: bytes, table: Table, field: str, value: Any) -> bytes:
-        """The index of a value under a holder's index key."""
-        text = value if isinstance(value, str) else value.isoformat() if hasattr(value, "isoformat") else str(value)
-        return self.blind.of(self.blind.key(index_key, table=table.name, column=field), text)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Tagged:
     """One labelled plaintext column."""
@@ -166,39 +153,6 @@ class Layout:
     def category_of(self, name: str) -> str | None:
         """The category of a field, or None where it has no such labelled field."""
         return self.field_categories.get(name)
-
-
-class AdoptedAttribute(InstrumentedAttribute[Any]):
-    """The attribute of a column that is being adopted: nobody's but this package's; the sealed field is what is read and written."""
-
-    __slots__ = ()
-    inherit_cache = True
-
-    def __get__(self, instance: Any, owner: Any = None) -> Any:
-        if instance is not None:
-            self._refuse()
-        return super().__get__(instance, owner)
-
-    def __set__(self, instance: Any, value: Any) -> None:
-        self._refuse()
-
-    def __clause_element__(self) -> NoReturn:
-        self._refuse()
-
-    def take(self, instance: Any) -> Any:
-        """The plain text of a row, which does not stay in it."""
-        value = InstrumentedAttribute.__get__(self, instance, type(instance))
-        if self.key not in instance._sa_instance_state.committed_state:
-            instance.__dict__.pop(self.key, None)
-        return value
-
-    def clear(self, instance: Any) -> None:
-        """Remove the plain text of a row, at its next flush."""
-        InstrumentedAttribute.__set__(self, instance, None)
-
-    def _refuse(self) -> NoReturn:
-        name = self.key.removeprefix(PLAIN)
-        raise UndeclaredProcessing(f"{self.key} is being adopted; read and write {name}, which is sealed")
 
 
 class _GuardedAttribute(InstrumentedAttribute[Any]):
@@ -371,7 +325,7 @@ def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
     for one in sealed_fields:
         one.type = value_type(_annotation(layout.model, one.name), one.qualified)
         if one.blind is not None:
-            _refuse_what_can_be_guessed(one, one.type.python)
+            refuse_what_can_be_guessed(one.qualified, one.name, one.type.python, one.blind)
             layout.indexes[one.name] = Index(typing.cast(str, one.index_column), one.blind)
     for column in dict.fromkeys(one.column for one in sealed_fields):
         fields = {one.name: typing.cast(ValueType, one.type) for one in sealed_fields if one.column == column}
@@ -388,39 +342,6 @@ def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
                 dict.fromkeys(filter(None, (layout.subject, layout.key, layout.client, column, "lgprivacy_version")))
             ),
             _Prefixes(layout.table.name, first.group),
-        )
-
-
-GUESSABLE = frozenset(
-    (
-        *(
-            "first_name",
-            "firstname",
-            "given_name",
-            "prenom",
-            "class",
-            "class_name",
-            "classe",
-            "grade",
-            "level",
-            "niveau",
-        ),
-        *("gender", "sex", "genre", "sexe", "birth_date", "birthdate", "date_of_birth", "naissance"),
-        *("language", "langue", "city", "ville", "country", "pays"),
-    )
-)
-"""Fields whose values can all be tried, in English and French."""
-
-
-def _refuse_what_can_be_guessed(one: SealedField, python: type) -> None:
-    """Whoever holds an index key, or sees equal indexes, learns values of which there are few; unless several share each index."""
-    if one.blind is None or not one.blind.is_whole:
-        return
-    what = f"a blind index over {python.__name__}" if python is not str else f"a blind index over {one.name}"
-    if python is not str or one.name.lower() in GUESSABLE:
-        raise ModelInvalid(
-            f"{one.qualified}: {what} could be guessed by trying every value; use index=BlindIndex(bits=8), which several values "
-            "share, and matching(…) to find them"
         )
 
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from ..errors import SealedComparison, UndeclaredProcessing
 from ..vault import PUBLISHER
-from .layout import Index, Layout, layout_of
+from .indexes import Index
+from .layout import Layout, layout_of
 from .opening import Opener, current_opener, identifier
 
 M = TypeVar("M")
@@ -74,11 +75,12 @@ def _candidates(model: type[M], layout: Layout, fields: dict[str, Any], of_clien
                 f"{layout.name}.{name} has no blind index; declare it with index=True (with one: {known})"
             )
     client = _client(opener, layout, fields, of_client, what)
-    index_key = opener.index_key(None, client or PUBLISHER)
+    index_keys = opener.index_keys(None, client or PUBLISHER)
     query = select(model)
     for name, value in fields.items():
         index = layout.indexes[name]
-        query = query.where(layout.table.c[index.column] == index.of(index_key, layout.table, name, value))
+        made = [index.of(index_key, layout.table, name, value) for index_key in index_keys]
+        query = query.where(layout.table.c[index.column].in_(made))
     return query
 
 

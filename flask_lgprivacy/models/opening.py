@@ -91,6 +91,10 @@ class Opener(Protocol):
         """The key of a holder's blind indexes."""
         ...
 
+    def index_keys(self, session: Session | None, holder: str) -> tuple[bytes, ...]:
+        """The keys under which a holder's blind indexes may stand, the newest first."""
+        ...
+
     def acts_for(self) -> str | None:
         """The client for whom the actor acts."""
         ...

@@ -19,6 +19,7 @@ class Tables:
     request_step: Table
     erasure_mark: Table
     client_storage: Table
+    inbox: Table
     archive: Table
     consent: Table
 
@@ -32,6 +33,7 @@ class Tables:
             self.request_step,
             self.erasure_mark,
             self.client_storage,
+            self.inbox,
             self.archive,
             self.consent,
         )
@@ -111,6 +113,16 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("client", String(64), primary_key=True),
             Column("storage", String(16), nullable=False),
             Column("since", DateTime(timezone=True), nullable=False),
+        ),
+        inbox=_table(
+            "lgprivacy_inbox",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("client", String(64), nullable=False, index=True),
+            Column("model", String(64), nullable=False),
+            Column("sealed", LargeBinary, nullable=False),
+            Column("received_at", DateTime(timezone=True), nullable=False),
+            Column("refused_at", DateTime(timezone=True)),
         ),
         archive=_table(
             "lgprivacy_archive",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import null, select, update
+from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
@@ -58,6 +58,7 @@ def remove_client_rows(
             session.commit()
             yield len(ones)
     _bury_subjects(house, session, client)
+    session.execute(delete(house.tables.inbox).where(house.tables.inbox.c.client == client))
     left = {layout.name: len(ones) for _, layout in client_kinds(house) if (ones := _some(session, layout, client))}
     state = "completed-with-remainder" if left else "completed"
     outcome = {

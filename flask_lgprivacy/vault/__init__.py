@@ -2,6 +2,7 @@
 
 from .blind import FEW, BlindIndex
 from .envelope import binding, binding_prefix, named_version, seal, unseal
+from .ingest import ingest_key, is_named, open_ingested, seal_for_ingest
 from .keyfile import KeyProvider, LocalKeyFile
 from .keyring import (
     PUBLISHER,
@@ -33,13 +34,17 @@ __all__ = [
     "SubjectKey",
     "binding",
     "binding_prefix",
+    "ingest_key",
+    "is_named",
     "key_provider",
     "named_version",
     "new_client_material",
     "new_subject_material",
+    "open_ingested",
     "renewed_client_material",
     "renewed_subject_material",
     "seal",
+    "seal_for_ingest",
     "unseal",
     "unwrap_client_key",
     "unwrap_client_material",

@@ -20,6 +20,7 @@ from databases import run_sql
 from school import CANARY, Backend, School, Student, close, db, make_backend
 from sqlalchemy import select
 
+from flask_lgprivacy import find_by
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.custody import Custodian
 from flask_lgprivacy.errors import KeyUnavailable, SealBroken
@@ -56,10 +57,11 @@ def rotate(backend: Backend, what: str) -> dict[str, int]:
             "root": keeper.rotate_root,
             "clients": keeper.rotate_clients,
             "subjects": lambda: keeper.rotate_subjects(grace=0),
+            "indexes": lambda: keeper.rotate_indexes(grace=0),
         }[what]()
 
 
-@pytest.mark.parametrize("what", ["root", "clients", "subjects"])
+@pytest.mark.parametrize("what", ["root", "clients", "subjects", "indexes"])
 def test_after_a_rotation_everything_reads_as_before(backend: Backend, what: str) -> None:
     before = values(backend)
     wrapped = {row[0] for row in keys_of(backend, "wrapped", "client_key" if what == "root" else "subject_key")}
@@ -78,6 +80,39 @@ def test_after_a_rotation_everything_reads_as_before(backend: Backend, what: str
         (f"rotate-{what}", "began"),
         (f"rotate-{what}", "ended"),
     ]
+
+
+def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_new_ones_stand(backend: Backend) -> None:
+    other = make_backend(backend.folder, filled=False)
+    other.schools, other.students = backend.schools, backend.students
+    name = f"{CANARY} le goffa"
+
+    def found(where: Backend) -> list[Any]:
+        with where.app.app_context(), where.reading():
+            return [row.id for row in db.session.scalars(find_by(Student, last_name=name))]
+
+    before = run_sql(backend.folder, "data", "select lgprivacy_last_name_index from student order by 1")
+    assert found(backend) == found(other) == [one_id(backend)]
+    seen: list[Any] = []
+
+    def look(_: float) -> None:
+        with other.app.app_context(), other.writing():
+            later = Student(school_id=other.schools[0], first_name=CANARY, last_name=f"{CANARY} Later")
+            db.session.add(later)
+            db.session.commit()
+        seen.append((found(backend), found(other)))
+
+    with backend.app.app_context():
+        Custodian(backend.house, sleep=look).rotate_indexes(grace=60)
+    assert seen == [([one_id(backend)], [one_id(backend)])]
+    after = run_sql(backend.folder, "data", "select lgprivacy_last_name_index from student order by 1")
+    assert {row[0] for row in before}.isdisjoint(row[0] for row in after)
+    name = f"{CANARY} later"
+    for where in (backend, other):
+        where.house.keys.forget_all()
+        assert len(found(where)) == 1
+    living = keys_of(backend, "count(*)", "client_key", "wrapped is not null")
+    assert living == [(3,)]
 
 
 def test_the_old_epoch_is_destroyed_and_the_new_one_wraps_what_comes(backend: Backend) -> None:

@@ -1,0 +1,150 @@
+"""The inbox: sealed records that devices left for a client, taken in through the gate by somebody who may write them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..errors import AccessDenied, RequestInvalid, SealBroken, UndeclaredProcessing
+from ..gate import House, Processing
+from ..models import Layout, current_opener, identifier
+from ..models.codec import from_json
+from ..models.tables import Tables
+from ..vault import PUBLISHER, ingest_key, is_named, open_ingested
+
+LARGEST = 1 << 20
+BATCH = 100
+
+
+def deposit(
+    connection: Connection | Session, tables: Tables, *, client: Any, model: str, sealed: bytes, at: dt.datetime
+) -> str:
+    """Leave a sealed record in the inbox; needs no key and opens nothing.
+
+    Parameters: `sealed` from `seal_for_ingest` for the same client and model, 1 MiB at most. Returns its id; the caller commits.
+    Raises `RequestInvalid`.
+    """
+    if not 0 < len(sealed) <= LARGEST:
+        raise RequestInvalid(f"a sealed record has at most {LARGEST} bytes, and at least one")
+    values = {"id": uuid4().hex, "client": identifier(client), "model": model[:64], "sealed": sealed, "received_at": at}
+    connection.execute(insert(tables.inbox).values(**values))
+    return str(values["id"])
+
+
+class Ingest:
+    """The inbox of one application."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._inbox = house.tables.inbox
+
+    def public_key(self, client: Any) -> bytes:
+        """The key, 32 bytes, with which devices seal records for a client; raises `SubjectErased` for an erased one."""
+        name = self._client(client)
+        session = self._house.session()
+        key = self._house.keys.index_key(session, name)
+        session.commit()
+        return ingest_key(key)
+
+    def deposit(self, client: Any, model: str, sealed: bytes) -> str:
+        """Leave a sealed record for a client and commit; returns its id."""
+        session = self._house.session()
+        made = deposit(
+            session,
+            self._house.tables,
+            client=self._client(client),
+            model=model,
+            sealed=sealed,
+            at=self._house.utcnow(),
+        )
+        session.commit()
+        return made
+
+    def waiting(self, client: Any) -> int:
+        """How many records wait to be taken in."""
+        query = select(func.count()).select_from(self._inbox).where(*self._of(client))
+        return int(self._house.session().execute(query).scalar_one())
+
+    def absorb(self, client: Any) -> dict[str, int]:
+        """Take in what waits for a client, each record in a transaction of its own, as if the actor had written it.
+
+        Runs inside a declared processing that writes; returns how many were `written` and how many `refused`. A refused record
+        stays, marked, and is not tried again.
+        """
+        opener = current_opener.get()
+        if not isinstance(opener, Processing):
+            raise UndeclaredProcessing(
+                "absorb() runs under a declaration that writes, or in 'with privacy.processing(…)'"
+            )
+        session, counts = self._house.session(), {"written": 0, "refused": 0}
+        index_keys = self._house.keys.index_keys(session, self._client(client))
+        query = select(self._inbox).where(*self._of(client)).order_by(self._inbox.c.received_at, self._inbox.c.id)
+        while rows := session.execute(query.limit(BATCH)).all():
+            for row in rows:
+                try:
+                    session.add(self._made(index_keys, row))
+                    session.flush()
+                except AccessDenied:
+                    session.rollback()
+                    raise
+                except (SealBroken, RequestInvalid, TypeError, IntegrityError):
+                    session.rollback()
+                    refused = update(self._inbox).where(self._inbox.c.id == row.id)
+                    session.execute(refused.values(refused_at=self._house.utcnow()))
+                    counts["refused"] += 1
+                else:
+                    session.execute(delete(self._inbox).where(self._inbox.c.id == row.id))
+                    counts["written"] += 1
+                session.commit()
+        return counts
+
+    # --- inside ---
+
+    @staticmethod
+    def _client(client: Any) -> str:
+        name = identifier(client)
+        if name == PUBLISHER:
+            raise RequestInvalid("records are left for a client, not for the publisher")
+        return name
+
+    def _of(self, client: Any) -> tuple[Any, ...]:
+        return self._inbox.c.client == self._client(client), self._inbox.c.refused_at.is_(None)
+
+    def _made(self, index_keys: tuple[bytes, ...], row: Any) -> Any:
+        """The record as a row of its model; raises where it is none."""
+        layout = self._layout(row.model)
+        named = [key for key in index_keys if is_named(key, row.sealed)]
+        if not named:
+            raise SealBroken
+        content = open_ingested(named[0], row.sealed, client=row.client, model=row.model)
+        try:
+            fields = orjson.loads(content)
+        except ValueError:
+            raise RequestInvalid(f"{row.model}: the record is no JSON object") from None
+        if not isinstance(fields, dict):
+            raise RequestInvalid(f"{row.model}: the record is no JSON object")
+        made = layout.model()
+        columns = layout.model.__mapper__.columns  # type: ignore[attr-defined]
+        if layout.is_subject and layout.client is not None:
+            fields[layout.client] = str(fields.get(layout.client, row.client))
+            if identifier(fields[layout.client]) != row.client:
+                raise RequestInvalid(f"{row.model}: the record names another client")
+        for name, value in fields.items():
+            kinds = {field: kind.python for group in layout.groups.values() for field, kind in group.fields.items()}
+            if name not in kinds and name not in (layout.key, layout.subject, layout.client):
+                raise RequestInvalid(f"{row.model}: the record has a field that the model does not seal")
+            setattr(made, name, from_json(kinds.get(name) or columns[name].type.python_type, value, name))
+        return made
+
+    def _layout(self, model: str) -> Layout:
+        for kind in self._house.graph.subjects:
+            for layout in self._house.graph.of(kind):
+                if layout.name == model and self._house.is_processor_of(kind):
+                    return layout
+        raise RequestInvalid("records are left for models that are held for clients")

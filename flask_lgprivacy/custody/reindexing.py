@@ -1,0 +1,96 @@
+"""Makes blind indexes anew under the newest index key of whoever holds the data, row by row, each only if nobody wrote it meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.orm import Session
+
+from ..errors import SealBroken
+from ..gate import House
+from ..models import Layout, identifier
+from ..models.codec import from_json
+from ..models.keytable import CHUNK
+from ..models.labels import VERSION
+from ..vault import PUBLISHER, SubjectKey, named_version, unseal
+from .removal import subject_column
+
+
+class Reindexing:
+    """Goes through every row of a model with blind indexes, in the order of its primary key."""
+
+    def __init__(self, house: House, layout: Layout) -> None:
+        self.broken = 0
+        self._house = house
+        self._layout = layout
+        columns = layout.table.c
+        self._key = layout.model.__mapper__.columns[layout.key]  # type: ignore[attr-defined]
+        self._groups = [group for group in layout.groups.values() if not layout.indexes.keys().isdisjoint(group.fields)]
+        indexes = [columns[index.column] for index in layout.indexes.values()]
+        self._query = select(
+            self._key.label("_key"), subject_column(layout).label("_owner"), columns[VERSION].label("_version"), *indexes,
+            *(columns[group.column] for group in self._groups),
+        ).where(columns[VERSION] > 0).order_by(self._key).limit(CHUNK)  # fmt: skip
+        self._replace = (
+            update(layout.table)
+            .where(self._key == bindparam("_one"), columns[VERSION] == bindparam("_was"))
+            .values({column: bindparam(f"new_{column.name}") for column in indexes})
+        )
+
+    def count(self, session: Session) -> int:
+        """How many rows there are."""
+        return int(session.execute(select(func.count()).select_from(self._layout.table)).scalar_one())
+
+    def run(self, session: Session) -> Iterator[tuple[int, int]]:
+        """Index anew what stands under older keys; yields, batch by batch, how many rows were seen and how many changed."""
+        query = self._query
+        while True:
+            rows = session.execute(query).all()
+            changed = self._changed(session, rows)
+            if changed:
+                session.execute(self._replace, changed)
+            session.commit()
+            if not rows:
+                return
+            yield len(rows), len(changed)
+            query = self._query.where(self._key > rows[-1]._key)
+
+    def _changed(self, session: Session, rows: Any) -> list[dict[str, Any]]:
+        layout = self._layout
+        keys = self._house.keys.load(session, layout.kind, {identifier(row._owner) for row in rows}, for_writing=True)
+        index_keys: dict[str, bytes] = {}
+        changed = []
+        for row in rows:
+            key = keys.get((layout.kind, identifier(row._owner)))
+            if key is None:
+                continue
+            holder = key.client if self._house.is_processor_of(layout.kind) else PUBLISHER
+            if holder not in index_keys:
+                index_keys[holder] = self._house.keys.index_keys(session, holder)[0]
+            try:
+                fields = self._opened(row, key)
+            except SealBroken:
+                self.broken += 1
+                continue
+            made = {
+                f"new_{index.column}": None
+                if fields.get(name) is None
+                else index.of(index_keys[holder], layout.table, name, fields[name])
+                for name, index in layout.indexes.items()
+            }
+            if any(getattr(row, index.column) != made[f"new_{index.column}"] for index in layout.indexes.values()):
+                changed.append({"_one": row._key, "_was": row._version, **made})
+        return changed
+
+    def _opened(self, row: Any, newest: SubjectKey) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for group in self._groups:
+            envelope = getattr(row, group.column)
+            key = newest.at(named_version(envelope) or newest.version) or newest
+            bound_to = group.binding(key.client, identifier(row._key), key.version, row._version)
+            held = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
+            fields.update({name: from_json(group.fields[name].python, held.get(name), name) for name in group.fields})
+        return fields

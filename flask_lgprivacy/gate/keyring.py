@@ -1,0 +1,165 @@
+"""The keys that a processing holds, and what it may do with rows that have none yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NoReturn
+from uuid import UUID
+from weakref import WeakSet
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, object_session
+
+from ..errors import ConfigurationError, KeyLost, KeyUnavailable, PrivacyError, SealBroken, SubjectErased
+from ..models import Group, Layout, SubjectName, identifier
+from ..models.keyscope import OPENERS
+from ..models.layout import loaded_identifiers
+from ..policy import Action
+from ..vault import SubjectKey, named_version
+from .house import House
+
+READ = Action.READ.value
+
+
+class Keyring:
+    """The part of a processing that asks the key store; every refusal goes into the trail."""
+
+    __slots__ = ()
+    house: House
+    _keys: dict[SubjectName, SubjectKey]
+
+    def refuse(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> NoReturn:
+        """Note a refusal for the trail and raise it."""
+        raise NotImplementedError
+
+    def session(self) -> Session:
+        """The application's session."""
+        raise NotImplementedError
+
+    def authorize(self, category: str, action: Action, *, client: str | None, subject: SubjectName) -> None:
+        """Allow an action on one subject's category, or raise."""
+        raise NotImplementedError
+
+    def note(self, category: str, action: Action, *, client: str | None, subject: SubjectName) -> None:
+        """Put something that happened into the ledger."""
+        raise NotImplementedError
+
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+        """The keys of living subjects, those of `ids` among them, from this context or the key table."""
+        held = self._keys
+        wanted = [one for one in ids if (kind, one) not in held]
+        if wanted:
+            held.update(self._loaded(session, kind, wanted))
+        return held
+
+    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+        """The keys of living subjects as the key table has them now."""
+        found = self._loaded(session, kind, ids, for_writing=True)
+        self._keys.update(found)
+        return found
+
+    def _loaded(
+        self, session: Session | None, kind: str, ids: Iterable[str], *, for_writing: bool = False
+    ) -> dict[SubjectName, SubjectKey]:
+        try:
+            return self.house.keys.load(session or self.session(), kind, ids, for_writing=for_writing)
+        except KeyUnavailable as away:
+            self.refuse(away)
+
+    def create_keys(
+        self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
+    ) -> dict[SubjectName, SubjectKey]:
+        """Keys for subjects that are being recorded."""
+        session.info.setdefault(OPENERS, WeakSet()).add(self)
+        try:
+            made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
+        except KeyUnavailable as away:
+            self.refuse(away)
+        self._keys.update(made)
+        return made
+
+    def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
+        """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
+        held = self.keys(session, kind, (one,))
+        if (kind, one) not in held:
+            erased = self.house.keys.is_erased(session or self.session(), kind, one)
+            self.refuse(SubjectErased() if erased else KeyLost())
+        return held[kind, one]
+
+    def forget_keys(self) -> None:
+        """Let go of every key: a rollback may have taken some of them back."""
+        self._keys.clear()
+
+    def forget_key(self, kind: str, one: str) -> None:
+        """Let go of a key that was destroyed."""
+        self._keys.pop((kind, one), None)
+
+    def index_key(self, session: Session | None, holder: str) -> bytes:
+        """The key of a holder's blind indexes."""
+        return self.house.keys.index_key(session or self.session(), holder)
+
+    def index_keys(self, session: Session | None, holder: str) -> tuple[bytes, ...]:
+        """The keys under which a holder's blind indexes may stand, the newest first."""
+        try:
+            return self.house.keys.index_keys(session or self.session(), holder)
+        except KeyUnavailable as away:
+            self.refuse(away)
+
+    def _key_of(self, instance: Any, subject: SubjectName) -> SubjectKey:
+        """The key of a row's subject, fetched together with those of the other rows loaded with it."""
+        session = object_session(instance)
+        kind, one = subject
+        loaded = {identifier(other) for other in loaded_identifiers(session, kind) if other is not None}
+        self.keys(session, kind, loaded | {one})
+        return self.subject_key(session, kind, one)
+
+    def _key_named_by(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
+        """The key of another version that a record names, while keys are rotated; raises `SealBroken`."""
+        version = named_version(envelope)
+        if version is None or version == held.version:
+            raise SealBroken
+        key = held.at(version)
+        if key is None:
+            self.house.keys.forget(subject)
+            self._keys.pop(subject, None)
+            newest = self.subject_key(None, *subject)
+            key = newest.at(version)
+        if key is None or key.client != held.client:
+            raise SealBroken
+        return key
+
+    # --- rows that are being adopted ---
+
+    def open_plain(self, layout: Layout, group: Group, subject: SubjectName, client: str | None) -> None:
+        """Allow, or refuse, that a row is read that was not adopted yet."""
+        self.may_adopt(layout)
+        if self.house.keys.is_erased(self.session(), *subject, client=client):
+            self.refuse(SubjectErased(), category=group.category, action=READ)
+        self.authorize(group.category, Action.READ, client=client, subject=subject)
+        self.note(group.category, Action.READ, client=client, subject=subject)
+
+    def may_adopt(self, layout: Layout) -> None:
+        """Allow, or refuse, that plain text of a model is taken in."""
+        if not self.house.adopts(layout.name):
+            self.refuse(
+                ConfigurationError(
+                    f"{layout.name}: this row is still in plain text, which is read only while LGPRIVACY_ADOPTION names the model; "
+                    f"run 'flask privacy keys adopt {layout.name}'"
+                ),
+            )
+
+    def has_adopting(self, kind: str) -> bool:
+        """Whether a model of a kind of subject is being adopted, so that subjects may be there without a key."""
+        return any(layout.adopting for layout in self.house.graph.of(kind))
+
+    def clients_of(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, str | None]:
+        """The clients of those subjects among `ids` that have a row."""
+        layout = self.house.graph.subjects[kind]
+        columns = layout.model.__mapper__.columns  # type: ignore[attr-defined]
+        key, client = columns[layout.key], columns[layout.client or layout.key]
+        values = [UUID(one) if key.type.python_type is UUID else key.type.python_type(one) for one in ids]
+        found = (session or self.session()).execute(select(key, client).where(key.in_(values)))
+        return {
+            identifier(one): identifier(of) if layout.client is not None and of is not None else None
+            for one, of in found
+        }
