@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import ModelInvalid
+from .secret import SecretBytes
 
 LENGTH = 16
 WHOLE: Final = 8 * LENGTH
@@ -78,7 +79,8 @@ class BlindIndex:
     def key(self, index_key: bytes, *, table: str, column: str) -> bytes:
         """The key of one column's index for one client: 32 bytes."""
         name = NORMALISERS[self.normaliser][0] + ("" if self.is_whole else f"/{self.bits}")
-        return hmac.digest(index_key, f"lgprivacy index\x01{table}\x00{column}\x00{name}".encode(), "sha256")
+        named = f"lgprivacy index\x01{table}\x00{column}\x00{name}".encode()
+        return SecretBytes(hmac.digest(index_key, named, "sha256"))
 
     def of(self, key: bytes, value: str) -> bytes:
         """The index of a value under a `key`: 16 bytes, or as few as hold `bits`."""

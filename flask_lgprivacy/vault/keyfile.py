@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import ConfigurationError, KeyUnavailable
+from .secret import SecretBytes
 
 _NONCE = 12
 
@@ -49,13 +50,13 @@ class LocalKeyFile:
     def create(path: Path, *, randomness: Callable[[int], bytes] = os.urandom) -> None:
         """Make a key file with one root key, readable by its owner only; raises `FileExistsError`."""
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(path, {"r1": randomness(32)}, "r1")
+        _write(path, {"r1": SecretBytes(randomness(32))}, "r1")
 
     def add_root(self) -> str:
         """Add a root key, which wraps from now on; running processes notice at their next use. Returns its name."""
         self._refresh()
         name = f"r{max(int(known.lstrip('r') or 0) for known in self._roots) + 1}"
-        self._replace({**self._roots, name: self._randomness(32)}, name)
+        self._replace({**self._roots, name: SecretBytes(self._randomness(32))}, name)
         return name
 
     def drop_root(self, name: str) -> None:
@@ -163,7 +164,9 @@ def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
         raw = file.read()
     try:
         document = json.loads(raw)
-        roots = {str(name): base64.b64decode(key, validate=True) for name, key in document["roots"].items()}
+        roots = {
+            str(name): SecretBytes(base64.b64decode(key, validate=True)) for name, key in document["roots"].items()
+        }
         newest = str(document["newest"])
     except (ValueError, KeyError, AttributeError, TypeError, binascii.Error):
         raise ConfigurationError(f"the key file {path.name} is damaged; restore it from its backup") from None

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import SealBroken
 from .keyfile import KeyProvider
+from .secret import SecretBytes
 
 PUBLISHER: Final = "publisher"
 """The owner of what the publisher holds as controller."""
@@ -43,7 +44,7 @@ class ClientKey(_Secret):
         self.client = client
         self.epoch = epoch
         self._cipher = AESGCM(material[:32])
-        self._index_key = material[32:]
+        self._index_key = SecretBytes(material[32:])
 
     @property
     def index_key(self) -> bytes:
@@ -58,7 +59,9 @@ class ClientKey(_Secret):
     def unwrap(self, wrapped: bytes, *, subject: str, version: int, client: str) -> SubjectKey:
         """Unwrap the key of a subject of `client`; raises `SealBroken`."""
         try:
-            material = self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], self._bound_to(subject, version))
+            material = SecretBytes(
+                self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], self._bound_to(subject, version))
+            )
         except (InvalidTag, ValueError):
             raise SealBroken from None
         return SubjectKey(client, version, material)
@@ -78,8 +81,8 @@ class SubjectKey(_Secret):
     def __init__(self, client: str, version: int, material: bytes) -> None:
         self.client = client
         self.version = version
-        self.key = material[:32]
-        self._secret = material[32:]
+        self.key = SecretBytes(material[:32])
+        self._secret = SecretBytes(material[32:])
         self._pseudonym: tuple[int, str] | None = None
         self.older: SubjectKey | None = None
 
@@ -116,22 +119,22 @@ class SubjectKey(_Secret):
 
 def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
     """64 random bytes: a client key and the key of its blind indexes, neither derived from the other."""
-    return randomness(64)
+    return SecretBytes(randomness(64))
 
 
 def new_subject_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
     """48 random bytes: a subject key and the secret of its pseudonyms."""
-    return randomness(48)
+    return SecretBytes(randomness(48))
 
 
 def renewed_subject_material(key: SubjectKey, randomness: Callable[[int], bytes] = os.urandom) -> bytes:
     """A new key for a subject that keeps its secret, so that the trail goes on naming it alike."""
-    return randomness(32) + key.secret
+    return SecretBytes(randomness(32) + key.secret)
 
 
 def renewed_client_material(key: ClientKey, randomness: Callable[[int], bytes] = os.urandom) -> bytes:
     """A new key for a client that keeps the key of its blind indexes, so that what is stored is still found."""
-    return randomness(32) + key.index_key
+    return SecretBytes(randomness(32) + key.index_key)
 
 
 def wrap_client_material(provider: KeyProvider, client: str, epoch: int, material: bytes) -> bytes:
@@ -146,7 +149,7 @@ def unwrap_client_key(provider: KeyProvider, client: str, epoch: int, wrapped: b
 
 def unwrap_client_material(provider: KeyProvider, client: str, epoch: int, wrapped: bytes) -> bytes:
     """Unwrap a client's material, to be wrapped anew; raises `KeyUnavailable`."""
-    return provider.unwrap(wrapped, context=_client_context(client, epoch))
+    return SecretBytes(provider.unwrap(wrapped, context=_client_context(client, epoch)))
 
 
 def _client_context(client: str, epoch: int) -> bytes:
