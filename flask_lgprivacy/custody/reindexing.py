@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from ..errors import SealBroken
@@ -17,49 +17,32 @@ from ..models.keytable import CHUNK
 from ..models.labels import VERSION
 from ..vault import PUBLISHER, SubjectKey, named_version, unseal
 from .removal import subject_column
+from .walk import RowWalk
 
 
-class Reindexing:
+class Reindexing(RowWalk):
     """Goes through every row of a model with blind indexes, in the order of its primary key."""
 
     def __init__(self, house: House, layout: Layout) -> None:
-        self.broken = 0
         self._house = house
-        self._layout = layout
         columns = layout.table.c
         self._key = layout.model.__mapper__.columns[layout.key]  # type: ignore[attr-defined]
         self._groups = [group for group in layout.groups.values() if not layout.indexes.keys().isdisjoint(group.fields)]
         indexes = [columns[index.column] for index in layout.indexes.values()]
-        self._query = select(
+        query = select(
             self._key.label("_key"), subject_column(layout).label("_owner"), columns[VERSION].label("_version"), *indexes,
             *(columns[group.column] for group in self._groups),
         ).where(columns[VERSION] > 0).order_by(self._key).limit(CHUNK)  # fmt: skip
-        self._replace = (
+        replace = (
             update(layout.table)
             .where(self._key == bindparam("_one"), columns[VERSION] == bindparam("_was"))
             .values({column: bindparam(f"new_{column.name}") for column in indexes})
         )
+        super().__init__(layout, query, replace)
 
-    def count(self, session: Session) -> int:
-        """How many rows there are."""
-        return int(session.execute(select(func.count()).select_from(self._layout.table)).scalar_one())
-
-    def run(self, session: Session) -> Iterator[tuple[int, int]]:
-        """Index anew what stands under older keys; yields, batch by batch, how many rows were seen and how many changed."""
-        query = self._query
-        while True:
-            rows = session.execute(query).all()
-            changed = self._changed(session, rows)
-            if changed:
-                session.execute(self._replace, changed)
-            session.commit()
-            if not rows:
-                return
-            yield len(rows), len(changed)
-            query = self._query.where(self._key > rows[-1]._key)
-
-    def _changed(self, session: Session, rows: Any) -> list[dict[str, Any]]:
-        layout = self._layout
+    def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What the indexes of rows become under the newest index keys."""
+        layout = self.layout
         keys = self._house.keys.load(session, layout.kind, {identifier(row._owner) for row in rows}, for_writing=True)
         index_keys: dict[str, bytes] = {}
         changed = []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from ..errors import KeyLost, SealBroken
@@ -15,52 +15,32 @@ from ..models.labels import VERSION
 from ..models.layout import Group, Layout
 from ..models.opening import identifier
 from ..vault import SubjectKey, named_version, seal, unseal
+from .walk import RowWalk
 
 
-class Resealing:
+class Resealing(RowWalk):
     """Goes through every row of a labelled model, in the order of its primary key."""
 
     def __init__(self, keys: KeyStore, layout: Layout) -> None:
-        self.broken = 0
         self._keys = keys
-        self._layout = layout
         columns = layout.table.c
         mapped = layout.model.__mapper__.columns  # type: ignore[attr-defined]
         self._key = mapped[layout.key]
         self._groups = list(layout.groups.values())
-        self._query = select(
+        query = select(
             self._key.label("_key"), mapped[layout.subject].label("_owner"), columns[VERSION],
             *(columns[group.column] for group in self._groups),
         ).where(columns[VERSION] > 0).order_by(self._key).limit(CHUNK)  # fmt: skip
-        self._replace = (
+        replace = (
             update(layout.table)
             .where(self._key == bindparam("_one"), *(columns[group.column] == bindparam(f"old_{group.column}") for group in self._groups))
             .values({columns[group.column]: bindparam(f"new_{group.column}") for group in self._groups})
         )  # fmt: skip
+        super().__init__(layout, query, replace)
 
-    def count(self, session: Session) -> int:
-        """How many rows there are."""
-        return int(session.execute(select(func.count()).select_from(self._layout.table)).scalar_one())
-
-    def run(self, session: Session) -> Iterator[tuple[int, int]]:
-        """Reseal what stands under older keys; yields, batch by batch, how many rows were seen and how many resealed.
-
-        A record that opens under no key stays as it is and is counted in `broken`. Raises `KeyLost` where a row has no key.
-        """
-        query = self._query
-        while True:
-            rows = session.execute(query).all()
-            changed = self._resealed(session, rows)
-            if changed:
-                session.execute(self._replace, changed)
-            session.commit()
-            if not rows:
-                return
-            yield len(rows), len(changed)
-            query = self._query.where(self._key > rows[-1]._key)
-
-    def _resealed(self, session: Session, rows: Any) -> list[dict[str, Any]]:
-        kind = self._layout.kind
+    def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        """What rows become under the newest keys; raises `KeyLost` where one has no key."""
+        kind = self.layout.kind
         keys = self._keys.load(session, kind, {identifier(row._owner) for row in rows}, for_writing=True)
         changed = []
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, NoReturn
 from uuid import UUID
@@ -28,21 +29,21 @@ class Keyring:
     house: House
     _keys: dict[SubjectName, SubjectKey]
 
+    @abstractmethod
     def refuse(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> NoReturn:
         """Note a refusal for the trail and raise it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def session(self) -> Session:
         """The application's session."""
-        raise NotImplementedError
 
+    @abstractmethod
     def authorize(self, category: str, action: Action, *, client: str | None, subject: SubjectName) -> None:
         """Allow an action on one subject's category, or raise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def note(self, category: str, action: Action, *, client: str | None, subject: SubjectName) -> None:
         """Put something that happened into the ledger."""
-        raise NotImplementedError
 
     def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
         """The keys of living subjects, those of `ids` among them, from this context or the key table."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from school import CANARY, Backend, School, Student, db, make_backend
+from school import CANARY, Backend, Student, add_school, db, make_backend
 from sqlalchemy import select
 
 from flask_lgprivacy import LGPrivacy
@@ -45,23 +45,10 @@ def listing(backend: Backend, school: int) -> Any:
         return backend.app.test_client().get(f"/schools/{school}/students")
 
 
-def third_school(backend: Backend, count: int) -> None:
-    """A school of its own, whose students are the only ones."""
-    with backend.app.app_context():
-        school = School()
-        db.session.add(school)
-        db.session.commit()
-        mine = school.id
-        backend.schools.append(mine)
-        with backend.writing(2):
-            db.session.add_all([Student(school_id=mine, first_name=CANARY, last_name=CANARY) for _ in range(count)])
-            db.session.commit()
-        db.session.remove()
-
-
 def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(tmp_path: Path, service: TransitStandIn) -> None:
     backend = serviced(tmp_path, service)
-    third_school(backend, 1000)
+    with backend.app.app_context():
+        add_school(backend, 1000)
     backend.house.keys.forget_all()
     assert len(listing(backend, 0).json) == 2
     service.asked.clear()
@@ -83,7 +70,8 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
     tmp_path: Path, service: TransitStandIn
 ) -> None:
     backend = serviced(tmp_path, service)
-    third_school(backend, 3)
+    with backend.app.app_context():
+        add_school(backend, 3)
     assert listing(backend, 2).status_code == 200
     service.stop()
     assert listing(backend, 2).status_code == 200, "what is cached goes on"

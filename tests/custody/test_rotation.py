@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from databases import run_sql
-from school import CANARY, Backend, School, Student, close, db, make_backend
+from school import CANARY, Backend, Student, add_school, close, db, make_backend
 from sqlalchemy import select
 
 from flask_lgprivacy import find_by
@@ -281,31 +281,10 @@ class Traffic:
         time.sleep(0.01)
 
 
-def crowd(backend: Backend) -> list[Any]:
-    """A third school with many students."""
-    with backend.app.app_context():
-        school = School()
-        db.session.add(school)
-        db.session.commit()
-        mine = school.id
-        backend.schools.append(mine)
-        ids = []
-        for start in range(0, SUBJECTS, 5000):
-            with backend.writing(2):
-                students = [
-                    Student(school_id=mine, first_name=f"{CANARY} {number}", last_name=f"{CANARY} {number}")
-                    for number in range(start, min(start + 5000, SUBJECTS))
-                ]
-                db.session.add_all(students)
-                db.session.commit()
-                ids += [student.id for student in students]
-            db.session.remove()
-    return ids
-
-
 @pytest.mark.parametrize("what", ["clients", "subjects"])
 def test_a_rotation_that_is_killed_again_and_again_ends_complete(backend: Backend, what: str) -> None:
-    ids = crowd(backend)
+    with backend.app.app_context():
+        ids = add_school(backend, SUBJECTS)
     hot = random.sample(ids, 200)
     before = values(backend)
     kills = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from databases import back_up, restore, run_sql
-from school import CANARY, Backend, Exercise, School, Student, close, db, make_backend
+from school import CANARY, Backend, Exercise, Student, add_school, close, db, make_backend
 from sqlalchemy import func, select
 
 from flask_lgprivacy import Actor
@@ -131,19 +131,8 @@ def test_the_moment_does_not_depend_on_how_many_students_there_are(tmp_path: Pat
     seconds, sizes = [], (100, MANY)
     for size in sizes:
         with backend.app.app_context():
-            school = School()
-            db.session.add(school)
-            db.session.commit()
-            mine = school.id
-            backend.schools.append(mine)
-            with backend.writing(len(backend.schools) - 1):
-                for start in range(0, size, 5000):
-                    count = min(5000, size - start)
-                    db.session.add_all(
-                        Student(school_id=mine, first_name=CANARY, last_name=CANARY) for _ in range(count)
-                    )
-                    db.session.commit()
-                    db.session.expunge_all()
+            add_school(backend, size)
+            mine = backend.schools[-1]
             backend.house.keys.forget_all()
             begun = time.perf_counter()
             assert backend.house.keys.destroy_client(db.session(), mine.hex) == 1

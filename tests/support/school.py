@@ -201,6 +201,27 @@ def fill(backend: Backend) -> None:
     db.session.expunge_all()
 
 
+def add_school(backend: Backend, count: int) -> list[UUID]:
+    """One more school with students of its own, named by number; returns their ids."""
+    school = School()
+    db.session.add(school)
+    db.session.commit()
+    mine = school.id
+    backend.schools.append(mine)
+    ids: list[UUID] = []
+    for start in range(0, count, 5000):
+        with backend.writing(len(backend.schools) - 1):
+            students = [
+                Student(school_id=mine, first_name=f"{CANARY} {number}", last_name=f"{CANARY} {number}")
+                for number in range(start, min(start + 5000, count))
+            ]
+            db.session.add_all(students)
+            db.session.commit()
+            ids += [student.id for student in students]
+        db.session.expunge_all()
+    return ids
+
+
 def close(backend: Backend) -> None:
     """Let go of files and connections."""
     with backend.app.app_context():
