@@ -186,13 +186,16 @@ class KeyStore:
             return self.current_client_key(connection, holder, scope).index_key
 
     def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
-        """The keys under which a holder's blind indexes may stand, the newest first; several while they are rotated."""
+        """The keys under which a holder's blind indexes may stand, the newest first; several while they are rotated.
+
+        None for a holder that has no key, of which there is nothing to find: asking makes no key.
+        """
         with self._transaction(session) as (connection, scope):
             rows = self.table.client_rows(connection, holder)
             if rows and not any(living(rows)):
                 raise SubjectErased
             keys = [self._client_key(connection, scope, holder, row.epoch).index_key for row in living(rows)]
-        return tuple(dict.fromkeys(keys)) or (self.index_key(session, holder),)
+        return tuple(dict.fromkeys(keys))
 
     def publisher_secret(self, session: Session) -> bytes:
         """The publisher's secret for naming actors who are no data subjects; committed before its first use."""

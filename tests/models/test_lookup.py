@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from databases import uri
+from databases import run_sql, uri
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from school import CANARY, STORES
@@ -111,6 +111,16 @@ def test_an_index_of_few_bits_is_compared_after_opening(learners: Any) -> None:
         1:
     ]
     assert told["touched"][0]["subjects"] > 3, "those who share the index were opened, and the trail says so"
+
+
+def test_asking_for_a_client_that_is_none_finds_nothing_and_makes_no_key(learners: Any) -> None:
+    privacy, folder = learners
+    actor = Actor("t", role="teacher", client=UUID(int=9))
+    before = run_sql(folder, "data", "select client from lgprivacy_client_key order by 1")
+    with privacy.processing("student.profile", actor=actor, purpose="provide-service", why="lookup"):
+        assert not db.session.scalars(find_by(Learner, email=f"{CANARY}8@ecole.example")).all()
+        db.session.commit()
+    assert run_sql(folder, "data", "select client from lgprivacy_client_key order by 1") == before
 
 
 @pytest.mark.parametrize("name", ["first_name", "prenom", "level", "birth_date"])
