@@ -21,7 +21,7 @@ import pytest
 from adopting import SCHOOLS, Homework, Pupil, db, job, make, plain_rows
 from databases import IS_POSTGRESQL, SQLITE_ONLY, run_alone, run_sql, server_files
 from flask import Flask
-from school import CANARY
+from school import CANARY, close, make_backend
 from sqlalchemy import Column, String, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -31,6 +31,7 @@ from flask_lgprivacy import LGPrivacy, find_by, sealed, subject
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.errors import AccessDenied, ConfigurationError, ModelInvalid, UndeclaredProcessing
 from flask_lgprivacy.models import records
+from flask_lgprivacy.policy import Right
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SUBJECTS = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "1500"))
@@ -283,3 +284,29 @@ def test_after_the_steps_of_the_operators_guide_postgresql_holds_no_plain_text(m
     for statement in steps.replace("TABLE_NAME", "homework").splitlines():
         run_alone(folder, "data", statement)
     assert lying_in_server() == []
+
+
+@pytest.mark.skipif(not IS_POSTGRESQL, reason="is about PostgreSQL's files")
+def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) -> None:
+    backend = make_backend(tmp_path / "b")
+    gone = backend.students[backend.schools[0]][0].hex
+    held = "select wrapped from lgprivacy_subject_key where subject = :one"
+    [[wrapped]] = run_sql(backend.folder, "keys", held, one=gone)
+
+    def lying() -> list[str]:
+        found = []
+        for path in server_files():
+            with contextlib.suppress(FileNotFoundError):  # the server is running and removes files of its own
+                found += [path.name] if bytes(wrapped) in path.read_bytes() else []
+        return found
+
+    run_sql(backend.folder, "keys", "checkpoint")
+    assert lying()
+    with backend.app.app_context():
+        backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=gone)
+    close(backend)
+    guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
+    steps = guide.partition("```postgresql\n")[2].partition("```")[0]
+    for statement in steps.replace("TABLE_NAME", "lgprivacy_subject_key").splitlines():
+        run_alone(backend.folder, "keys", statement)
+    assert lying() == []
