@@ -20,13 +20,7 @@ BATCH = 500
 def custody(privacy: LGPrivacy, house: Any, row: Callable[..., None]) -> None:
     """The rows of this file; `row` measures and prints one."""
     keeper = Custodian(house)
-    school = _school()
-    with privacy.processing(
-        "student.profile", actor=_teacher(school), purpose="provide-service", actions={"write"}, why="benchmark"
-    ):
-        db.session.add_all([Sealed(school_id=school, **fields(number)) for number in range(ROWS)])
-        db.session.commit()
-    db.session.expunge_all()
+    school = _school_with_students(privacy)
     ids = list(_plain_rows(school))
     plain_update = lambda: _update_plainly(ids)  # noqa: E731
     how: dict[str, Any] = {"aim": None, "rounds": 3}
