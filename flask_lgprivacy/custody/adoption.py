@@ -14,10 +14,10 @@ from ..errors import ConfigurationError, KeyLost, ModelInvalid
 from ..gate import House
 from ..models import Graph, Group, Layout, identifier
 from ..models.codec import encode_fields
+from ..models.columns import client_column, spellings, subject_column
 from ..models.keytable import CHUNK
 from ..models.labels import VERSION
 from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
-from .removal import client_column, spellings, subject_column
 
 LONGEST_DAYS = 90
 

@@ -13,10 +13,10 @@ from ..errors import SealBroken
 from ..gate import House
 from ..models import Layout, identifier
 from ..models.codec import from_json
+from ..models.columns import subject_column
 from ..models.keytable import CHUNK
 from ..models.labels import VERSION
 from ..vault import PUBLISHER, SubjectKey, named_version, unseal
-from .removal import subject_column
 from .walk import RowWalk
 
 

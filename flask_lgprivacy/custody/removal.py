@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from ..gate import House
-from ..models import Layout, SubjectName, identifier
-
-_HEX = re.compile(r"^[0-9a-f]{32}$")
-
-
-def subject_column(layout: Layout) -> Any:
-    """The column by which a model's rows lead to their subject."""
-    return layout.model.__mapper__.columns[layout.subject]  # type: ignore[attr-defined]
-
-
-def client_column(layout: Layout) -> Any:
-    """The column of a subject's model that holds its client."""
-    return layout.model.__mapper__.columns[layout.client]  # type: ignore[attr-defined]
-
-
-def typed(column: Any, text: str) -> Any:
-    """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is none."""
-    return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
-
-
-def spellings(column: Any, identifiers: Iterable[str]) -> list[Any]:
-    """Identifiers as values of a column; where it holds text, a UUID's may stand with dashes or without."""
-    found = []
-    for text in identifiers:
-        found.append(typed(column, text))
-        if column.type.python_type is str and _HEX.match(text):
-            found.append(str(UUID(hex=text)))
-    return found
+from ..models import SubjectName, identifier
+from ..models.columns import subject_column
 
 
 def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple[str, Table, Any]]:

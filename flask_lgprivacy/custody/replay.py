@@ -15,8 +15,9 @@ from ..errors import ErasuresPending
 from ..gate import House
 from ..gate.ledger import school_year
 from ..models import SubjectName, identifier
+from ..models.columns import client_column, spellings, subject_column
 from ..models.keytable import CHUNK, chunks
-from .removal import client_column, marked_erasure, remove_rows, set_mark, spellings, subject_column
+from .removal import marked_erasure, remove_rows, set_mark
 
 
 class Replay:

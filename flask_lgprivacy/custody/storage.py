@@ -9,7 +9,7 @@ from ..audit import KeyOperation
 from ..errors import ConfigurationError
 from ..gate import House
 from ..models import identifier
-from .removal import client_column, spellings
+from ..models.columns import client_column, spellings
 
 CLOUD, DEVICE = "cloud", "device"
 

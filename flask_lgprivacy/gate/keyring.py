@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, NoReturn
-from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy import select
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session, object_session
 
 from ..errors import ConfigurationError, KeyLost, KeyUnavailable, PrivacyError, SealBroken, SubjectErased
 from ..models import Group, Layout, SubjectName, identifier
+from ..models.columns import spellings
 from ..models.keyscope import OPENERS
 from ..models.layout import loaded_identifiers
 from ..policy import Action
@@ -158,8 +158,7 @@ class Keyring:
         layout = self.house.graph.subjects[kind]
         columns = layout.model.__mapper__.columns  # type: ignore[attr-defined]
         key, client = columns[layout.key], columns[layout.client or layout.key]
-        values = [UUID(one) if key.type.python_type is UUID else key.type.python_type(one) for one in ids]
-        found = (session or self.session()).execute(select(key, client).where(key.in_(values)))
+        found = (session or self.session()).execute(select(key, client).where(key.in_(spellings(key, ids))))
         return {
             identifier(one): identifier(of) if layout.client is not None and of is not None else None
             for one, of in found

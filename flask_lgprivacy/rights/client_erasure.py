@@ -9,9 +9,10 @@ from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
-from ..custody.removal import client_column, mark_erasure, remove_rows, spellings, subject_column
+from ..custody.removal import mark_erasure, remove_rows
 from ..gate import House
 from ..models import Layout
+from ..models.columns import client_column, spellings, subject_column
 from ..models.keytable import CHUNK
 from ..policy import Right
 from .ledger import Request, RequestLedger

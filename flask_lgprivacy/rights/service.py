@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
 from ..custody import archive_binding
-from ..custody.removal import subject_column, typed
 from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
 from ..models import Layout, current_opener, identifier, records
 from ..models.codec import ValueType, encode_fields, from_json
+from ..models.columns import subject_column, typed
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
 from ..vault import SubjectKey, named_version, seal, unseal

@@ -1,0 +1,37 @@
+"""The columns by which rows lead to subject and client, and identifiers as values of a column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from .layout import Layout
+
+_HEX = re.compile(r"^[0-9a-f]{32}$")
+
+
+def subject_column(layout: Layout) -> Any:
+    """The column by which a model's rows lead to their subject."""
+    return layout.model.__mapper__.columns[layout.subject]  # type: ignore[attr-defined]
+
+
+def client_column(layout: Layout) -> Any:
+    """The column of a subject's model that holds its client."""
+    return layout.model.__mapper__.columns[layout.client]  # type: ignore[attr-defined]
+
+
+def typed(column: Any, text: str) -> Any:
+    """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is none."""
+    return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
+
+
+def spellings(column: Any, identifiers: Iterable[str]) -> list[Any]:
+    """Identifiers as values of a column; where it holds text, a UUID's may stand with dashes or without."""
+    found = []
+    for text in identifiers:
+        found.append(typed(column, text))
+        if column.type.python_type is str and _HEX.match(text):
+            found.append(str(UUID(hex=text)))
+    return found
