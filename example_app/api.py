@@ -16,7 +16,7 @@ from flask_lgprivacy.disclosure import mailchimp
 from flask_lgprivacy.errors import RequestConflict, RequestInvalid
 
 from .models import Account, Enrollment, Exercise, NewsletterContact, SchoolClass, Student, db
-from .privacy import privacy
+from .privacy import acting, privacy
 from .roster_bundle import BundleRefused, read_bundle
 from .roster_import import import_bundle
 
@@ -134,7 +134,13 @@ def subscribe() -> Any:
     if not isinstance(sent.get("email"), str) or "@" not in sent["email"] or not isinstance(sent.get("agreed_to"), str):
         raise RequestInvalid("email: an address; agreed_to: the version of the text that was shown")
     contact = _contact()
-    privacy.consents.give(("contact", contact.id), purpose=NEWSLETTER, text_version=sent["agreed_to"])
+    privacy.consents.give(
+        ("contact", contact.id),
+        purpose=NEWSLETTER,
+        text_version=sent["agreed_to"],
+        how="web-form",
+        actor=acting(),
+    )
     contact.email = sent["email"]
     db.session.add(contact)
     db.session.commit()

@@ -9,6 +9,7 @@ from flask import request
 from flask_login import LoginManager
 
 from flask_lgprivacy import Actor, LGPrivacy, flask_login_actor
+from flask_lgprivacy.errors import RequestInvalid
 
 from .models import Account, Student, db
 
@@ -35,3 +36,11 @@ def current_actor() -> Actor | None:
 def load_user(user_id: str) -> Any:
     """The user behind a session cookie: rows are loaded, nothing of them is opened."""
     return db.session.get(Account, UUID(user_id)) or db.session.get(Student, UUID(user_id))
+
+
+def acting() -> Actor:
+    """Who is signed in, in a view that is only for people who are."""
+    actor = _signed_in()
+    if actor is None:
+        raise RequestInvalid("nobody is signed in")
+    return actor

@@ -178,6 +178,12 @@ class RequestInvalid(PrivacyError):
     status = 422
 
 
+class IntakeRefused(RequestInvalid):
+    """What was sent holds something that must not be taken in; names the field's path, never its value."""
+
+    code = "intake-refused"
+
+
 class RequestNotFound(PrivacyError):
     """There is no such thing, or not for this actor: the two look the same."""
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, current_app, has_app_context
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import ColumnElement, Engine, event
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm import registry as registry_type
@@ -29,24 +29,26 @@ from .custody.storage import ClientStorage
 from .custody.stores import Store, check_regions, needed_stores, parse_stores
 from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
-from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, check_declaration, declare, exempt, guard
+from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, Processing, check_declaration, declare, exempt, guard
 from .gate.actor import nobody
+from .gate.conditions import nobody_pays
+from .gate.desk import check_agents
+from .gate.granting import Grants, Notifier
 from .models import (
     Graph,
     KeyStore,
     build_graph,
+    current_opener,
     define_tables,
     records,
-    refuse_bulk_statement,
-    refuse_unsealed_methods,
-    seal_before_flush,
 )
-from .models.keyscope import rolled_back, transaction_ended
+from .models.engines import check_engines, listen
 from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
 from .rights import Background, Consents, Rights
 from .settings import Settings, parse_settings
-from .vault import ROOT, KeyCache, KeyProvider, KeyServices, LocalKeyFile, key_provider
+from .vault import ROOT, KeyCache, KeyProvider, KeyServices, key_provider
+from .vault.keyfile import KeyFileAtFirstUse
 from .web import rights_blueprint
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -64,6 +66,7 @@ class State:
     gate: FlaskGate
     rights: Rights
     consents: Consents
+    grants: Grants
     background: Background
     stores: dict[str, Store]
     storage: ClientStorage
@@ -77,7 +80,7 @@ class LGPrivacy:
     """The extension.
 
     Parameters: `app` to set up at once, else call `init_app`; `key_provider` holds the root key, by default the local key file;
-    `trail` takes events, by default files in a directory; `utcnow` returns the time in UTC.
+    `trail` takes events, by default files in a directory; `notify` tells a client of an emergency; `utcnow` returns the time in UTC.
     """
 
     def __init__(
@@ -86,8 +89,11 @@ class LGPrivacy:
         *,
         key_provider: KeyProvider | None = None,
         trail: Trail | None = None,
+        notify: Notifier | None = None,
         utcnow: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
+        self._notify = notify
+        self._pays_directly: Callable[[str], Any] = nobody_pays
         self._key_provider = key_provider
         self._trail = trail
         self._utcnow = utcnow
@@ -107,12 +113,12 @@ class LGPrivacy:
         settings = parse_settings(app.config, instance=Path(app.instance_path))
         with app.app_context():
             engines = dict(database.engines)
-        _check_engines(engines, settings)
+        check_engines(engines, settings.keys_bind)
         policy = load_policy(settings.policy)
         services = {name: key_provider(name, given) for name, given in settings.key_services.items()}
         uses_key_file = self._key_provider is None and ROOT not in services
         if uses_key_file or self._key_provider is not None:
-            services[ROOT] = self._key_provider or _KeyFileAtFirstUse(settings.key_file)
+            services[ROOT] = self._key_provider or KeyFileAtFirstUse(settings.key_file)
         stores = parse_stores(settings.stores, needed_stores(engines, services), policy)
         tables = define_tables(database.metadata, database.metadatas[settings.keys_bind])
         keys_engine = engines.get(settings.keys_bind)
@@ -133,18 +139,22 @@ class LGPrivacy:
             trail=self._trail or FileTrail(settings.trail_directory, now=lambda: self._utcnow().isoformat()),
             tables=tables,
             session=lambda: _session(database),
+            engine=engines[None],
             utcnow=self._utcnow,
             build_graph=lambda: _checked_graph(mappers(), policy, stores, settings.keys_bind),
             actor_names=KeyCache(size=10_000, seconds=60, clock=time.monotonic),
             load_actor=self._who,
         )
-        consents = Consents(tables, policy, database.session, self._utcnow)
+        consents = Consents(house)
         house.has_consent = consents.covers
+        house.pays_directly = self._is_direct_payer
+        house.agents = settings.agents
+        check_agents(settings.agents, policy)
         storage = ClientStorage(house)
         house.is_on_device = storage.is_on_device
         house.adoption = parse_adoption(settings.adoption, self._utcnow().date())
         house.before_serving = partial(_before_serving, house)
-        _listen(database)
+        listen(database.session)
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
             house.models_changed()
@@ -157,6 +167,7 @@ class LGPrivacy:
             gate=gate,
             rights=Rights(house),
             consents=consents,
+            grants=Grants(house, self._notify),
             background=background,
             stores=stores,
             storage=storage,
@@ -170,6 +181,9 @@ class LGPrivacy:
         )
         app.cli.add_command(privacy_commands)
         app.wsgi_app = Door(app.wsgi_app, house)  # type: ignore[method-assign]
+
+    def _is_direct_payer(self, client: str) -> Any:
+        return self._pays_directly(client)
 
     def _who(self) -> Actor | None:
         return self._load_actor()
@@ -188,15 +202,30 @@ class LGPrivacy:
         self._load_actor = load
         return load
 
+    def direct_payment(self, pays_directly: Callable[[str], bool]) -> Callable[[str], bool]:
+        """Register the function that says whether a client, by its id, pays directly under the contract (LG-04)."""
+        self._pays_directly = pays_directly
+        return pays_directly
+
     def handles(
-        self, *categories: str, roles: Iterable[str], purpose: str, actions: Iterable[str] = (Action.READ,)
+        self,
+        *categories: str,
+        roles: Iterable[str],
+        purpose: str,
+        actions: Iterable[str] = (Action.READ,),
+        withhold: Iterable[str] = (),
+        accepts: Any = None,
     ) -> Callable[[View], View]:
         """Declare what a view processes; stands below the route.
 
         Parameters: `categories` of the policy document, none for a view that opens nothing; `roles` that may call it; `purpose`;
-        `actions` among read, write, erase and disclose. A second `handles` on the same view adds an alternative for other roles.
+        `actions` among read, write, erase and disclose; `withhold`, those of the categories that a `LabelledSchema` leaves out where
+        the actor may not read them; `accepts`, the schema of the body (see `schema_of`), whose result is `accepted`. A second `handles`
+        on the same view adds an alternative for other roles.
         """
-        declaration = declare(categories, roles=roles, purpose=purpose, actions=actions)
+        declaration = declare(
+            categories, roles=roles, purpose=purpose, actions=actions, withhold=withhold, accepts=accepts
+        )
 
         def decorate(view: View) -> View:
             return guard(view, declaration)
@@ -249,6 +278,14 @@ class LGPrivacy:
         return records(_state().database.session(), model, *criteria)
 
     @property
+    def accepted(self) -> Any:
+        """What the schema of `accepts=` made of the body of the current request."""
+        opener = current_opener.get()
+        if not isinstance(opener, Processing) or opener.accepted is None:
+            raise UndeclaredProcessing("this endpoint accepts nothing; declare it with accepts=")
+        return opener.accepted
+
+    @property
     def rights(self) -> Rights:
         """The rights of data subjects in the current application."""
         return _state().rights
@@ -257,6 +294,11 @@ class LGPrivacy:
     def consents(self) -> Consents:
         """The consents recorded in the current application."""
         return _state().consents
+
+    @property
+    def grants(self) -> Grants:
+        """The grants to guests and support agents in the current application."""
+        return _state().grants
 
     @property
     def ingest(self) -> Ingest:
@@ -272,25 +314,6 @@ class LGPrivacy:
     def policy(self) -> Policy:
         """The policy document of the current application."""
         return _state().policy
-
-
-class _KeyFileAtFirstUse:
-    """The local key file: read at start-up where it exists, else at first use, so that `flask privacy init` can make it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._provider = LocalKeyFile(path) if path.exists() else None
-
-    def _loaded(self) -> LocalKeyFile:
-        if self._provider is None:
-            self._provider = LocalKeyFile(self._path)
-        return self._provider
-
-    def wrap(self, key: bytes, *, context: bytes) -> bytes:
-        return self._loaded().wrap(key, context=context)
-
-    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
-        return self._loaded().unwrap(wrapped, context=context)
 
 
 def _state() -> State:
@@ -339,33 +362,3 @@ def _session(database: SQLAlchemy) -> Session:
             "personal data was read after its request had ended; wrap the generator in flask.stream_with_context"
         )
     return database.session()
-
-
-def _check_engines(engines: dict[str | None, Engine], settings: Settings) -> None:
-    for name, engine in engines.items():
-        if not engine.hide_parameters:
-            which = f"bind {name!r}" if name else "the database engine"
-            raise ConfigurationError(
-                f"{which} prints values in its errors; use SQLAlchemy(engine_options={{'hide_parameters': True}})"
-            )
-        if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _overwrite_deleted)
-    if settings.keys_bind is not None and settings.keys_bind not in engines:
-        raise ConfigurationError(f"LGPRIVACY_KEYS_BIND names {settings.keys_bind!r}, which is not in SQLALCHEMY_BINDS")
-
-
-def _overwrite_deleted(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA secure_delete = ON")
-    cursor.close()
-
-
-def _listen(database: SQLAlchemy) -> None:
-    if not event.contains(database.session, "before_flush", seal_before_flush):
-        event.listen(database.session, "before_flush", seal_before_flush)
-    if not event.contains(database.session, "after_transaction_end", transaction_ended):
-        event.listen(database.session, "after_transaction_end", transaction_ended)
-        event.listen(database.session, "after_soft_rollback", rolled_back)
-    if not event.contains(database.session, "do_orm_execute", refuse_bulk_statement):
-        event.listen(database.session, "do_orm_execute", refuse_bulk_statement)
-    refuse_unsealed_methods(database.session.session_factory.class_)

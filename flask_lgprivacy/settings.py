@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
+from .models import identifier
 from .policy import SHIPPED
 from .vault.keyring import MOST_SECONDS
 
@@ -28,6 +29,8 @@ class Settings:
     key_services: Mapping[str, Any]
     stores: Mapping[str, Any]
     adoption: Mapping[str, Any]
+    agents: frozenset[tuple[str, str]]
+    usage: Mapping[str, Any]
     key_cache_size: int
     key_cache_seconds: float
 
@@ -74,6 +77,15 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         key_services=setting("KEY_SERVICES", {}, Mapping),
         stores=setting("STORES", {}, Mapping),
         adoption=setting("ADOPTION", {}, Mapping),
+        agents=_agents(setting("AGENTS", (), (list, tuple, set, frozenset))),
+        usage=setting("USAGE", {}, Mapping),
         key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),
         key_cache_seconds=float(seconds),
     )
+
+
+def _agents(named: Any) -> frozenset[tuple[str, str]]:
+    """The short list of support agents, each as (kind, id) of the account."""
+    if any(not isinstance(one, tuple | list) or len(one) != 2 for one in named):
+        raise ConfigurationError("LGPRIVACY_AGENTS takes a list of (kind, id) pairs, such as [('account', 'the id')]")
+    return frozenset((str(kind), identifier(one)) for kind, one in named)

@@ -1,6 +1,6 @@
 """The trail: event types, the chain, its writer, its verifier and its reader."""
 
-from .events import Disclosure, Event, KeyOperation, Processing, Recovery, Refused, RightsRequest, Touched
+from .events import Disclosure, Event, KeyOperation, Permission, Processing, Recovery, Refused, RightsRequest, Touched
 from .read import read_trail
 from .verify import Finding, Report, verify_trail
 from .writer import FileTrail, Receipt, Trail
@@ -11,6 +11,7 @@ __all__ = [
     "FileTrail",
     "Finding",
     "KeyOperation",
+    "Permission",
     "Processing",
     "Receipt",
     "Recovery",

@@ -46,6 +46,7 @@ class Processing:
     touched: tuple[Touched, ...]
     withheld: tuple[str, ...]
     refused: tuple[Refused, ...]
+    grants: tuple[str, ...] = ()
     event: Literal["processing"] = "processing"
 
 
@@ -105,4 +106,24 @@ class KeyOperation:
     event: Literal["key-operation"] = "key-operation"
 
 
-Event = Processing | Disclosure | RightsRequest | KeyOperation | Recovery
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One step of a grant, of a request for assistance or of a consent: opened, asked, given, revoked, closed, withdrawn."""
+
+    at: str
+    kind: str
+    step: str
+    id: str
+    to: str | None
+    client: str | None
+    purpose: str | None
+    categories: tuple[str, ...]
+    until: str | None
+    ground: str | None
+    actor: str | None
+    role: str | None
+    clause: str | None
+    event: Literal["permission"] = "permission"
+
+
+Event = Processing | Disclosure | RightsRequest | KeyOperation | Permission | Recovery

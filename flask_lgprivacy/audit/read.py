@@ -47,6 +47,8 @@ def _values(event: Mapping[str, Any], name: str) -> set[str]:
         found.update(event.get("pseudonyms", ()))
     if name == "category":
         found.update(event.get("categories", ()))
+    if name == "grant":
+        found.update(event.get("grants", ()))
     for part in [*event.get("touched", ()), *event.get("refused", ())]:
         if part.get(name) is not None:
             found.add(str(part[name]))

@@ -24,6 +24,7 @@ FILTERS = (
     "code",
     "recipient",
     "request",
+    "grant",
     "since",
     "until",
 )

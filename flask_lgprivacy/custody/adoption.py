@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from ..errors import ConfigurationError, KeyLost, ModelInvalid
 from ..gate import House
 from ..models import Graph, Group, Layout, identifier
+from ..models.adopted import VERSION
 from ..models.codec import encode_fields
 from ..models.columns import client_column, spellings, subject_column
 from ..models.keytable import CHUNK
-from ..models.labels import VERSION
 from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
 
 LONGEST_DAYS = 90

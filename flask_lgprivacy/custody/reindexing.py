@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 from ..errors import SealBroken
 from ..gate import House
 from ..models import Layout, identifier
+from ..models.adopted import VERSION
 from ..models.codec import from_json
 from ..models.columns import subject_column
 from ..models.keytable import CHUNK
-from ..models.labels import VERSION
 from ..vault import PUBLISHER, SubjectKey, named_version, unseal
 from .walk import RowWalk
 

@@ -9,9 +9,9 @@ from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from ..errors import KeyLost, SealBroken
+from ..models.adopted import VERSION
 from ..models.keystore import KeyStore
 from ..models.keytable import CHUNK
-from ..models.labels import VERSION
 from ..models.layout import Group, Layout
 from ..models.opening import identifier
 from ..vault import SubjectKey, named_version, seal, unseal

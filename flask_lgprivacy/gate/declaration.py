@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import DeclarationInvalid
 from ..policy import Action, Decisions, Outcome, SensitiveTerms
+from ..schemas import check_schema
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Which categories are processed, how, for which roles and purpose."""
+    """Which categories are processed, how, for which roles and purpose; what is left out, and which schema takes the body."""
 
     categories: frozenset[str]
     roles: frozenset[str]
     purpose: str
     actions: frozenset[Action]
+    withhold: frozenset[str] = frozenset()
+    accepts: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,18 @@ class Exemption:
     reason: str
 
 
-def declare(categories: Iterable[str], *, roles: Iterable[str], purpose: str, actions: Iterable[str]) -> Declaration:
+def declare(
+    categories: Iterable[str],
+    *,
+    roles: Iterable[str],
+    purpose: str,
+    actions: Iterable[str],
+    withhold: Iterable[str] = (),
+    accepts: Any = None,
+) -> Declaration:
     """Make a declaration; raises `DeclarationInvalid` for what is empty or no action."""
+    if isinstance(withhold, str):
+        raise DeclarationInvalid("withhold= takes a set of categories, such as withhold={'student.activity'}")
     if isinstance(roles, str) or isinstance(actions, str):
         raise DeclarationInvalid("roles= and actions= take a set of names, such as roles={'teacher'}")
     named = frozenset(roles)
@@ -39,7 +53,11 @@ def declare(categories: Iterable[str], *, roles: Iterable[str], purpose: str, ac
         raise DeclarationInvalid(f"actions= knows {', '.join(Action)}") from None
     if not done:
         raise DeclarationInvalid("actions= is empty; leave it out for reading, or name the actions")
-    return Declaration(frozenset(categories), named, purpose, done)
+    held, left_out = frozenset(categories), frozenset(withhold)
+    if left_out - held:
+        raise DeclarationInvalid("withhold= names what may be left out of the declared categories; declare them too")
+    schema = accepts() if isinstance(accepts, type) else accepts
+    return Declaration(held, named, purpose, done, left_out, schema)
 
 
 def check_declaration(declaration: Declaration, decisions: Decisions, where: str) -> None:
@@ -66,17 +84,20 @@ def check_declaration(declaration: Declaration, decisions: Decisions, where: str
                 clause=sensitive.clause,
             )
         _check_category(declaration, decisions, where, category)
+    if declaration.accepts is not None:
+        check_schema(declaration.accepts, policy, declaration.categories, where)
 
 
 def _check_category(declaration: Declaration, decisions: Decisions, where: str, category: str) -> None:
-    """Every role must be allowed some of the actions, and every action some of the roles; none may be prohibited."""
+    """Every role must be allowed every action, under some condition; one that is withheld, at least for one role."""
     refusals = {
         (role, action): decisions.cell(role, category, action, declaration.purpose).conceivable
         for role in sorted(declaration.roles)
         for action in sorted(declaration.actions)
     }
+    is_for_somebody = category in declaration.withhold and None in refusals.values()
     for refusal in refusals.values():
-        if refusal is not None:
+        if refusal is not None and not (is_for_somebody and refusal.outcome is Outcome.NO_RULE):
             how = "prohibited" if refusal.outcome is Outcome.PROHIBITED else "not allowed"
             raise DeclarationInvalid(
                 f"{where}: {how}: {refusal.reason} [{refusal.clause or 'no clause'}]", clause=refusal.clause

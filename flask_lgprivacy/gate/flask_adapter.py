@@ -7,16 +7,18 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
+from urllib.parse import unquote
 
 from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
 
-from ..errors import DeclarationInvalid, EndpointUndeclared, PrivacyError, UndeclaredProcessing
+from ..errors import DeclarationInvalid, EndpointUndeclared, IntakeRefused, PrivacyError, UndeclaredProcessing
 from ..models import current_opener
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
+from .intake import Intake
 from .processing import Processing
 
 MARK = "__lgprivacy__"
@@ -137,9 +139,11 @@ class FlaskGate:
     def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str]) -> None:
         self.census = Census(app, exemptions)
         self._house = house
+        self._intake = Intake(house)
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
+        app.after_request(self._refuse_personal_location)
         self._check_at_registration(app)
 
     def check_endpoint(self, endpoint: str, view: Any) -> None:
@@ -187,7 +191,20 @@ class FlaskGate:
                 method == "OPTIONS" and getattr(rule, "provide_automatic_options", False)
             ):
                 processing.begin(stated)
+            processing.accepted = self._intake.take(processing, here)
         return self._dispatch()
+
+    def _refuse_personal_location(self, response: Response) -> Response:
+        """A redirect to a URL that holds what was just opened would put it into logs and histories."""
+        location = response.headers.get("Location")
+        processing = current_opener.get()
+        if location and isinstance(processing, Processing) and processing.shows_in(unquote(location)):
+            clause = self._house.policy.clause_of("minimisation")
+            refused = IntakeRefused("the answer's Location holds personal data; redirect by id", clause=clause)
+            processing.ledger.refuse(refused, clause, category=None, action=None)
+            current_app.logger.error("%s: %s", refused.code, refused.message)
+            return self.answer(refused)
+        return response
 
     def answer(self, error: PrivacyError) -> Response:
         """A refusal or fault as problem details (RFC 9457), with clause, what was missing and whom to ask."""

@@ -7,22 +7,28 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from sqlalchemy import Engine, insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ..audit import Trail
-from ..models import Graph, KeyStore, Tables, capacity_of
+from ..errors import RequestConflict, TrailUnavailable
+from ..models import Graph, KeyStore, SubjectName, Tables, capacity_of
 from ..policy import Capacity, Decisions, Policy
 from ..vault import KeyCache
 from .actor import ActorLoader, nobody
+from .conditions import nobody_pays
+from .ledger import school_year
 
 if TYPE_CHECKING:
     from .processing import Processing
 
-ConsentLookup = Callable[[Session, tuple[str, str], str], bool]
+ConsentLookup = Callable[[Session, tuple[str, str], str, str], bool]
 
 
-def no_consent(_session: Session, _subject: tuple[str, str], _purpose: str) -> bool:
+def no_consent(_session: Session, _subject: tuple[str, str], _purpose: str, _category: str) -> bool:
     """Where consents are not recorded, there is none."""
     return False
 
@@ -42,13 +48,17 @@ class House:
     trail: Trail
     tables: Tables
     session: Callable[[], Session]
+    engine: Engine
     utcnow: Callable[[], dt.datetime]
     build_graph: Callable[[], Graph]
     actor_names: KeyCache[tuple[Any, ...], str]
     load_actor: ActorLoader = nobody
     has_consent: ConsentLookup = no_consent
     is_on_device: Callable[[Session, str], bool] = no_device
+    pays_directly: Callable[[str], Any] = nobody_pays
+    agents: frozenset[SubjectName] = frozenset()
     adoption: Mapping[str, dt.date] = field(default_factory=dict)
+    settle: Callable[[], None] | None = None
     before_serving: Callable[[], None] | None = None
     _graph: Graph | None = None
     _preparing: threading.Lock = field(default_factory=threading.Lock)
@@ -93,9 +103,48 @@ class House:
         """The time as ISO 8601 UTC text with milliseconds."""
         return timestamp(self.utcnow())
 
+    def clean_session(self) -> Session:
+        """The session, before something is committed on it; raises `RequestConflict` where it holds changes of somebody else."""
+        session = self.session()
+        if session.new or session.deleted or any(session.is_modified(row) for row in session.dirty):
+            raise RequestConflict(
+                "the session holds changes that are not committed; commit or roll back, then ask again"
+            )
+        return session
+
+    def pseudonym_of(self, subject: SubjectName) -> str | None:
+        """Under what name the trail knows a data subject; None where it has no key."""
+        key = self.keys.load(self.session(), subject[0], [subject[1]]).get(subject)
+        return key.pseudonym(school_year(self.utcnow())) if key is not None else None
+
     def record(self, processing: Processing, status: int | None) -> None:
-        """Put what a processing did into the trail; raises `TrailUnavailable`."""
+        """Put what a processing did into the trail, and uses of grants where their client sees them.
+
+        Raises `TrailUnavailable`, and then nothing may be released.
+        """
+        if processing.ledger.uses:
+            self._record_uses(processing)
         self.trail.commit(processing.event(status=status))
+
+    def _record_uses(self, processing: Processing) -> None:
+        """In a transaction of its own: the processing's has ended, or may still be undone."""
+        rows = [
+            {
+                "id": uuid4().hex,
+                "grant": grant,
+                "at": self.utcnow(),
+                "endpoint": (processing.endpoint or "")[:200],
+                "category": category,
+                "action": action,
+                "subjects": len(subjects),
+            }
+            for (grant, category, action), subjects in processing.ledger.take_uses()
+        ]
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(insert(self.tables.grant_use), rows)
+        except SQLAlchemyError as fault:
+            raise TrailUnavailable(f"uses of grants, {type(fault).__name__}") from None
 
     def __repr__(self) -> str:
         return f"<House under {self.policy.name!r}>"

@@ -29,7 +29,7 @@ class Job:
     def __exit__(self, *_: object) -> None:
         current_opener.reset(self._token)
         try:
-            self._house.trail.commit(self._processing.event(status=None))
+            self._house.record(self._processing, None)
         finally:
             self._processing.end()
         if isinstance(self._outer, Processing):

@@ -18,16 +18,28 @@ def school_year(day: dt.datetime) -> int:
 
 
 class Ledger:
-    """Touches by (category, action, client), each with its subjects; and refusals, each once."""
+    """Touches by (category, action, client), each with its subjects; refusals, each once; what was withheld; which grants were used."""
 
-    __slots__ = ("refused", "touched")
+    __slots__ = ("grants", "refused", "touched", "uses", "withheld")
 
     def __init__(self) -> None:
         self.touched: dict[Touch, dict[tuple[str, str], SubjectKey | None]] = {}
         self.refused: dict[Refused, None] = {}
+        self.withheld: dict[str, None] = {}
+        self.grants: dict[str, None] = {}
+        self.uses: dict[tuple[str, str, str], set[tuple[str, str]]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.touched or self.refused)
+        return bool(self.touched or self.refused or self.withheld)
+
+    def use(self, grant: str, category: str, action: str, subject: tuple[str, str]) -> None:
+        """Note that a grant, whose uses its client is shown, let somebody do something."""
+        self.uses.setdefault((grant, category, action), set()).add(subject)
+
+    def take_uses(self) -> list[tuple[tuple[str, str, str], set[tuple[str, str]]]]:
+        """The uses noted since the last call."""
+        uses, self.uses = self.uses, {}
+        return list(uses.items())
 
     def refuse(self, error: PrivacyError, clause: str | None, *, category: str | None, action: str | None) -> None:
         """Note a refusal."""
@@ -52,3 +64,11 @@ class Ledger:
         refused = tuple(self.refused)
         self.touched, self.refused = {}, {}
         return touched, refused
+
+    def take_permissions(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The categories withheld and the grants used since the last call."""
+        if not self.withheld and not self.grants:
+            return (), ()
+        withheld, grants = tuple(self.withheld), tuple(self.grants)
+        self.withheld, self.grants = {}, {}
+        return withheld, grants

@@ -17,12 +17,16 @@ from ..errors import (
     UndeclaredProcessing,
 )
 from ..models import Group, Layout, SubjectName, Tagged, identifier
-from ..models.labels import VERSION
-from ..policy import Action, Basis, Condition
+from ..models.adopted import VERSION, plain_text
+from ..models.layout import SLOT
+from ..policy import Action, Condition, Decision
+from ..policy.decide import Cell
 from ..vault import SubjectKey, unseal
 from .actor import PUBLIC_ROLE, Actor
+from .conditions import Conditions
 from .declaration import Declaration
 from .entrance import begin, known_role, name_of
+from .grants import Grant
 from .house import House, timestamp
 from .keyring import READ, Keyring
 from .ledger import Ledger
@@ -33,11 +37,13 @@ class Processing(Keyring):
 
     __slots__ = (
         "__weakref__",
+        "_conditions",
         "_granted",
         "_keys",
         "_opened",
         "_readable",
         "_selves",
+        "accepted",
         "actor",
         "actor_name",
         "declaration",
@@ -63,11 +69,13 @@ class Processing(Keyring):
         self.endpoint: str | None = None
         self.method: str | None = None
         self.ledger = Ledger()
+        self.accepted: Any = None
         self._keys: dict[SubjectName, SubjectKey] = {}
         self._opened = False
         self._granted: set[tuple[Any, ...]] = set()
         self._readable: dict[tuple[str, str], dict[tuple[str, str], SubjectKey | None]] = {}
         self._selves: tuple[tuple[str, str], ...] = ()
+        self._conditions = Conditions(house, None, self.session)
 
     def __repr__(self) -> str:
         return f"<Processing {self.endpoint or 'job'}>"
@@ -87,6 +95,7 @@ class Processing(Keyring):
         self.declaration = declaration
         self.actor = actor
         self._selves = actor.subjects if actor is not None else ()
+        self._conditions = Conditions(self.house, actor, self.session)
         self._readable = {}
         self._granted = set()
         self.actor_name = name_of(self, actor) if actor is not None else None
@@ -136,6 +145,7 @@ class Processing(Keyring):
         """What happened since the last call, as an event of the trail."""
         now = self.house.utcnow()
         touched, refused = self.ledger.take(now)
+        withheld, grants = self.ledger.take_permissions()
         self._readable = {}
         self._opened = self._opened or bool(touched)
         declaration, actor = self.declaration, self.actor
@@ -153,8 +163,9 @@ class Processing(Keyring):
             purpose=purpose.id if purpose else None,
             basis=purpose.basis if purpose else None,
             touched=touched,
-            withheld=(),
+            withheld=withheld,
             refused=refused,
+            grants=grants,
         )
 
     def refuse(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> NoReturn:
@@ -176,8 +187,9 @@ class Processing(Keyring):
         subject = (layout.kind, one)
         if row[VERSION] == 0 and layout.adopting and row[group.column] is None:
             self.open_plain(layout, group, subject, self.clients_of(None, layout.kind, (one,)).get(one))
-            taken = layout.adopting
-            return {name: taken[name].take(instance) if name in taken else None for name in group.fields}
+            taken = plain_text(instance, layout)
+            if taken is not None:
+                return {name: taken.get(name) for name in group.fields}
         key = self._keys.get(subject) or self._key_of(instance, subject)
         envelope, version = row[group.column], row[VERSION]
         if not layout.is_subject:
@@ -221,7 +233,7 @@ class Processing(Keyring):
         """Decide about one subject; where the answer holds for all subjects of the client, remember it."""
         self.authorize(category, Action.READ, client=client or None, subject=who)
         touched = self.ledger.touched.setdefault((category, READ, client or None), {})
-        if who not in self._selves and not self._rests_on_consent():
+        if who not in self._selves and not self._cell(category, Action.READ).is_about_one_subject:
             self._readable[category, client] = touched
         return touched
 
@@ -252,27 +264,61 @@ class Processing(Keyring):
         Nothing is opened, so *self* counts as given; a client's data is searched only by whoever may act for it.
         """
         self.expects(category, Action.READ, what)
-        self._decide(category, Action.READ, self._facts(client) | {Condition.SELF})
+        cell, purpose = self._cell(category, Action.READ), cast(Declaration, self.declaration).purpose
+        facts = self._conditions.of_client(cell.asks, client) | {Condition.SELF}
+        facts |= self._conditions.of_everybody(cell.asks, client, category, purpose)
+        self._enforce(self.house.decisions.decide_cell(cell, frozenset(facts)), category, Action.READ)
         self.ledger.touched.setdefault((category, READ, client), {})
 
     def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Allow an action on one subject's category, or raise with the clause and what was missing."""
         actor = self.actor
         is_self = actor is not None and subject in actor.subjects
-        memo = (category, action, client, is_self, subject if self._rests_on_consent() else None)
+        memo = (category, action, client, is_self)
         if memo in self._granted:
             return
         self.expects(category, action, f"{category} ({action})")
         if action is Action.WRITE and client is not None and category in self.house.device_categories():
             self._refuse_on_device(category, client)
-        facts = self._facts(client)
-        if is_self:
+        cell = self._cell(category, action)
+        decision, used = self._decided(cell, category, client, subject)
+        self._enforce(decision, category, action)
+        for grant in used:
+            self.ledger.grants[grant.id] = None
+            if self.house.policy.grant_kinds[grant.kind].agents is not None:
+                self.ledger.use(grant.id, category, action.value, subject)
+        if not cell.is_about_one_subject:
+            self._granted.add(memo)
+
+    def withholds(self, instance: Any, layout: Layout, category: str) -> bool:
+        """Whether a category of a row is to be left out, because the declaration says so and the actor may not read it."""
+        declaration = self.declaration
+        if declaration is None or category not in declaration.withhold:
+            return False
+        subject = (layout.kind, identifier(getattr(instance, layout.subject)))
+        client = self.subject_key(object_session(instance), *subject).client or None
+        if self._decided(self._cell(category, Action.READ), category, client, subject)[0].allowed:
+            return False
+        self.ledger.withheld[category] = None
+        return True
+
+    def _cell(self, category: str, action: Action) -> Cell:
+        role = self.actor.role if self.actor is not None else PUBLIC_ROLE
+        return self.house.decisions.cell(role, category, action, cast(Declaration, self.declaration).purpose)
+
+    def _decided(
+        self, cell: Cell, category: str, client: str | None, subject: tuple[str, str]
+    ) -> tuple[Decision, list[Grant]]:
+        """The decision about one subject, and the grants that it rests on."""
+        facts = self._conditions.of_client(cell.asks, client)
+        if self.actor is not None and subject in self.actor.subjects:
             facts.add(Condition.SELF)
-        purpose = cast(Declaration, self.declaration).purpose
-        if self._rests_on_consent() and self.house.has_consent(self.session(), subject, purpose):
-            facts.add(Condition.CONSENT)
-        self._decide(category, action, facts)
-        self._granted.add(memo)
+        used: list[Grant] = []
+        if cell.is_about_one_subject:
+            purpose = cast(Declaration, self.declaration).purpose
+            more, used = self._conditions.of_subject(cell.asks, client, subject, category, purpose)
+            facts |= more
+        return self.house.decisions.decide_cell(cell, frozenset(facts)), used
 
     def _refuse_on_device(self, category: str, client: str) -> None:
         """Of a client that keeps its profiles on its devices, nothing of them is written here."""
@@ -283,20 +329,7 @@ class Processing(Keyring):
             )
             self.refuse(denied, category=category, action=Action.WRITE.value)
 
-    def _facts(self, client: str | None) -> set[Condition]:
-        """What holds of the actor, whoever the subject is."""
-        actor = self.actor
-        facts = set()
-        if actor is not None and client is not None and actor.client == client:
-            facts.add(Condition.OWN_CLIENT)
-        if actor is not None and actor.strongly_authenticated:
-            facts.add(Condition.STRONG_AUTHENTICATION)
-        return facts
-
-    def _decide(self, category: str, action: Action, facts: set[Condition]) -> None:
-        role = self.actor.role if self.actor is not None else PUBLIC_ROLE
-        purpose = cast(Declaration, self.declaration).purpose
-        decision = self.house.decisions.decide(role, category, action, purpose, frozenset(facts))
+    def _enforce(self, decision: Decision, category: str, action: Action) -> None:
         if not decision.allowed:
             missing = ", ".join(decision.missing)
             denied = AccessDenied(decision.reason, clause=decision.clause, missing=missing)
@@ -325,6 +358,17 @@ class Processing(Keyring):
             )
             self.refuse(UndeclaredProcessing(message), category=category, action=action)
 
+    def shows_in(self, text: str) -> bool:
+        """Whether a text holds a value that was opened under this and is still in the session."""
+        if not self.ledger.touched:
+            return False
+        for row in self.session().identity_map.values():
+            state = row.__dict__.get(SLOT)
+            opened = state.values.values() if state is not None and state.life is self.life else ()
+            if any(isinstance(one, str) and len(one) > 2 and one in text for one in opened):
+                return True
+        return False
+
     def acts_for(self) -> str | None:
         """The client for whom the actor acts."""
         return self.actor.client if self.actor is not None else None
@@ -342,10 +386,3 @@ class Processing(Keyring):
         except UndeclaredProcessing as ended:
             self.refuse(ended)
         return session
-
-    def _rests_on_consent(self) -> bool:
-        declaration = self.declaration
-        if declaration is None:
-            return False
-        purpose = self.house.policy.purposes.get(declaration.purpose)
-        return purpose is not None and purpose.basis is Basis.CONSENT

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from .codec import ValueType
 from .layout import Layout
 
 _HEX = re.compile(r"^[0-9a-f]{32}$")
@@ -35,3 +36,12 @@ def spellings(column: Any, identifiers: Iterable[str]) -> list[Any]:
         if column.type.python_type is str and _HEX.match(text):
             found.append(str(UUID(hex=text)))
     return found
+
+
+def type_of(layout: Layout, name: str) -> ValueType:
+    """The type of a labelled field, sealed or tagged."""
+    for group in layout.groups.values():
+        if name in group.fields:
+            return group.fields[name]
+    column = layout.model.__mapper__.columns[name]  # type: ignore[attr-defined]
+    return ValueType(column.type.python_type, column.nullable, None)

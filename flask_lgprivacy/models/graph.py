@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapper
 
 from ..errors import ModelInvalid
 from ..policy import Capacity, Policy, SensitiveTerms
+from .columns import subject_column
 from .labels import SealedField
 from .layout import Layout, layout_on
 
@@ -20,6 +21,23 @@ class Graph:
 
     subjects: dict[str, Layout]
     belongings: dict[str, tuple[Layout, ...]]
+
+    def scope_column(self, kind: str) -> Any:
+        """The column by which grants name groups of a kind of subject, or None."""
+        found = self._scope(kind)
+        return None if found is None else found[0].model.__mapper__.columns[found[1]]  # type: ignore[attr-defined]
+
+    def leading_to_scope(self, kind: str) -> Any:
+        """Where that column is in a table about the subject, the column that leads from there to the subject; else None."""
+        found = self._scope(kind)
+        return None if found is None or found[0].is_subject else subject_column(found[0])
+
+    def _scope(self, kind: str) -> tuple[Layout, str] | None:
+        layout = self.subjects.get(kind)
+        if layout is None or layout.scope is None:
+            return None
+        model, _, name = layout.scope.rpartition(".")
+        return next((one, name) for one in self.of(kind) if one.name == (model or layout.name))
 
     def of(self, kind: str) -> tuple[Layout, ...]:
         """Every model that holds data of a kind of subject: belongings first, the subject last."""
@@ -55,11 +73,21 @@ def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
     _refuse_silent_tables(mappers, subjects)
     graph = Graph(subjects, {kind: tuple(held) for kind, held in belongings.items()})
     for kind, layout in subjects.items():
+        _check_scope(graph, kind, layout)
         if capacity_of(graph, kind, policy) is Capacity.PROCESSOR and layout.client is None:
             raise ModelInvalid(
                 f"{layout.name}: data held as processor needs its client; write subject({kind!r}, client='…')"
             )
     return graph
+
+
+def _check_scope(graph: Graph, kind: str, layout: Layout) -> None:
+    model, _, name = (layout.scope or "").rpartition(".")
+    holding = next((one for one in graph.of(kind) if one.name == (model or layout.name)), None)
+    if layout.scope is not None and (holding is None or name not in holding.model.__mapper__.columns):  # type: ignore[attr-defined]
+        raise ModelInvalid(
+            f"{layout.name}: scope={layout.scope!r} names no column of its own, and none of a model with belongs_to({kind!r})"
+        )
 
 
 def _refuse_silent_tables(mappers: list[Mapper[Any]], subjects: dict[str, Layout]) -> None:

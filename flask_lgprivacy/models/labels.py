@@ -10,12 +10,11 @@ from sqlalchemy.orm import Mapped, deferred, mapped_column
 
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH, BlindIndex
-from .adopted import PLAIN
+from .adopted import PLAIN, VERSION
 from .codec import ValueType
 from .layout import INFO, SLOT, Group, SealedState, complete_model, layout_of
 from .opening import Opener, current_opener
 
-VERSION = "lgprivacy_version"
 _opener = current_opener.get
 
 
@@ -63,7 +62,8 @@ def subject(kind: str, *, client: str | None = None, scope: str | None = None) -
     """The rows of this model are data subjects.
 
     Parameters: `kind` of subject in the policy document; `client` names the column that holds the client (school);
-    `scope` names the column by which grants may be narrowed (a class).
+    `scope` names the column by which grants may be narrowed (a class): one of the model's own, or of a model that belongs to the
+    subject, as "Enrollment.class_id".
     """
     return Ownership(kind, is_subject=True, client=client, scope=scope)
 

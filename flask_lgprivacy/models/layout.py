@@ -16,7 +16,7 @@ from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
 
 from ..errors import ModelInvalid, UndeclaredProcessing
 from ..vault import binding, binding_prefix
-from .adopted import AdoptedAttribute
+from .adopted import VERSION, AdoptedAttribute
 from .codec import ValueType, value_type
 from .indexes import Index, refuse_what_can_be_guessed
 from .opening import current_opener
@@ -225,9 +225,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
             f"{name}.{primary.name}: the identifier must be known before the insert, because the record is bound to it; "
             "use a UUID with default=uuid4"
         )
-    for role, column in (("client", ownership.client), ("scope", ownership.scope)):
-        if column is not None and column not in mapper.columns:
-            raise ModelInvalid(f"{name}: {role}={column!r} names no column")
+    if ownership.client is not None and ownership.client not in mapper.columns:
+        raise ModelInvalid(f"{name}: client={ownership.client!r} names no column")
     key = mapper.get_property_by_column(primary).key
     layout = Layout(
         model=model,
@@ -283,7 +282,7 @@ def _adopt(layout: Layout, name: str, attribute: str, column: Column[Any]) -> No
     layout.adopting[name] = model_attribute
     for group in layout.groups.values():
         layout.table.c[group.column].nullable = True
-    layout.table.c["lgprivacy_version"].server_default = DefaultClause("0")
+    layout.table.c[VERSION].server_default = DefaultClause("0")
 
 
 def _expired(row: Any, names: Any) -> None:
@@ -338,9 +337,7 @@ def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
             first.category,
             fields,
             tuple((name, kind.decode) for name, kind in fields.items() if kind.decode is not None),
-            tuple(
-                dict.fromkeys(filter(None, (layout.subject, layout.key, layout.client, column, "lgprivacy_version")))
-            ),
+            tuple(dict.fromkeys(filter(None, (layout.subject, layout.key, layout.client, column, VERSION)))),
             _Prefixes(layout.table.name, first.group),
         )
 

@@ -95,6 +95,10 @@ class Opener(Protocol):
         """The keys under which a holder's blind indexes may stand, the newest first."""
         ...
 
+    def withholds(self, instance: Any, layout: Layout, category: str) -> bool:
+        """Whether a category of a row is to be left out of what is shown."""
+        ...
+
     def acts_for(self) -> str | None:
         """The client for whom the actor acts."""
         ...

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import UndeclaredProcessing
 from ..vault import SubjectKey
-from .labels import VERSION
+from .adopted import VERSION
 from .layout import Layout, layout_of
 from .opening import Opener, SubjectName, current_opener, identifier
 

@@ -14,8 +14,8 @@ from sqlalchemy.orm.attributes import get_history
 from ..errors import PrivacyError, RequestInvalid, SealBroken, UndeclaredProcessing
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
+from .adopted import VERSION, plain_text
 from .codec import encode_fields
-from .labels import VERSION
 from .layout import SLOT, Group, Layout, SealedState, layout_on
 from .opening import Opener, current_opener, identifier
 
@@ -160,11 +160,11 @@ class _Flush:
             return
         for group in groups:
             self._opener.authorize(group.category, Action.WRITE, client=client, subject=subject)
-        version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
-        was = None if version == 1 else version - 1
-        if was is None and layout.adopting and not is_new:
+        if layout.adopting and not is_new and not getattr(row, VERSION):
             self._opener.may_adopt(layout)
             draft = {**taken_plain(row, layout), **draft}
+        version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
+        was = None if version == 1 else version - 1
         envelopes = {
             group.column: self._sealed(row, group, draft, key, version=version, was=was)
             for group in layout.groups.values()
@@ -211,10 +211,12 @@ class _Flush:
 
 
 def taken_plain(row: Any, layout: Layout) -> dict[str, Any]:
-    """The fields that a row holds in plain text, taken out of it to be sealed."""
+    """The fields that a row holds in plain text, taken out of it to be sealed; none where it was adopted meanwhile."""
     if any(getattr(row, column) is not None for column in layout.groups):
         raise SealBroken
-    taken = {name: attribute.take(row) for name, attribute in layout.adopting.items()}
+    taken = plain_text(row, layout)
+    if taken is None:
+        return {}
     for attribute in layout.adopting.values():
         attribute.clear(row)
     return taken

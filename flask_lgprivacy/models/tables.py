@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,15 @@ class Tables:
     inbox: Table
     archive: Table
     consent: Table
+    assistance: Table
+    grant: Table
+    grant_use: Table
+    usage: Table
+    usage_population: Table
 
     def all(self) -> tuple[Table, ...]:
         """Every table."""
-        return (
-            self.client_key,
-            self.subject_key,
-            self.rotation,
-            self.request,
-            self.request_step,
-            self.erasure_mark,
-            self.client_storage,
-            self.inbox,
-            self.archive,
-            self.consent,
-        )
+        return tuple(getattr(self, one.name) for one in fields(self))
 
 
 def define_tables(main: MetaData, keys: MetaData) -> Tables:
@@ -138,9 +132,79 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("subject_kind", String(64), nullable=False),
             Column("subject", String(64), nullable=False, index=True),
             Column("purpose", String(64), nullable=False),
+            Column("categories", JSON, nullable=False),
             Column("text_version", String(64), nullable=False),
+            Column("how", String(64), nullable=False),
+            Column("by", String(16), nullable=False),
+            Column("given_by", String(160), nullable=False),
+            Column("needs_parent", Boolean, nullable=False),
             Column("given_at", DateTime(timezone=True), nullable=False),
             Column("withdrawn_at", DateTime(timezone=True)),
+        ),
+        assistance=_table(
+            "lgprivacy_assistance",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("client", String(64), nullable=False, index=True),
+            Column("opened_by", String(160), nullable=False),
+            Column("agent_kind", String(64)),
+            Column("agent", String(64)),
+            Column("reference", String(64)),
+            Column("categories", JSON, nullable=False),
+            Column("scope", JSON, nullable=False),
+            Column("hours", Integer, nullable=False),
+            Column("opened_at", DateTime(timezone=True), nullable=False),
+            Column("closed_at", DateTime(timezone=True)),
+        ),
+        grant=_table(
+            "lgprivacy_grant",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("kind", String(64), nullable=False),
+            Column("client", String(64), nullable=False, index=True),
+            Column("to_kind", String(64), nullable=False),
+            Column("to", String(64), nullable=False, index=True),
+            Column("purpose", String(64), nullable=False),
+            Column("categories", JSON, nullable=False),
+            Column("scope", JSON, nullable=False),
+            Column("assistance", String(32), index=True),
+            Column("ground", String(64)),
+            Column("case", String(64)),
+            Column("asked_by", String(160), nullable=False),
+            Column("asked_at", DateTime(timezone=True), nullable=False),
+            Column("given_by", String(160)),
+            Column("given_at", DateTime(timezone=True)),
+            Column("until", DateTime(timezone=True)),
+            Column("revoked_by", String(160)),
+            Column("revoked_at", DateTime(timezone=True)),
+        ),
+        grant_use=_table(
+            "lgprivacy_grant_use",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("grant", String(32), nullable=False, index=True),
+            Column("at", DateTime(timezone=True), nullable=False),
+            Column("endpoint", String(200)),
+            Column("category", String(64), nullable=False),
+            Column("action", String(16), nullable=False),
+            Column("subjects", Integer, nullable=False),
+        ),
+        usage=_table(
+            "lgprivacy_usage",
+            main,
+            Column("day", Date, primary_key=True),
+            Column("event", String(64), primary_key=True),
+            Column("client", String(64), primary_key=True),
+            Column("dimensions", String(200), primary_key=True),
+            Column("count", Integer, nullable=False),
+        ),
+        usage_population=_table(
+            "lgprivacy_usage_population",
+            main,
+            Column("day", Date, primary_key=True),
+            Column("client", String(64), primary_key=True),
+            Column("kind", String(64), primary_key=True),
+            Column("people", Integer, nullable=False),
         ),
     )
 

@@ -3,9 +3,24 @@
 from .decide import Decision, Decisions, Outcome, decide_disclosure
 from .document import SHIPPED, load_policy, parse_policy
 from .terms import SensitiveTerms
-from .vocabulary import Action, Basis, Capacity, Condition, Policy, Recipient, Right, RightOutcome
+from .vocabulary import (
+    ABOUT_ONE_SUBJECT,
+    GRANTED,
+    Action,
+    Basis,
+    Capacity,
+    Condition,
+    GrantKind,
+    Identifier,
+    Policy,
+    Recipient,
+    Right,
+    RightOutcome,
+)
 
 __all__ = [
+    "ABOUT_ONE_SUBJECT",
+    "GRANTED",
     "SHIPPED",
     "Action",
     "Basis",
@@ -13,6 +28,8 @@ __all__ = [
     "Condition",
     "Decision",
     "Decisions",
+    "GrantKind",
+    "Identifier",
     "Outcome",
     "Policy",
     "Recipient",

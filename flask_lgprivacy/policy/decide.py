@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .vocabulary import Action, Basis, Condition, Policy, Prohibition, Recipient, Rule
+from .vocabulary import ABOUT_ONE_SUBJECT, Action, Basis, Condition, Policy, Prohibition, Recipient, Rule
 
 
 class Outcome(StrEnum):
@@ -36,10 +36,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """All that the document says of one (role, category, action, purpose)."""
+    """All that the document says of one (role, category, action, purpose); `asks` are the facts that can matter."""
 
     prohibited: Decision | None
     alternatives: tuple[tuple[frozenset[Condition], Decision], ...]
+    asks: frozenset[Condition]
+    is_about_one_subject: bool
     refusals: dict[frozenset[Condition], Decision]
     no_rule: Decision
 
@@ -70,7 +72,10 @@ class Decisions:
 
         Returns a `Decision`; never raises for unknown names, which no rule allows.
         """
-        cell = self.cell(role, category, action, purpose)
+        return self.decide_cell(self.cell(role, category, action, purpose), facts)
+
+    def decide_cell(self, cell: Cell, facts: frozenset[Condition]) -> Decision:
+        """The same for a combination that was looked up before."""
         if cell.prohibited is not None:
             return cell.prohibited
         for conditions, allowed in cell.alternatives:
@@ -113,7 +118,9 @@ class Decisions:
             )
             for rule in rules
         )
-        return Cell(prohibited, alternatives, {}, self._no_rule(asked, role, category, action, purpose))
+        asks = frozenset().union(*(rule.conditions for rule in rules)) if prohibition is None else frozenset()
+        no_rule = self._no_rule(asked, role, category, action, purpose)
+        return Cell(prohibited, alternatives, asks, bool(asks & ABOUT_ONE_SUBJECT), {}, no_rule)
 
     def _no_rule(self, asked: str, role: str, category: str, action: Action, purpose: str) -> Decision:
         for kind, name, among in (
@@ -146,7 +153,9 @@ class Decisions:
             return cell.no_rule
         known = cell.refusals.get(facts)
         if known is None:
-            conditions, _ = min(cell.alternatives, key=lambda found: len(found[0] - facts))
+            conditions, _ = min(
+                cell.alternatives, key=lambda found: (Condition.EMERGENCY in found[0], len(found[0] - facts))
+            )
             lacking = [condition for condition in Condition if condition in conditions - facts]
             texts = [self.policy.conditions[condition] for condition in lacking]
             known = Decision(

@@ -12,7 +12,7 @@ from marshmallow import Schema, ValidationError
 from ..errors import PolicyInvalid
 from . import schema as shapes
 from .decide import prohibition_of_recipient
-from .vocabulary import COMMITMENTS, Basis, Clause, Condition, Contact, Policy
+from .vocabulary import COMMITMENTS, GRANTED, Basis, Clause, Condition, Contact, Policy
 
 SHIPPED = Path(__file__).with_name("learn_and_go.toml")
 """The policy document of Learn & Go."""
@@ -74,6 +74,7 @@ class _Reader:
             recipient_kinds=tables["recipient_kinds"],
             recipients=tables["recipients"],
             grounds=tables["grounds"],
+            grant_kinds=tables["grant_kinds"],
             rights=tuple(lists["rights"]),
             deadline=self._one("deadline", shapes.DeadlineSchema()),
             commitments=tables["commitments"],
@@ -85,6 +86,8 @@ class _Reader:
         self._check_categories(policy)
         self._check_rules(policy)
         self._check_recipients(policy)
+        self._check_purposes(policy)
+        self._check_grants(policy)
         return policy
 
     # --- reading ---
@@ -214,6 +217,31 @@ class _Reader:
             self._known(f"rights[{number}].roles", right.roles, policy.roles, right.clause)
             self._known(f"rights[{number}].purpose", [right.purpose], policy.purposes, right.clause)
 
+    def _check_purposes(self, policy: Policy) -> None:
+        for purpose in policy.purposes.values():
+            if (purpose.basis is Basis.CONSENT) != bool(purpose.texts):
+                why = (
+                    "name the versions of the text that people consent to" if not purpose.texts else "only for consent"
+                )
+                self._refuse(f"purposes.{purpose.id}.texts", why, purpose.clause)
+
+    def _check_grants(self, policy: Policy) -> None:
+        conditions = set()
+        for kind in policy.grant_kinds.values():
+            key = f"grant_kinds.{kind.id}"
+            self._known(f"{key}.to", [kind.to], policy.roles, kind.clause)
+            self._known(f"{key}.asked_by", kind.asked_by, policy.roles, kind.clause)
+            self._known(f"{key}.given_by", kind.given_by, policy.roles, kind.clause)
+            self._known(f"{key}.grounds", kind.grounds, policy.grounds, kind.clause)
+            if kind.to in kind.given_by:
+                self._refuse(f"{key}.given_by", f"role {kind.to} would give access to itself", kind.clause)
+            if kind.condition in conditions:
+                self._refuse(f"{key}.condition", f"another kind meets {kind.condition} already", kind.clause)
+            conditions.add(kind.condition)
+        for number, rule in enumerate(policy.rules):
+            for condition in sorted((rule.conditions & GRANTED) - conditions):
+                self._refuse(f"rules[{number}].conditions", f"no grant_kinds entry meets {condition}", rule.clause)
+
     def _check_recipients(self, policy: Policy) -> None:
         eea = policy.regions.get("EEA", frozenset())
         for recipient in policy.recipients.values():
@@ -255,6 +283,7 @@ def _citations(policy: Policy) -> Iterator[tuple[str, str]]:
         "recipient_kinds",
         "recipients",
         "grounds",
+        "grant_kinds",
         "commitments",
     ):
         for name, entry in getattr(policy, section).items():

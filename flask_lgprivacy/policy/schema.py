@@ -83,6 +83,7 @@ class CategorySchema(_Entry):
     region = fields.Str(required=True)
     retention = fields.Nested(RetentionSchema, required=True)
     exportable = fields.Bool(load_default=True)
+    allows = _words(words.Identifier, load_default=list)
     clause = _clause()
 
 
@@ -105,6 +106,7 @@ class PurposeSchema(_Entry):
     id = _identifier(required=True)
     label = _text(required=True)
     basis = _word(words.Basis, required=True)
+    texts = fields.List(_text(), load_default=list)
     clause = _clause()
 
 
@@ -187,6 +189,20 @@ class GroundSchema(_Entry):
     clause = _clause()
 
 
+class GrantKindSchema(_Entry):
+    makes = words.GrantKind
+    id = _identifier(required=True)
+    label = _text(required=True)
+    condition = _word(words.Condition, required=True, validate=validate.OneOf(sorted(words.GRANTED)))
+    to = _identifier(required=True)
+    asked_by = _identifiers(load_default=list)
+    given_by = _identifiers(at_least=1, required=True)
+    hours = fields.Int(required=True, strict=True, validate=validate.Range(1, 10_000))
+    agents = fields.Int(load_default=None, strict=True, validate=validate.Range(1, 100))
+    grounds = _identifiers(load_default=list)
+    clause = _clause()
+
+
 class RightRuleSchema(_Entry):
     makes = words.RightRule
     rights = _words(words.Right, at_least=1, required=True)
@@ -240,6 +256,7 @@ TABLES: Mapping[str, type[_Entry]] = {
     "recipient_kinds": RecipientKindSchema,
     "recipients": RecipientSchema,
     "grounds": GroundSchema,
+    "grant_kinds": GrantKindSchema,
     "commitments": CommitmentSchema,
 }
 """Sections that map an id to an entry; the id is written once, as the key."""
@@ -261,7 +278,7 @@ SINGLES: Mapping[str, type[Schema]] = {
 PLAIN = frozenset({"clauses", "regions", "subjects"})
 """Sections of names with a text or a list."""
 
-KEYED_BY_ID = frozenset({"categories", "roles", "purposes", "recipient_kinds", "recipients", "grounds"})
+KEYED_BY_ID = frozenset({"categories", "roles", "purposes", "recipient_kinds", "recipients", "grounds", "grant_kinds"})
 """Tables whose entries carry their own key as `id`."""
 
 CLAUSE_PATTERN = re.compile(r"^[A-Z]{1,8}-[0-9]{2,4}$")

@@ -44,8 +44,16 @@ class Condition(StrEnum):
     ASSISTANCE_REQUEST = "assistance-request"
     SUPPORT_GRANT = "support-grant"
     STRONG_AUTHENTICATION = "strong-authentication"
+    EMERGENCY = "emergency"
     CONSENT = "consent"
     DIRECT_PAYMENT = "direct-payment"
+
+
+GRANTED = frozenset({Condition.GUEST_GRANT, Condition.SUPPORT_GRANT, Condition.EMERGENCY})
+"""Conditions that a grant meets."""
+
+ABOUT_ONE_SUBJECT = GRANTED | {Condition.CONSENT}
+"""Conditions that hold for one data subject and not for another of the same client."""
 
 
 class Right(StrEnum):
@@ -90,6 +98,14 @@ class Contact:
     clause: str
 
 
+class Identifier(StrEnum):
+    """Well-formed identifiers that have no place in free text: with check digits, so that they are recognised for certain."""
+
+    NIR = "nir"
+    IBAN = "iban"
+    CARD = "card"
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long a category is kept: `period` is an ISO 8601 duration counted from the event `after`."""
@@ -112,6 +128,7 @@ class Category:
     retention: Retention
     exportable: bool
     clause: str
+    allows: frozenset[Identifier] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +151,32 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """A purpose of processing, with the lawful basis it rests on."""
+    """A purpose of processing, with the lawful basis it rests on; for consent, the versions of the text that still cover it."""
 
     id: str
     label: str
     basis: Basis
+    clause: str
+    texts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class GrantKind:
+    """A kind of grant: which condition it meets, to which role, who asks for it and who gives it, for how long at most.
+
+    `agents` is how many people may be on the short list that the grantee has to be on, None where there is no such list; `grounds` are
+    those on which it is given without the client's word, and then the client is told.
+    """
+
+    id: str
+    label: str
+    condition: Condition
+    to: str
+    asked_by: frozenset[str]
+    given_by: frozenset[str]
+    hours: int
+    agents: int | None
+    grounds: frozenset[str]
     clause: str
 
 
@@ -274,6 +312,8 @@ COMMITMENTS = frozenset(
         "erasure",
         "strong-authentication",
         "statistics",
+        "minimisation",
+        "child-consent",
     }
 )
 """Commitments that the code carries out, so every policy document states their clause."""
@@ -300,6 +340,7 @@ class Policy:
     recipient_kinds: Mapping[str, RecipientKind]
     recipients: Mapping[str, Recipient]
     grounds: Mapping[str, Ground]
+    grant_kinds: Mapping[str, GrantKind]
     rights: tuple[RightRule, ...]
     deadline: Deadline
     commitments: Mapping[str, Commitment]

@@ -15,9 +15,9 @@ from ..custody import archive_binding
 from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
-from ..models import Layout, current_opener, identifier, records
-from ..models.codec import ValueType, encode_fields, from_json
-from ..models.columns import subject_column, typed
+from ..models import current_opener, identifier, records
+from ..models.codec import encode_fields, from_json
+from ..models.columns import subject_column, type_of, typed
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
 from ..vault import SubjectKey, named_version, seal, unseal
@@ -50,11 +50,7 @@ class Rights:
         """
         if kind == KIND:
             return self._submit_for_client(right, actor, one)
-        session = self._house.session()
-        if session.new or session.deleted or any(session.is_modified(row) for row in session.dirty):
-            raise RequestConflict(
-                "the session holds changes that are not committed; commit or roll back, then ask again"
-            )
+        session = self._house.clean_session()
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = identifier(subject[0])
@@ -286,7 +282,7 @@ class Rights:
                 raise RequestInvalid(
                     f"changes: {layout.name} has no field of this name that can be rectified; it has {known}"
                 )
-            field = _type_of(layout, name)
+            field = type_of(layout, name)
             checked[name] = from_json(field.python, value, name)
             try:
                 field.check(checked[name], name)
@@ -368,14 +364,6 @@ class Rights:
                 clause=clause,
             )
         )
-
-
-def _type_of(layout: Layout, name: str) -> ValueType:
-    for group in layout.groups.values():
-        if name in group.fields:
-            return group.fields[name]
-    column = layout.model.__mapper__.columns[name]  # type: ignore[attr-defined]
-    return ValueType(column.type.python_type, column.nullable, None)
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -173,3 +173,22 @@ def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
     if document.get("format") != 1 or newest not in roots or any(len(key) != 32 for key in roots.values()):
         raise ConfigurationError(f"the key file {path.name} is damaged; restore it from its backup")
     return roots, newest
+
+
+class KeyFileAtFirstUse:
+    """The local key file: read at start-up where it exists, else at first use, so that `flask privacy init` can make it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._provider = LocalKeyFile(path) if path.exists() else None
+
+    def _loaded(self) -> LocalKeyFile:
+        if self._provider is None:
+            self._provider = LocalKeyFile(self._path)
+        return self._provider
+
+    def wrap(self, key: bytes, *, context: bytes) -> bytes:
+        return self._loaded().wrap(key, context=context)
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        return self._loaded().unwrap(wrapped, context=context)

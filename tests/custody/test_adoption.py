@@ -310,3 +310,15 @@ def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) 
     for statement in steps.replace("TABLE_NAME", "lgprivacy_subject_key").splitlines():
         run_alone(backend.folder, "keys", statement)
     assert lying() == []
+
+
+def test_a_row_that_is_adopted_between_its_load_and_its_reading_is_read_all_the_same(made: Any) -> None:
+    app, privacy, ids, _ = made
+    with app.app_context(), job(privacy, "read", "write"):
+        mine = db.session.get(Pupil, ids[0])
+        assert mine.lgprivacy_version == 0
+        adopt(app, "Pupil")
+        assert mine.first_name == f"{CANARY} 0"
+        mine.first_name = f"{CANARY} newer"
+        db.session.commit()
+        assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"

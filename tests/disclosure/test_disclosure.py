@@ -64,7 +64,13 @@ def listener() -> Iterator[Listener]:
 def with_contact(backend: Backend, *, consent: bool = True) -> Backend:
     with backend.app.app_context():
         if consent:
-            backend.privacy.consents.give(("contact", backend.contact), purpose=UPDATES, text_version="v1")
+            backend.privacy.consents.give(
+                ("contact", backend.contact),
+                purpose=UPDATES,
+                text_version="2026-11",
+                how="web-form",
+                actor=backend.holder(),
+            )
         with backend.job("commercial.contact", actor=backend.holder(), actions={"write"}, purpose="exercise-rights"):
             db.session.add(Contact(id=backend.contact, email=f"{CANARY}@ecole.example"))
             db.session.commit()
@@ -170,7 +176,7 @@ def test_without_consent_nothing_is_sent(tmp_path: Path, listener: Listener) -> 
 
 def test_after_withdrawal_nothing_is_sent(listened: Backend, listener: Listener) -> None:
     with listened.app.app_context():
-        listened.privacy.consents.withdraw(("contact", listened.contact), purpose=UPDATES)
+        listened.privacy.consents.withdraw(("contact", listened.contact), purpose=UPDATES, actor=listened.holder())
         db.session.commit()
         with job(listened), pytest.raises(PrivacyError) as refused:
             send(listened, {"email": labelled(contact(listened), "email")})

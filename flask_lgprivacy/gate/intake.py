@@ -1,0 +1,123 @@
+"""Minimisation on the way in: what a request sends is looked through before a view sees it (LG-02, LG-06, LG-08)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import IntakeRefused, RequestInvalid
+from ..schemas import Found, Screen, loaded
+from ..schemas.screen import shown
+from .declaration import Declaration
+from .house import House
+from .processing import Processing
+
+CSV = "text/csv"
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+
+
+class Intake:
+    """What one application takes in."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._screen = Screen(house.policy)
+        self._names: dict[frozenset[str], frozenset[str]] = {}
+
+    def take(self, processing: Processing, request: Any) -> Any:
+        """Look through the URL and body of a request; returns what `accepts=` made of the body, or None.
+
+        Raises `IntakeRefused` for what must not be sent, and `RequestInvalid` for what the declared schema does not know.
+        """
+        declaration = processing.declaration
+        if request.query_string or request.view_args:
+            self._check_url(processing, declaration, request)
+        schema = declaration.accepts if declaration is not None else None
+        has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+        content = self._read(processing, request) if has_body else None
+        if schema is None or request.method in ("GET", "HEAD", "OPTIONS"):
+            self._refuse_found(processing, self._screen.find(content))
+            return None
+        self._refuse_found(processing, self._screen.find(content, schema))
+        try:
+            return loaded(schema, {} if content is None else content)
+        except RequestInvalid as fault:
+            fault.clause = self._house.policy.clause_of("minimisation")
+            processing.refuse(fault)
+
+    def _read(self, processing: Processing, request: Any) -> Any:
+        """The body as one JSON value, where it is JSON or a form; tables are looked through here."""
+        if request.is_json:
+            try:
+                return request.get_json(silent=True)
+            except RecursionError:
+                processing.refuse(RequestInvalid("the body is nested too deeply"))
+        if request.mimetype in FORMS:
+            for name, file in request.files.items(multi=True):
+                if file.mimetype == CSV or (file.filename or "").lower().endswith(".csv"):
+                    self._refuse_found(processing, self._of_table(file.stream.read(), f"{shown(name, 0)}: "))
+                    file.stream.seek(0)
+            names = [*request.form, *request.files]
+            self._refuse_found(processing, self._screen.of_names(names, ""))
+            return {name: values[0] if len(values) == 1 else values for name, values in request.form.lists()}
+        if request.mimetype == CSV:
+            self._refuse_found(processing, self._of_table(request.get_data(cache=True), ""))
+        return None
+
+    def _of_table(self, content: bytes, place: str) -> Found | None:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", errors="replace")
+        first = text.split("\n", 1)[0]
+        delimiter = max(",;\t", key=first.count)
+        try:
+            rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+            header = next(rows, [])
+            found = self._screen.of_names(header, f"{place}column ")
+            if found is not None:
+                return found
+            for line, row in enumerate(rows, 2):
+                for column, cell in enumerate(row):
+                    name = shown(header[column], column) if column < len(header) else f"[{column}]"
+                    found = self._screen.of_text(cell, f"{place}line {line}, column {name}")
+                    if found is not None:
+                        return found
+        except csv.Error:
+            return Found(f"{place}the table", "cannot be read as CSV", None)
+        return None
+
+    def _check_url(self, processing: Processing, declaration: Declaration | None, request: Any) -> None:
+        """A URL stands in logs, histories and referrers, so no personal value has a place in it (ASVS 14.2.1)."""
+        parts: Mapping[str, Iterable[str]] = {
+            **{name: [str(value)] for name, value in (request.view_args or {}).items()},
+            **dict(request.args.lists()),
+        }
+        self._refuse_found(processing, self._screen.of_names(parts, "URL: "))
+        personal = self._personal_names(declaration.categories) if declaration is not None else frozenset()
+        for number, (name, values) in enumerate(parts.items()):
+            where = f"URL: {shown(name, number)}"
+            if name in personal:
+                found = Found(where, "personal data has no place in a URL; send it in the body", None)
+                self._refuse_found(processing, found)
+            for value in values:
+                self._refuse_found(processing, self._screen.of_text(value, where))
+
+    def _personal_names(self, categories: frozenset[str]) -> frozenset[str]:
+        """The names of columns that hold any of some categories."""
+        known = self._names.get(categories)
+        if known is None:
+            graph = self._house.graph
+            layouts = [layout for kind in graph.subjects for layout in graph.of(kind)]
+            known = frozenset(
+                name for layout in layouts for name, of in layout.field_categories.items() if of in categories
+            )
+            self._names[categories] = known
+        return known
+
+    def _refuse_found(self, processing: Processing, found: Found | None) -> None:
+        if found is not None:
+            clause = found.clause or self._house.policy.clause_of("minimisation")
+            processing.refuse(IntakeRefused(f"{found.path}: {found.why}", clause=clause))

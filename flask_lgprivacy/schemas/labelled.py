@@ -1,0 +1,194 @@
+"""marshmallow schemas whose fields are derived from labelled columns, so that neither type nor label is typed twice."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, validate
+from sqlalchemy import inspect
+
+from ..errors import DeclarationInvalid, ModelInvalid
+from ..models import current_opener, layout_of
+from ..models.columns import type_of
+from ..models.layout import layout_on
+from ..policy import Policy, SensitiveTerms
+
+LABEL = "lgprivacy"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a field says of its value: the category and column it goes to."""
+
+    category: str
+    column: str
+
+
+class LabelledSchema(Schema):
+    """The base of schemas that take in and give out labelled values; what it does not know is refused.
+
+    On the way out, a category that the running declaration withholds is left out where the actor may not read it.
+    """
+
+    class Meta:
+        unknown = RAISE
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """What marshmallow shows of an object; nothing where the gate withholds it."""
+        state = inspect(obj, raiseerr=False)
+        layout = layout_on(state.mapper) if state is not None and hasattr(state, "mapper") else None
+        category = None if layout is None else layout.category_of(attr)
+        opener = current_opener.get()
+        if (
+            layout is not None
+            and category is not None
+            and opener is not None
+            and opener.withholds(obj, layout, category)
+        ):
+            return missing
+        return super().get_attribute(obj, attr, default)
+
+
+class _Bytes(fields.Field[bytes]):
+    def _serialize(self, value: bytes | None, *_: Any, **__: Any) -> str | None:
+        return None if value is None else base64.b64encode(value).decode()
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bytes:
+        try:
+            return base64.b64decode(value, validate=True)
+        except (TypeError, ValueError, binascii.Error):
+            raise ValidationError("Not a valid base64 text.") from None
+
+
+class _Json(fields.Field[Any]):
+    def __init__(self, python: type, **options: Any) -> None:
+        super().__init__(**options)
+        self._python = python
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        if not isinstance(value, self._python):
+            raise ValidationError(f"Not a valid {'object' if self._python is dict else 'list'}.")
+        return value
+
+
+_FIELDS: dict[type, Callable[..., fields.Field[Any]]] = {
+    str: fields.String,
+    bool: fields.Boolean,
+    int: lambda **options: fields.Integer(strict=True, **options),
+    float: lambda **options: fields.Float(allow_nan=False, **options),
+    dt.date: fields.Date,
+    dt.datetime: fields.DateTime,
+    dt.time: fields.Time,
+    Decimal: lambda **options: fields.Decimal(allow_nan=False, as_string=True, **options),
+    UUID: fields.UUID,
+    bytes: _Bytes,
+    dict: lambda **options: _Json(dict, **options),
+    list: lambda **options: _Json(list, **options),
+}
+
+
+def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
+    """A marshmallow field for a labelled column: its type, whether it may be absent, and its label come from the model.
+
+    Parameters: `model` is labelled; `name` is one of its sealed or tagged columns; `options` go to the field. Raises `ModelInvalid` for a
+    column without a label.
+    """
+    layout = layout_of(model)
+    category = layout.category_of(name)
+    if category is None:
+        raise ModelInvalid(f"{layout.name}.{name} has no label; it has {', '.join(sorted(layout.labelled))}")
+    kind = type_of(layout, name)
+    if kind.python is str:
+        options.setdefault("validate", validate.Length(min=1, max=10_000))
+    options = {"required": not kind.optional, "allow_none": kind.optional, **options}
+    options["metadata"] = {**options.get("metadata", {}), LABEL: Label(category, f"{layout.name}.{name}")}
+    if kind.python not in _FIELDS:
+        raise ModelInvalid(f"{layout.name}.{name}: no schema field for {kind.python.__name__}")
+    return _FIELDS[kind.python](**options)
+
+
+def schema_of(model: type, *names: str, partial: bool = False, **more: fields.Field[Any]) -> type[LabelledSchema]:
+    """A schema of some labelled columns of a model, for `accepts=` and for what is given out.
+
+    Parameters: `names` of sealed or tagged columns; `partial`, where every field may be left out (a PATCH); `more` fields by name, each
+    from `field_of` or `without_label`. Raises `ModelInvalid`.
+    """
+    options: dict[str, Any] = {"required": False} if partial else {}
+    derived = {name: field_of(model, name, **options) for name in names}
+    made = LabelledSchema.from_dict({**derived, **more}, name=f"{model.__name__}Schema")
+    assert issubclass(made, LabelledSchema)  # noqa: S101  narrows the type for checkers
+    return made
+
+
+def without_label(field: fields.Field[Any], reason: str) -> fields.Field[Any]:
+    """A field that holds no personal data, and why."""
+    if not reason.strip():
+        raise ModelInvalid("without_label() needs the reason why the field holds no personal data")
+    field.metadata = {**field.metadata, LABEL: reason}
+    return field
+
+
+def label_of(field: fields.Field[Any]) -> Label | None:
+    """The label that a field carries, or None."""
+    label = field.metadata.get(LABEL)
+    return label if isinstance(label, Label) else None
+
+
+def nested_in(field: fields.Field[Any] | None) -> Schema | None:
+    """The schema inside a field, also inside a list of them, or None."""
+    while isinstance(field, fields.List):
+        field = field.inner
+    return field.schema if isinstance(field, fields.Nested) else None
+
+
+def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: str) -> Schema:
+    """The schema of an `accepts=`, checked: labels on all fields, categories declared, nothing sensitive, nothing unknown taken.
+
+    Parameters: `given` is a schema or its class; `categories` are those that the endpoint declares. Raises `DeclarationInvalid`.
+    """
+    schema = given() if isinstance(given, type) and issubclass(given, Schema) else given
+    if not isinstance(schema, Schema):
+        raise DeclarationInvalid(
+            f"{where}: accepts= takes a marshmallow schema, such as schema_of(Student, 'first_name')"
+        )
+    terms = SensitiveTerms(policy)
+    for path, owner, field in _leaves(schema, "", ()):
+        if owner.unknown != RAISE:
+            raise DeclarationInvalid(
+                f"{where}: {path}: its schema takes unknown fields; use unknown = RAISE, as LabelledSchema does"
+            )
+        label = field.metadata.get(LABEL)
+        for name in filter(
+            None, (field.name, field.data_key, field.attribute, *([label.column] if isinstance(label, Label) else []))
+        ):
+            sensitive = terms.match(name)
+            if sensitive is not None:
+                raise DeclarationInvalid(
+                    f"{where}: {path}: {sensitive.says} [{sensitive.clause}]", clause=sensitive.clause
+                )
+        if label is None:
+            raise DeclarationInvalid(
+                f"{where}: field {path} of accepts= carries no label; use field_of(Model, 'column'), or without_label(field, reason)"
+            )
+        if isinstance(label, Label) and label.category not in categories:
+            raise DeclarationInvalid(
+                f"{where}: field {path} is {label.category!r}, which the endpoint does not declare"
+            )
+    return schema
+
+
+def _leaves(schema: Schema, path: str, seen: tuple[type, ...]) -> Iterator[tuple[str, Schema, fields.Field[Any]]]:
+    for name, field in schema.fields.items():
+        where = f"{path}.{name}".lstrip(".")
+        inner = nested_in(field)
+        if inner is None:
+            yield where, schema, field
+        elif type(inner) not in seen:
+            yield from _leaves(inner, where, (*seen, type(inner)))

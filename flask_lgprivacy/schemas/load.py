@@ -1,0 +1,57 @@
+"""Loads what was sent through a schema; faults name fields, never values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from marshmallow import Schema, ValidationError
+
+from ..errors import RequestInvalid
+from .screen import shown
+
+MOST_FAULTS = 10
+
+
+def loaded(schema: Schema, content: Any) -> Any:
+    """What a schema makes of a JSON value; raises `RequestInvalid` with every fault, by the field's path."""
+    if not isinstance(content, dict) and not schema.many:
+        raise RequestInvalid("send a JSON object with Content-Type application/json, or a form")
+    try:
+        return schema.load(content)
+    except ValidationError as fault:
+        faults = list(_faults(fault.messages, ""))
+        texts = sorted({str(leaf) for leaf in _leaves(content) if len(str(leaf)) > 2})
+        said = [f"{path}: {_without_values(why, texts)}" for path, why in faults[:MOST_FAULTS]]
+        more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
+        raise RequestInvalid("; ".join(said) + more) from None
+
+
+def _faults(messages: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(messages, dict):
+        for number, (key, inner) in enumerate(messages.items()):
+            if key == "_schema":
+                yield from _faults(inner, path)
+            elif isinstance(key, int):
+                yield from _faults(inner, f"{path}[{key}]")
+            else:
+                yield from _faults(inner, f"{path}.{shown(key, number)}".lstrip("."))
+    else:
+        yield path or "body", str(messages[0])
+
+
+def _without_values(why: str, texts: list[str]) -> str:
+    """A message of a validator, unless it repeats what was sent."""
+    return "is not valid" if any(text in why for text in texts) else why.rstrip(".").lower()
+
+
+def _leaves(content: Any) -> Iterator[Any]:
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value.values()]
+        elif isinstance(value, list):
+            waiting += value
+        elif value is not None and not isinstance(value, bool):
+            yield value
