@@ -14,6 +14,7 @@ from flask_wtf import CSRFProtect
 from .access import access
 from .api import api
 from .commands import kaligo
+from .demonstration import AGENTS
 from .models import db
 from .pages import pages
 from .privacy import login, privacy
@@ -43,6 +44,8 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
         LGPRIVACY_TRAIL_DIRECTORY=folder / "trail",
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
         LGPRIVACY_STORES={"database": HOST, "database:keys": HOST, "key-service:root": HOST, "trail": HOST},
+        LGPRIVACY_AGENTS=AGENTS,
+        LGPRIVACY_USAGE={"exercise.written": {"by": "student", "dimensions": {"length": ["short", "long"]}}},
         MAILCHIMP_LIST="kaligonews",
         WTF_CSRF_CHECK_DEFAULT=False,
     )

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from flask import Blueprint, flash, jsonify, redirect, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, request, session, url_for
 from flask_login import login_user, logout_user
+from pyotp import TOTP
 
 from flask_lgprivacy import find_by
 
@@ -30,11 +31,15 @@ _SOMEBODY = hasher.hash("nobody has this password")
     purpose="sign-in",
 )
 def sign_in() -> Any:
-    """Sign in with username and password; students name their school too."""
+    """Sign in with username and password; students name their school too, and staff who send the code of their second factor are
+    strongly authenticated.
+    """
     sent: Any = request.get_json(silent=True) if request.is_json else request.form.to_dict()
     if not isinstance(sent, dict):
         return jsonify(code="request-invalid", detail="send username and password"), 422
-    username, password, school = (str(sent.get(name) or "") for name in ("username", "password", "school"))
+    username, password, school, code = (
+        str(sent.get(name) or "") for name in ("username", "password", "school", "code")
+    )
     user = _find(username, school)
     hashed = (user.password_hash if user is not None else None) or _SOMEBODY
     if not _matches(hashed, password) or user is None:
@@ -44,6 +49,9 @@ def sign_in() -> Any:
         flash(said)
         return redirect(url_for("pages.start"))
     login_user(user)
+    session.pop("strong", None)
+    if isinstance(user, Account) and user.second_factor and TOTP(user.second_factor).verify(code, valid_window=1):
+        session["strong"] = str(user.id)
     if request.is_json:
         return jsonify(signed_in=True)
     return redirect(url_for("pages.start"))

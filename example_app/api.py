@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, current_app, jsonify, request
 from flask_login import current_user
+from marshmallow import fields, validate
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from flask_lgprivacy import find_by, labelled
+from flask_lgprivacy import field_of, find_by, labelled, schema_of, without_label
 from flask_lgprivacy.disclosure import mailchimp
 from flask_lgprivacy.errors import RequestConflict, RequestInvalid
 
-from .models import Account, Enrollment, Exercise, NewsletterContact, SchoolClass, Student, db
+from .models import Account, Enrollment, Exercise, NewsletterContact, SchoolClass, SchoolNotice, Student, db
 from .privacy import acting, privacy
 from .roster_bundle import BundleRefused, read_bundle
 from .roster_import import import_bundle
@@ -23,6 +23,16 @@ from .roster_import import import_bundle
 api = Blueprint("api", __name__)
 STAFF = {"teacher", "administrator"}
 NEWSLETTER = "product-updates"
+FIELDS = ("first_name", "last_name", "birth_date", "level")
+PROFILE = schema_of(Student, "username", *FIELDS, "email")
+NEW_STUDENT = schema_of(Student, "username", *FIELDS, email=field_of(Student, "email", validate=validate.Email()))
+CHANGED_STUDENT = schema_of(Student, *FIELDS, partial=True, email=field_of(Student, "email", validate=validate.Email()))
+WRITTEN = schema_of(Exercise, "word", "strokes")
+SUBSCRIBER = schema_of(
+    NewsletterContact,
+    email=field_of(NewsletterContact, "email", validate=validate.Email()),
+    agreed_to=without_label(fields.Str(required=True), "the version of a text"),
+)
 
 
 @api.get("/students")
@@ -30,11 +40,17 @@ NEWSLETTER = "product-updates"
 @privacy.handles("student.profile", roles={"guest"}, purpose="provide-service")
 @privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
 def students() -> Any:
-    """The students of the actor's school, or those with a last name; `school` asks for another one's (and is refused)."""
+    """The students of the actor's school; `school` asks for another one's (and is refused)."""
     school = _identifier(request.args.get("school")) or current_user.school_id
     query = select(Student).where(Student.school_id == school) if school else select(Student)
-    if "last_name" in request.args:
-        query = find_by(Student, last_name=request.args["last_name"])
+    return jsonify([_shown(student) for student in db.session.scalars(query)])
+
+
+@api.post("/students/search")
+@privacy.handles("student.profile", roles=STAFF, purpose="provide-service", accepts=schema_of(Student, "last_name"))
+def search() -> Any:
+    """The students with a last name; a name has no place in a URL, so it is sent in the body."""
+    query = find_by(Student, last_name=privacy.accepted["last_name"])
     return jsonify([_shown(student) for student in db.session.scalars(query)])
 
 
@@ -47,21 +63,24 @@ def student(student_id: UUID) -> Any:
 
 
 @api.post("/students")
-@privacy.handles("student.profile", roles=STAFF, purpose="provide-service", actions={"read", "write"})
+@privacy.handles(
+    "student.profile", roles=STAFF, purpose="provide-service", actions={"read", "write"}, accepts=NEW_STUDENT
+)
 def add_student() -> Any:
     """Record a student of the actor's school."""
-    sent = _sent({"username", "first_name", "last_name", "birth_date", "email", "level"})
     row = Student(school_id=current_user.school_id)
-    _change(row, sent)
+    _change(row, privacy.accepted)
     return jsonify(_shown(row)), 201
 
 
 @api.patch("/students/<uuid:student_id>")
-@privacy.handles("student.profile", roles=STAFF, purpose="provide-service", actions={"read", "write"})
+@privacy.handles(
+    "student.profile", roles=STAFF, purpose="provide-service", actions={"read", "write"}, accepts=CHANGED_STUDENT
+)
 def change_student(student_id: UUID) -> Any:
     """Change fields of a student."""
     row = db.get_or_404(Student, student_id)
-    _change(row, _sent({"first_name", "last_name", "birth_date", "email", "level"}))
+    _change(row, privacy.accepted)
     return jsonify(_shown(row))
 
 
@@ -90,16 +109,44 @@ def exercises(student_id: UUID) -> Any:
 
 
 @api.post("/students/<uuid:student_id>/exercises")
-@privacy.handles("student.activity", roles={"student"} | STAFF, purpose="provide-service", actions={"read", "write"})
+@privacy.handles(
+    "student.activity", roles={"student"} | STAFF, purpose="provide-service", actions={"read", "write"}, accepts=WRITTEN
+)
 def add_exercise(student_id: UUID) -> Any:
-    """Record what a student wrote."""
-    sent = _sent({"word", "strokes"})
-    if not isinstance(sent.get("word"), str) or not _are_strokes(sent.get("strokes")):
-        raise RequestInvalid("word: a text; strokes: a list of strokes, each a list of points, each a list of numbers")
+    """Record what a student wrote, and count that somebody wrote something."""
+    sent = privacy.accepted
+    if not _are_strokes(sent["strokes"]):
+        raise RequestInvalid("strokes: a list of strokes, each a list of points, each a list of numbers")
     row = Exercise(student_id=db.get_or_404(Student, student_id).id, word=sent["word"], strokes=sent["strokes"])
     db.session.add(row)
     db.session.commit()
+    privacy.usage.count("exercise.written", length="short" if len(sent["word"]) < 6 else "long")
     return jsonify(id=str(row.id)), 201
+
+
+@api.get("/students/<uuid:student_id>/sheet")
+@privacy.handles(
+    "student.profile",
+    "student.activity",
+    roles={"student", "guest"} | STAFF,
+    purpose="provide-service",
+    withhold={"student.activity"},
+)
+def sheet(student_id: UUID) -> Any:
+    """A student with what was written; who may see only the profile gets only the profile."""
+    written = db.session.scalars(
+        select(Exercise).where(Exercise.student_id == student_id).order_by(Exercise.written_at)
+    )
+    student = PROFILE().dump(db.get_or_404(Student, student_id))
+    return jsonify(student=student, exercises=WRITTEN(many=True).dump(written))
+
+
+@api.get("/notices")
+@privacy.handles(roles={"administrator"}, purpose="provide-service")
+def notices() -> Any:
+    """What the publisher told the actor's school."""
+    rows = db.session.scalars(select(SchoolNotice).where(SchoolNotice.school_id == current_user.school_id))
+    return jsonify([{"at": row.told_at.isoformat(), "text": row.text} for row in rows])
 
 
 @api.post("/roster")
@@ -126,13 +173,15 @@ def me() -> Any:
 
 @api.post("/newsletter")
 @privacy.handles(
-    "commercial.contact", roles=STAFF | {"parent"}, purpose=NEWSLETTER, actions={"read", "write", "disclose"}
+    "commercial.contact",
+    roles=STAFF | {"parent"},
+    purpose=NEWSLETTER,
+    actions={"read", "write", "disclose"},
+    accepts=SUBSCRIBER,
 )
 def subscribe() -> Any:
     """Subscribe to the newsletter with an address of one's choice: consent, contact, Mailchimp, in this order."""
-    sent = _sent({"email", "agreed_to"})
-    if not isinstance(sent.get("email"), str) or "@" not in sent["email"] or not isinstance(sent.get("agreed_to"), str):
-        raise RequestInvalid("email: an address; agreed_to: the version of the text that was shown")
+    sent = privacy.accepted
     contact = _contact()
     privacy.consents.give(
         ("contact", contact.id),
@@ -187,39 +236,10 @@ def _shown(row: Student) -> dict[str, Any]:
     }
 
 
-def _sent(known: set[str]) -> dict[str, Any]:
-    sent = request.get_json(silent=True) if request.is_json else None
-    if not isinstance(sent, dict):
-        raise RequestInvalid("send a JSON object with Content-Type application/json")
-    if set(sent) - known:
-        raise RequestInvalid(f"the body takes only {', '.join(sorted(known))}")
-    return sent
-
-
-def _fields(sent: dict[str, Any]) -> dict[str, Any]:
-    fields = dict(sent)
-    for name, value in fields.items():
-        if value is not None and not isinstance(value, str):
-            raise RequestInvalid(f"{name}: a text")
-        if value is not None and not value.strip():
-            raise RequestInvalid(f"{name}: is empty; leave it out, or send null")
-    if fields.get("email") and "@" not in fields["email"]:
-        raise RequestInvalid("email: an address")
-    if fields.get("birth_date"):
-        try:
-            fields["birth_date"] = date.fromisoformat(fields["birth_date"])
-        except ValueError:
-            raise RequestInvalid("birth_date: a date such as 2017-03-09") from None
-    return fields
-
-
 def _change(row: Student, sent: dict[str, Any]) -> None:
-    """Set fields and store the row; raises `RequestInvalid` or `RequestConflict`, and then nothing is stored."""
-    try:
-        for name, value in _fields(sent).items():
-            setattr(row, name, value)
-    except TypeError as fault:
-        raise RequestInvalid(str(fault)) from None
+    """Set fields and store the row; raises `RequestConflict`, and then nothing is stored."""
+    for name, value in sent.items():
+        setattr(row, name, value)
     db.session.add(row)
     try:
         db.session.commit()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pyotp import TOTP
 
 ROSTERS = Path(__file__).with_name("demo_roster")
 
@@ -18,6 +21,12 @@ class DemoAccount:
     shown: str
     refused: str
     school: str | None = None
+    second_factor: str | None = None
+
+    @property
+    def code(self) -> str | None:
+        """What the account's authenticator shows now; in the demonstration the start page shows it."""
+        return TOTP(self.second_factor).now() if self.second_factor else None
 
 
 ACCOUNTS = (
@@ -65,11 +74,42 @@ ACCOUNTS = (
         school="École des Tilleuls",
     ),
     DemoAccount(
+        "a.lebris",
+        "tilleuls-guest-1",
+        "Guest, École des Tilleuls",
+        "what the administrator of the school granted, until it is revoked (POST /privacy/grants)",
+        "every student without a grant: 403, clause LG-20",
+    ),
+    DemoAccount(
+        "s.tanguy",
+        "port-guest-1",
+        "Guest, École du Port",
+        "what the administrator of the school granted",
+        "every student without a grant: 403, clause LG-20",
+    ),
+    DemoAccount(
         "support",
         "support-agent-1",
         "Support agent of the publisher",
         "nothing: no school has asked for assistance",
         "every student: 403, clause LG-21",
+        second_factor="JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+    ),
+    DemoAccount(
+        "support.b",
+        "support-agent-2",
+        "Another support agent",
+        "nothing: no school has named this agent",
+        "every student: 403, clause LG-21",
+        second_factor="KRSXG5DTMVRXEZLUKRSXG5DTMVRXEZLU",
+    ),
+    DemoAccount(
+        "privacy.officer",
+        "privacy-officer-1",
+        "Privacy officer of the publisher",
+        "declaring an emergency, which the school is told (POST /privacy/grants)",
+        "every student",
+        second_factor="MFRGGZDFMZTWQ2LKMFRGGZDFMZTWQ2LK",
     ),
     DemoAccount(
         "auditor",
@@ -84,5 +124,14 @@ DEVICE_SCHOOL = "École de l'Île"
 """A school that keeps its profiles on its devices, and the username of its teacher."""
 DEVICE_TEACHER = "d.morvan"
 
-STAFF = (("support", "support"), ("auditor", "auditor"))
+STAFF = (("support", "support"), ("support.b", "support"), ("privacy.officer", "operator"), ("auditor", "auditor"))
 """Accounts that no roster brings: username and role."""
+
+
+def staff_id(username: str) -> UUID:
+    """The id of an account that no roster brings."""
+    return uuid5(NAMESPACE_URL, f"staff:{username}")
+
+
+AGENTS = [("account", staff_id(username)) for username, role in STAFF if role == "support"]
+"""The publisher's short list of support agents (LG-22)."""

@@ -41,12 +41,13 @@ class Account(Model, UserMixin):
     name: Mapped[str] = sealed("account.identity")
     email: Mapped[str | None] = sealed("account.identity", index=True)
     password_hash: Mapped[str | None] = tagged("account.credentials")
+    second_factor: Mapped[str | None] = sealed("account.credentials")
 
 
 class Student(Model, UserMixin):
     """A pupil's profile, held for the school (LG-03, LG-06)."""
 
-    __privacy__ = subject("student", client="school_id")
+    __privacy__ = subject("student", client="school_id", scope="Enrollment.class_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
     username: Mapped[str] = sealed("student.profile", unique=True)
@@ -56,6 +57,15 @@ class Student(Model, UserMixin):
     email: Mapped[str | None] = sealed("student.profile")
     level: Mapped[str | None] = sealed("student.profile")
     password_hash: Mapped[str | None] = sealed("student.credentials")
+
+
+class SchoolNotice(Model):
+    """What a school was told by the publisher; names nobody."""
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
+    told_at: Mapped[datetime]
+    text: Mapped[str]
 
 
 class SchoolClass(Model):

@@ -39,7 +39,7 @@ def start() -> Any:
 
 @pages.get("/pages/students")
 @privacy.handles("student.profile", roles={"support"}, purpose="assistance")
-@privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
+@privacy.handles("student.profile", roles=STAFF | {"guest"}, purpose="provide-service")
 def students_page() -> Any:
     """The students of the actor's school."""
     query = select(Student)

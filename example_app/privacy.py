@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from flask import request
+from flask import request, session
 from flask_login import LoginManager
 
-from flask_lgprivacy import Actor, LGPrivacy, flask_login_actor
+from flask_lgprivacy import Actor, LGPrivacy, Notice, flask_login_actor
 from flask_lgprivacy.errors import RequestInvalid
 
-from .models import Account, Student, db
+from .models import Account, SchoolNotice, Student, db
 
-privacy = LGPrivacy()
+
+def tell_the_school(notice: Notice) -> None:
+    """Put a notice where the school's administrator sees it (`GET /notices`); a mail would go out here too."""
+    categories, until = ", ".join(sorted(notice.categories)), f"{notice.until:%Y-%m-%d %H:%M} UTC"
+    text = f"{notice.ground}, case {notice.case}: an agent may see {categories} until {until}"
+    db.session.add(SchoolNotice(school_id=UUID(notice.client), told_at=datetime.now(UTC), text=text))
+    db.session.commit()
+
+
+privacy = LGPrivacy(notify=tell_the_school)
 login = LoginManager()
 
 
 def _describe(user: Account | Student) -> Actor:
     if isinstance(user, Student):
         return Actor(user.id, role="student", client=user.school_id, subjects=[("student", user.id)])
-    return Actor(user.id, role=user.role, client=user.school_id, subjects=[("account", user.id), ("contact", user.id)])
+    subjects = [("account", user.id), ("contact", user.id)]
+    is_strong = session.get("strong") == str(user.id)
+    return Actor(user.id, role=user.role, client=user.school_id, subjects=subjects, strongly_authenticated=is_strong)
 
 
 _signed_in = flask_login_actor(_describe)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from flask_lgprivacy import Actor
 
 from .access import hasher
-from .demonstration import ACCOUNTS, DEVICE_SCHOOL, DEVICE_TEACHER, ROSTERS, STAFF
+from .demonstration import ACCOUNTS, DEVICE_SCHOOL, DEVICE_TEACHER, ROSTERS, STAFF, staff_id
 from .models import Account, Exercise, School, Student, db
 from .privacy import privacy
 from .roster_bundle import read_bundle
@@ -31,7 +31,7 @@ def set_up(app: Flask) -> None:
 
 
 def _add_staff() -> None:
-    passwords = {one.username: one.password for one in ACCOUNTS}
+    known = {one.username: one for one in ACCOUNTS}
     with privacy.processing(
         "account.identity",
         "account.credentials",
@@ -42,11 +42,12 @@ def _add_staff() -> None:
     ):
         for username, role in STAFF:
             account = Account(
-                id=uuid5(NAMESPACE_URL, f"staff:{username}"),
+                id=staff_id(username),
                 role=role,
                 username=username,
                 name=f"Demo {role}",
-                password_hash=hasher.hash(passwords[username]),
+                password_hash=hasher.hash(known[username].password),
+                second_factor=known[username].second_factor,
             )
             db.session.add(account)
         db.session.commit()
@@ -65,7 +66,7 @@ def _add_device_school() -> None:
     ):  # fmt: skip
         db.session.add(
             Account(
-                id=uuid5(NAMESPACE_URL, f"staff:{DEVICE_TEACHER}"),
+                id=staff_id(DEVICE_TEACHER),
                 school_id=school.id,
                 role="teacher",
                 username=DEVICE_TEACHER,

@@ -164,6 +164,14 @@ class TrailUnavailable(PrivacyError):
         super().__init__(f"the audit trail cannot be written ({reason}); nothing is released until it can")
 
 
+class UsageRefused(PrivacyError):
+    """A usage event is not declared as such, so it could say who somebody was."""
+
+    code = "usage-refused"
+    opaque = True
+    commitment = "statistics"
+
+
 class SealedComparison(PrivacyError, TypeError):
     """A query compares a sealed column, which could only ever find nothing; names the lookup to use."""
 

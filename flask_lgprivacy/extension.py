@@ -45,11 +45,12 @@ from .models import (
 from .models.engines import check_engines, listen
 from .models.layout import layout_on
 from .policy import Action, Decisions, Policy, load_policy
+from .reports import Usage, parse_usage
 from .rights import Background, Consents, Rights
 from .settings import Settings, parse_settings
 from .vault import ROOT, KeyCache, KeyProvider, KeyServices, key_provider
 from .vault.keyfile import KeyFileAtFirstUse
-from .web import rights_blueprint
+from .web import add_consents, add_grants, rights_blueprint
 
 View = TypeVar("View", bound=Callable[..., Any])
 NAME = "lgprivacy"
@@ -67,6 +68,7 @@ class State:
     rights: Rights
     consents: Consents
     grants: Grants
+    usage: Usage
     background: Background
     stores: dict[str, Store]
     storage: ClientStorage
@@ -154,6 +156,8 @@ class LGPrivacy:
         house.is_on_device = storage.is_on_device
         house.adoption = parse_adoption(settings.adoption, self._utcnow().date())
         house.before_serving = partial(_before_serving, house)
+        usage = Usage(house, parse_usage(settings.usage, policy))
+        house.settle = usage.store
         listen(database.session)
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
@@ -168,6 +172,7 @@ class LGPrivacy:
             rights=Rights(house),
             consents=consents,
             grants=Grants(house, self._notify),
+            usage=usage,
             background=background,
             stores=stores,
             storage=storage,
@@ -176,9 +181,12 @@ class LGPrivacy:
             uses_key_file=uses_key_file,
             has_actor_loader=lambda: self._load_actor is not nobody,
         )
-        app.register_blueprint(
-            rights_blueprint(policy, lambda: _state().rights, go_on=background.start, url_prefix=settings.url_prefix)
+        blueprint = rights_blueprint(
+            policy, lambda: _state().rights, go_on=background.start, url_prefix=settings.url_prefix
         )
+        add_consents(blueprint, house, lambda: _state().consents)
+        add_grants(blueprint, policy, lambda: _state().grants, self._utcnow)
+        app.register_blueprint(blueprint)
         app.cli.add_command(privacy_commands)
         app.wsgi_app = Door(app.wsgi_app, house)  # type: ignore[method-assign]
 
@@ -299,6 +307,11 @@ class LGPrivacy:
     def grants(self) -> Grants:
         """The grants to guests and support agents in the current application."""
         return _state().grants
+
+    @property
+    def usage(self) -> Usage:
+        """The usage statistics of the current application."""
+        return _state().usage
 
     @property
     def ingest(self) -> Ingest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from .audit import Event, Receipt
 from .errors import PrivacyError
 from .extension import NAME, State
 from .gate import Actor
+from .policy import Action, Condition, Explanation, MatrixCell, explanation, matrix
 from .vault import LocalKeyFile
 
 
@@ -65,6 +66,25 @@ def assert_refused(response: Any, *, clause: str | None = None, code: str | None
         assert problem.get("clause") == clause, f"expected clause {clause}, got {problem.get('clause')}"  # noqa: S101
     if code is not None:
         assert problem["code"] == code, f"expected code {code}, got {problem['code']}"  # noqa: S101
+
+
+def assert_every_route_is_declared(app: Flask) -> None:
+    """Assert that every endpoint of `app` is declared or exempt, and name those that are not."""
+    missing = undeclared_endpoints(app)
+    assert not missing, f"these declare no processing: {', '.join(missing)}"  # noqa: S101
+
+
+def policy_matrix(app: Flask) -> list[MatrixCell]:
+    """The whole table of the policy document of `app`, as `flask privacy policy --matrix` prints it."""
+    return list(matrix(_state(app).house.decisions))
+
+
+def explain(
+    app: Flask, *, role: str, category: str, purpose: str, action: str = "read", facts: Iterable[str] = ()
+) -> Explanation:
+    """A decision with everything that was considered, as `flask privacy explain` prints it; `facts` are conditions that hold."""
+    holding = frozenset(Condition(fact) for fact in facts)
+    return explanation(_state(app).house.decisions, role, category, Action(action), purpose, holding)
 
 
 def undeclared_endpoints(app: Flask) -> list[str]:

@@ -1,7 +1,7 @@
 """`flask privacy …`: set up, check, explain, and read the trail."""
 
-from . import audit, document, keys, retention
+from . import audit, document, keys, permissions, retention
 from .group import privacy
 from .house import initialise
 
-__all__ = ["audit", "document", "initialise", "keys", "privacy", "retention"]
+__all__ = ["audit", "document", "initialise", "keys", "permissions", "privacy", "retention"]

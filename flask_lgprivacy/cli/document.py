@@ -1,27 +1,31 @@
-"""`policy` and `explain`: what the policy document says."""
+"""`policy` and `explain`: what the policy document says, and why."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import product
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from ..policy import Action, Condition, Decisions, Policy
+from ..errors import RequestInvalid
+from ..gate.grants import find_grants, has_open_assistance
+from ..models import identifier
+from ..policy import Action, Condition, explanation, matrix
 from .group import privacy
 from .house import state
 
 
 @privacy.command()
-@click.option("--matrix", is_flag=True, help="Every role, category, action and purpose, with its outcome.")
+@click.option("--matrix", "whole", is_flag=True, help="Every role, category, action and purpose, with its outcome.")
+@click.option("--role", help="With --matrix, only this role.")
+@click.option("--category", help="With --matrix, only this category.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
-def policy(matrix: bool, as_json: bool) -> None:
+def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -> None:
     """The policy document: its clauses, or with --matrix its whole table."""
     here = state()
     document = here.policy
-    if not matrix:
+    if not whole:
         if as_json:
             click.echo(json.dumps({clause.id: clause.says for clause in document.clauses.values()}, ensure_ascii=False))
         else:
@@ -29,36 +33,22 @@ def policy(matrix: bool, as_json: bool) -> None:
             for clause in document.clauses.values():
                 click.echo(f"{clause.id}  {clause.says}")
         return
-    rows = [_cell(here.house.decisions, *key) for key in _keys(document)]
+    for name, known, what in ((role, document.roles, "role"), (category, document.categories, "category")):
+        if name is not None and name not in known:
+            raise RequestInvalid(f"no such {what}; the policy document has {', '.join(sorted(known))}")
+    cells = [
+        cell for cell in matrix(here.house.decisions) if role in (None, cell.role) and category in (None, cell.category)
+    ]
     if as_json:
-        click.echo(json.dumps(rows))
+        click.echo(json.dumps([asdict(cell) for cell in cells]))
         return
-    for row in rows:
-        if row["outcome"] != "no rule":
-            when = " or ".join(" and ".join(needed) or "always" for needed in row["conditions"])
+    for cell in cells:
+        if cell.outcome != "no rule":
+            when = " or ".join(" and ".join(needed) or "always" for needed in cell.conditions)
             click.echo(
-                f"{row['role']:14} {row['category']:20} {row['action']:9} {row['purpose']:20} {row['outcome']:11}"
-                f"{row['clause']}  {when}".rstrip()
+                f"{cell.role:14} {cell.category:20} {cell.action:9} {cell.purpose:20} {cell.outcome:11}{cell.clause}  {when}".rstrip()
             )
-    click.echo(f"{len(rows)} cells; those that are not listed have no rule and are refused")
-
-
-def _keys(document: Policy) -> Iterator[tuple[str, str, Action, str]]:
-    return product(document.roles, document.categories, Action, document.purposes)
-
-
-def _cell(decisions: Decisions, role: str, category: str, action: Action, purpose: str) -> dict[str, Any]:
-    cell = decisions.cell(role, category, action, purpose)
-    conditions: list[list[str]] = []
-    if cell.prohibited is not None:
-        outcome, clause = "prohibited", cell.prohibited.clause
-    elif cell.alternatives:
-        outcome, clause = "allowed", cell.alternatives[0][1].clause
-        conditions = [sorted(needed) for needed, _ in cell.alternatives]
-    else:
-        outcome, clause = "no rule", cell.no_rule.clause
-    key = {"role": role, "category": category, "action": str(action), "purpose": purpose}
-    return {**key, "outcome": outcome, "clause": clause, "conditions": conditions}
+    click.echo(f"{len(cells)} cells; those that are not listed have no rule and are refused")
 
 
 @privacy.command()
@@ -67,6 +57,10 @@ def _cell(decisions: Decisions, role: str, category: str, action: Action, purpos
 @click.option("--purpose", required=True)
 @click.option("--action", type=click.Choice([str(action) for action in Action]), default="read", show_default=True)
 @click.option(
+    "--client", help="The client that the actor acts for, if its role is on the client's side, and whose data it is."
+)
+@click.option("--grant", help="A grant that the actor holds, by its id.")
+@click.option(
     "--fact",
     "facts",
     multiple=True,
@@ -74,33 +68,86 @@ def _cell(decisions: Decisions, role: str, category: str, action: Action, purpos
     help="A condition that holds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def explain(actor_role: str, category: str, purpose: str, action: str, facts: tuple[str, ...], as_json: bool) -> None:
-    """Print one decision with every rule that was considered."""
+def explain(
+    actor_role: str,
+    category: str,
+    purpose: str,
+    action: str,
+    client: str | None,
+    grant: str | None,
+    facts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Print one decision with every prohibition and rule that was considered."""
     here = state()
-    holding = frozenset(Condition(fact) for fact in facts)
-    decision = here.house.decisions.decide(actor_role, category, Action(action), purpose, holding)
-    considered = [
-        f"{rule.clause}: roles {', '.join(sorted(rule.roles))}; {', '.join(sorted(rule.actions))}; for {', '.join(sorted(rule.purposes))}; "
-        f"if {', '.join(sorted(rule.conditions)) or 'always'}"
-        for rule in here.policy.rules
-        if category in rule.categories
-    ]
+    holding = {Condition(fact) for fact in facts}
+    notes: list[str] = []
+    if client is not None:
+        holding |= _facts_of_client(here, actor_role, identifier(client), notes)
+    if grant is not None:
+        holding |= _facts_of_grant(here, actor_role, category, purpose, client, grant, notes)
+    found = explanation(here.house.decisions, actor_role, category, Action(action), purpose, frozenset(holding))
+    decision = found.decision
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "outcome": decision.outcome,
-                    "clause": decision.clause,
-                    "reason": decision.reason,
-                    "missing": decision.missing,
-                    "considered": considered,
-                }
-            )
-        )
+        content = {
+            "outcome": decision.outcome,
+            "clause": decision.clause,
+            "reason": decision.reason,
+            "missing": decision.missing,
+            "facts": sorted(holding),
+            "notes": notes,
+            "considered": [asdict(one) for one in found.considered],
+        }
+        click.echo(json.dumps(content, ensure_ascii=False))
         return
     click.echo(f"{decision.outcome} [{decision.clause or 'no clause'}]: {decision.reason}")
     for name in decision.missing:
         click.echo(f"missing: {name}")
-    click.echo(f"rules about {category}:")
-    for line in considered:
-        click.echo(f"  {line}")
+    click.echo(f"facts: {', '.join(sorted(holding)) or 'none'}")
+    for note in notes:
+        click.echo(f"note: {note}")
+    click.echo(f"about {category}:")
+    for one in found.considered:
+        click.echo(f"  {'DECIDES' if one.decides else 'no'}: {one.entry} [{one.clause}]: {one.why}")
+
+
+def _facts_of_client(here: Any, role: str, client: str, notes: list[str]) -> set[Condition]:
+    """What is known of a client now."""
+    facts = set()
+    known = here.policy.roles.get(role)
+    if known is not None and known.side == "client":
+        facts.add(Condition.OWN_CLIENT)
+        notes.append("own-client is assumed: the actor acts for this client")
+    if has_open_assistance(here.house.session(), here.house.tables, client):
+        facts.add(Condition.ASSISTANCE_REQUEST)
+    if here.house.pays_directly(client) is True:
+        facts.add(Condition.DIRECT_PAYMENT)
+    if here.house.is_on_device(here.house.session(), client):
+        notes.append("this client keeps its profiles on its devices: writing one is refused whatever the rules say")
+    return facts
+
+
+def _facts_of_grant(
+    here: Any, role: str, category: str, purpose: str, client: str | None, grant: str, notes: list[str]
+) -> set[Condition]:
+    """What a grant gives now, and for what it does not."""
+    tables = here.house.tables
+    found = next(iter(find_grants(here.house.session(), tables, tables.grant.c.id == grant)), None)
+    if found is None:
+        raise RequestInvalid("--grant: there is no such grant; 'flask privacy grants' lists them")
+    kind = here.policy.grant_kinds[found.kind]
+    state_now = found.state(here.house.utcnow())
+    reasons = [
+        *([] if state_now == "in-force" else [f"it is {state_now}"]),
+        *([] if role == kind.to else [f"it is for role {kind.to}"]),
+        *([] if category in found.categories else [f"it covers {', '.join(sorted(found.categories))}"]),
+        *([] if purpose == found.purpose else [f"it is for purpose {found.purpose}"]),
+        *([] if client is None or identifier(client) == found.client else ["it is of another client"]),
+        *([] if kind.agents is None or found.to in here.house.agents else ["its agent is not on the list of agents"]),
+    ]
+    if reasons:
+        notes.append(f"the grant does not count: {'; '.join(reasons)}")
+        return set()
+    scope = "everybody" if found.scope.everybody else "the people it names, and nobody else"
+    notes.append(f"the {found.kind} grant is in force until {found.until} for {scope}")
+    return {kind.condition}

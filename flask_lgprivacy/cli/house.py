@@ -151,7 +151,7 @@ def requests(context: click.Context, as_json: bool) -> None:
         }
         for one in found
     ]
-    _print(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
 @requests.command()
@@ -182,7 +182,7 @@ def recipients(as_json: bool) -> None:
         }
         for one in here.policy.recipients.values()
     ]
-    _print(rows, as_json=as_json)
+    print_rows(rows, as_json=as_json)
 
 
 @privacy.command()
@@ -196,7 +196,8 @@ def storage(client: str, where: str | None) -> None:
     click.echo(chosen.of(client))
 
 
-def _print(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+def print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """A listing, for people or as JSON."""
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return

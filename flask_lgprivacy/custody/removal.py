@@ -24,6 +24,10 @@ def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple
     texts = [identifier(one) for one in ones]
     about = select(requests.c.id).where(requests.c.subject_kind == kind, requests.c.subject.in_(texts))
     yield "archives", archives, archives.c.request.in_(about)
+    uses, grants = house.tables.grant_use, house.tables.grant
+    to_them = (grants.c.to_kind == kind) & grants.c.to.in_(texts)
+    yield "grant uses", uses, uses.c.grant.in_(select(grants.c.id).where(to_them))
+    yield "grants", grants, to_them
     yield "consents", consents, (consents.c.subject_kind == kind) & consents.c.subject.in_(texts)
 
 

@@ -38,6 +38,10 @@ def no_device(_session: Session, _client: str) -> bool:
     return False
 
 
+def nothing() -> None:
+    """Where nothing waits for the end of a request or job."""
+
+
 @dataclass(slots=True, eq=False)
 class House:
     """The parts of an application's gate, for the application's lifetime."""
@@ -58,7 +62,7 @@ class House:
     pays_directly: Callable[[str], Any] = nobody_pays
     agents: frozenset[SubjectName] = frozenset()
     adoption: Mapping[str, dt.date] = field(default_factory=dict)
-    settle: Callable[[], None] | None = None
+    settle: Callable[[], None] = nothing
     before_serving: Callable[[], None] | None = None
     _graph: Graph | None = None
     _preparing: threading.Lock = field(default_factory=threading.Lock)

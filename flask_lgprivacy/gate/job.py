@@ -30,6 +30,7 @@ class Job:
         current_opener.reset(self._token)
         try:
             self._house.record(self._processing, None)
+            self._house.settle()
         finally:
             self._processing.end()
         if isinstance(self._outer, Processing):

@@ -58,6 +58,7 @@ class Door:
                 _close(body)
             if processing.is_telling:
                 self._house.record(processing, int(held[0][:3]))
+            self._house.settle()
         except TrailUnavailable:
             _close(body)
             processing.end()
@@ -135,6 +136,7 @@ class _Chunks:
         try:
             with self._recorded():
                 _close(self._body)
+            self._processing.house.settle()
         finally:
             self._processing.end()
 

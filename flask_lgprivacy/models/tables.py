@@ -195,8 +195,8 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("day", Date, primary_key=True),
             Column("event", String(64), primary_key=True),
             Column("client", String(64), primary_key=True),
-            Column("dimensions", String(200), primary_key=True),
-            Column("count", Integer, nullable=False),
+            Column("dimensions", String(400), primary_key=True),
+            Column("times", Integer, nullable=False),
         ),
         usage_population=_table(
             "lgprivacy_usage_population",

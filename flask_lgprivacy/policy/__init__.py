@@ -2,6 +2,8 @@
 
 from .decide import Decision, Decisions, Outcome, decide_disclosure
 from .document import SHIPPED, load_policy, parse_policy
+from .explain import Considered, Explanation, MatrixCell, matrix
+from .explain import explain as explanation
 from .terms import SensitiveTerms
 from .vocabulary import (
     ABOUT_ONE_SUBJECT,
@@ -26,10 +28,13 @@ __all__ = [
     "Basis",
     "Capacity",
     "Condition",
+    "Considered",
     "Decision",
     "Decisions",
+    "Explanation",
     "GrantKind",
     "Identifier",
+    "MatrixCell",
     "Outcome",
     "Policy",
     "Recipient",
@@ -37,6 +42,8 @@ __all__ = [
     "RightOutcome",
     "SensitiveTerms",
     "decide_disclosure",
+    "explanation",
     "load_policy",
+    "matrix",
     "parse_policy",
 ]

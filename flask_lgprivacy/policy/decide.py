@@ -96,7 +96,7 @@ class Decisions:
     def _compile(self, role: str, category: str, action: Action, purpose: str) -> Cell:
         asked = f"role '{role}' to {action} '{category}' for '{purpose}'"
         prohibition = next(
-            (found for found in self.policy.prohibitions if _matches(found, role, category, action, purpose)),
+            (found for found in self.policy.prohibitions if matches(found, role, category, action, purpose)),
             None,
         )
         prohibited = None
@@ -172,7 +172,7 @@ def _covers(rule: Rule, role: str, category: str, action: Action, purpose: str) 
     return role in rule.roles and category in rule.categories and action in rule.actions and purpose in rule.purposes
 
 
-def _matches(found: Prohibition, role: str, category: str, action: Action, purpose: str) -> bool:
+def matches(found: Prohibition, role: str, category: str, action: Action, purpose: str) -> bool:
     """Whether a prohibition forbids a combination; those about recipients are matched where a recipient is known."""
     if found.recipient_kinds or found.except_recipient_kinds:
         return False

@@ -59,7 +59,7 @@ def remove_client_rows(
             session.commit()
             yield len(ones)
     _bury_subjects(house, session, client)
-    session.execute(delete(house.tables.inbox).where(house.tables.inbox.c.client == client))
+    _remove_what_is_about_the_client(house, session, client)
     left = {layout.name: len(ones) for _, layout in client_kinds(house) if (ones := _some(session, layout, client))}
     state = "completed-with-remainder" if left else "completed"
     outcome = {
@@ -95,6 +95,15 @@ def event_of(house: House, request: Request, state: str) -> RightsEvent:
         client=request.client,
         clause=request.clause,
     )
+
+
+def _remove_what_is_about_the_client(house: House, session: Session, client: str) -> None:
+    """Its inbox, grants and requests for assistance."""
+    tables = house.tables
+    its_grants = select(tables.grant.c.id).where(tables.grant.c.client == client)
+    session.execute(delete(tables.grant_use).where(tables.grant_use.c.grant.in_(its_grants)))
+    for table in (tables.inbox, tables.grant, tables.assistance):
+        session.execute(delete(table).where(table.c.client == client))
 
 
 def _some(session: Session, layout: Layout, client: str) -> list[Any]:

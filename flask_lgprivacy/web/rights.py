@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
-from flask import Blueprint, Response, jsonify, request, send_file, url_for
+from flask import Blueprint, Response, jsonify, send_file, url_for
 
 from ..errors import RequestInvalid
-from ..gate import Actor, Declaration, Processing, guard
-from ..models import current_opener
+from ..gate import Actor, Declaration, guard
 from ..policy import Policy, Right
 from ..rights import Request, Rights
+from .asking import acting, as_sent, json_object
 
 BODY_KEYS = frozenset({"subject", "changes"})
 
@@ -43,7 +42,7 @@ def rights_blueprint(
         return submit(Right.RECTIFY)
 
     def submit(right: Right) -> Any:
-        actor = _actor()
+        actor = acting()
         body = _body()
         kind, one = _subject(body, actor)
         done = rights().submit(right, actor, kind=kind, one=one, changes=body.get("changes"))
@@ -55,13 +54,13 @@ def rights_blueprint(
         return response
 
     def list_requests() -> Any:
-        return jsonify([_shown(found) for found in rights().visible_to(_actor())])
+        return jsonify([_shown(found) for found in rights().visible_to(acting())])
 
     def show_request(number: str) -> Any:
-        return jsonify(_shown(rights().find(_actor(), number)))
+        return jsonify(_shown(rights().find(acting(), number)))
 
     def archive(number: str) -> Any:
-        content = rights().archive(_actor(), number)
+        content = rights().archive(acting(), number)
         if content.startswith(b"{"):
             return Response(content, mimetype="application/json")
         return send_file(
@@ -72,7 +71,7 @@ def rights_blueprint(
         )
 
     def certificate(number: str) -> Any:
-        return jsonify(rights().certificate(_actor(), number))
+        return jsonify(rights().certificate(acting(), number))
 
     route("/export", "POST", export)
     route("/delete", "POST", delete)
@@ -84,22 +83,8 @@ def rights_blueprint(
     return blueprint
 
 
-def _actor() -> Actor:
-    opener = current_opener.get()
-    actor = opener.actor if isinstance(opener, Processing) else None
-    if actor is None:
-        raise RequestInvalid("nobody is signed in")
-    return actor
-
-
 def _body() -> dict[str, Any]:
-    """The JSON object that was sent, `{}` for nothing; its content type keeps forms of other sites out (no CSRF)."""
-    try:
-        body = (request.get_json(silent=True) if request.get_data(cache=True) else {}) if request.is_json else None
-    except RecursionError:
-        body = None
-    if not isinstance(body, dict):
-        raise RequestInvalid("send a JSON object with Content-Type application/json")
+    body = json_object()
     unknown = sorted(set(body) - BODY_KEYS)
     if unknown:
         raise RequestInvalid(f"the body takes only {' and '.join(sorted(BODY_KEYS))}")
@@ -123,14 +108,6 @@ def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
     return stated["kind"], stated["id"]
 
 
-def _as_sent(one: str) -> str:
-    """A UUID with its dashes, as every other answer shows it."""
-    try:
-        return str(UUID(hex=one)) if len(one) == 32 else one
-    except ValueError:
-        return one
-
-
 def _shown(found: Request) -> dict[str, Any]:
     links = {"self": url_for("lgprivacy.show_request", number=found.id)}
     asked = found.right is Right.RECTIFY and found.state == "forwarded"
@@ -141,7 +118,7 @@ def _shown(found: Request) -> dict[str, Any]:
     return {
         "id": found.id,
         "right": found.right.value,
-        "subject": {"kind": found.subject[0], "id": _as_sent(found.subject[1])},
+        "subject": {"kind": found.subject[0], "id": as_sent(found.subject[1])},
         "state": found.state,
         "clause": found.clause,
         "received": found.received_at.isoformat(),
