@@ -44,9 +44,10 @@ class School(Model):
 
 
 class Student(Model):
-    __privacy__ = subject("student", client="school_id")
+    __privacy__ = subject("student", client="school_id", scope="class_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
+    class_id: Mapped[UUID | None]
     first_name: Mapped[str] = sealed("student.profile")
     last_name: Mapped[str] = sealed("student.profile", index=True)
     birth_date: Mapped[date | None] = sealed("student.profile")
@@ -119,6 +120,9 @@ class Backend:
     def student_actor(self, school: int = 0, number: int = 0) -> Actor:
         one = self.students[self.schools[school]][number]
         return Actor(one, role="student", client=self.schools[school], subjects=[("student", one)])
+
+    def guest(self) -> Actor:
+        return Actor(self.account, role="guest", client=self.schools[0], subjects=[("account", self.account)])
 
     def job(self, *categories: str, actor: Actor, actions: Any = ("read",), purpose: str = "provide-service") -> Any:
         return self.privacy.processing(*categories, actor=actor, purpose=purpose, actions=actions, why="test")
