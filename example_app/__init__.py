@@ -62,8 +62,8 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
 
 
 def _refuse_foreign_forms() -> None:
-    """Forms carry a token; JSON cannot be sent by another site's form, so it needs none."""
-    if request.method not in {"GET", "HEAD", "OPTIONS"} and request.mimetype in FORMS:
+    """Forms carry a token; JSON, and methods other than POST, cannot be sent by another site's form, so they need none."""
+    if request.method == "POST" and request.mimetype in FORMS:
         csrf.protect()
 
 

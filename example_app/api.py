@@ -168,7 +168,9 @@ def import_roster() -> Any:
 def me() -> Any:
     """The actor's own account."""
     account: Account = current_user
-    return jsonify(name=account.name, username=account.username, email=account.email, role=account.role)
+    return jsonify(
+        id=str(account.id), name=account.name, username=account.username, email=account.email, role=account.role
+    )
 
 
 @api.post("/newsletter")

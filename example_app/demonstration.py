@@ -45,6 +45,13 @@ ACCOUNTS = (
         "students of École du Port; sending a student's name to the newsletter; erasing a student",
     ),
     DemoAccount(
+        "o.kervella",
+        "tilleuls-teacher-2",
+        "Another teacher, École des Tilleuls",
+        "the students of École des Tilleuls",
+        "students of École du Port",
+    ),
+    DemoAccount(
         "admin.port",
         "port-admin-1",
         "Administrator, École du Port",
