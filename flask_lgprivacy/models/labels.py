@@ -108,6 +108,7 @@ class SealedField:
         self.unique = unique
         self.adopts = adopts
         self.type: ValueType | None = None
+        self.name, self.qualified = "…", "Model.…"
         self._groups: dict[type, Group] = {}
 
     def __set_name__(self, owner: type, name: str) -> None:
