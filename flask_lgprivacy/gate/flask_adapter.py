@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
@@ -143,7 +143,9 @@ class FlaskGate:
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
-        app.after_request(self._refuse_personal_location)
+        app.after_request(self._check_location)
+        self._plain_redirect = app.redirect
+        app.redirect = self._redirect  # type: ignore[method-assign]
         self._check_at_registration(app)
 
     def check_endpoint(self, endpoint: str, view: Any) -> None:
@@ -194,17 +196,27 @@ class FlaskGate:
             processing.accepted = self._intake.take(processing, here)
         return self._dispatch()
 
-    def _refuse_personal_location(self, response: Response) -> Response:
-        """A redirect to a URL that holds what was just opened would put it into logs and histories."""
+    def _redirect(self, location: str, code: int = 302) -> Any:
+        """A redirect, checked while the rows of the view are still there."""
+        self._refuse_personal_url(location)
+        return self._plain_redirect(location, code)
+
+    def _check_location(self, response: Response) -> Response:
+        """The same for a Location that was written by hand, as far as the rows are still there."""
         location = response.headers.get("Location")
-        processing = current_opener.get()
-        if location and isinstance(processing, Processing) and processing.shows_in(unquote(location)):
-            clause = self._house.policy.clause_of("minimisation")
-            refused = IntakeRefused("the answer's Location holds personal data; redirect by id", clause=clause)
-            processing.ledger.refuse(refused, clause, category=None, action=None)
-            current_app.logger.error("%s: %s", refused.code, refused.message)
+        try:
+            self._refuse_personal_url(location or "")
+        except IntakeRefused as refused:
+            current_app.logger.error("%s: %s", refused.code, refused.message)  # noqa: TRY400  a traceback could hold the value
             return self.answer(refused)
         return response
+
+    def _refuse_personal_url(self, location: str) -> None:
+        """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
+        processing = current_opener.get()
+        if location and isinstance(processing, Processing) and processing.shows_in(unquote_plus(location)):
+            clause = self._house.policy.clause_of("minimisation")
+            processing.refuse(IntakeRefused("a redirect's URL holds personal data; redirect by id", clause=clause))
 
     def answer(self, error: PrivacyError) -> Response:
         """A refusal or fault as problem details (RFC 9457), with clause, what was missing and whom to ask."""
