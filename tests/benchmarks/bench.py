@@ -25,6 +25,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sup
 
 from custody import custody
 from databases import uri
+from decisions import decisions
 from flask import Flask, jsonify
 from models import FIELDS, Base, Plain, School, Sealed, Utils, db, fields
 from sqlalchemy import delete, select
@@ -87,6 +88,7 @@ def measure(database: str, clock: Callable[[Work], float]) -> None:
         custody(alone, house(keepers_app), row)
     if database == "SQLite":
         endpoint(folder)
+        decisions(row)
 
 
 def application(folder: Path, privacy: LGPrivacy, name: str = "bench") -> Flask:
@@ -384,11 +386,11 @@ def record(name: str, ratios: list[float], *, aim: float | None) -> None:
     ratio = statistics.median(ratios)
     name = f"{here['database']}: {name}"
     results.append(
-        {"name": name, "ratio": round(ratio, 3), "aim": aim, "min": round(min(ratios), 3), "max": round(max(ratios), 3)}
+        {"name": name, "ratio": round(ratio, 5), "aim": aim, "min": round(min(ratios), 5), "max": round(max(ratios), 5)}
     )
     met = "" if aim is None else ("met" if ratio <= aim else "MISSED")
     print(
-        f"{name:98} {ratio:6.2f}  aim {aim if aim is not None else '-':>5}  [{min(ratios):.2f}, {max(ratios):.2f}] {met}",
+        f"{name:98} {ratio:6.3g}  aim {aim if aim is not None else '-':>5}  [{min(ratios):.3g}, {max(ratios):.3g}] {met}",
         flush=True,
     )
 
