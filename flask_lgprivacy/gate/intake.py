@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import IntakeRefused, RequestInvalid
@@ -25,6 +25,7 @@ class Intake:
         self._house = house
         self._screen = Screen(house.policy)
         self._names: dict[frozenset[str], frozenset[str]] = {}
+        self._routes: dict[tuple[str, frozenset[str]], Found | None] = {}
 
     def take(self, processing: Processing, request: Any) -> Any:
         """Look through the URL and body of a request; returns what `accepts=` made of the body, or None.
@@ -91,19 +92,36 @@ class Intake:
 
     def _check_url(self, processing: Processing, declaration: Declaration | None, request: Any) -> None:
         """A URL stands in logs, histories and referrers, so no personal value has a place in it (ASVS 14.2.1)."""
-        parts: Mapping[str, Iterable[str]] = {
-            **{name: [str(value)] for name, value in (request.view_args or {}).items()},
-            **dict(request.args.lists()),
-        }
-        self._refuse_found(processing, self._screen.of_names(parts, "URL: "))
-        personal = self._personal_names(declaration.categories) if declaration is not None else frozenset()
-        for number, (name, values) in enumerate(parts.items()):
-            where = f"URL: {shown(name, number)}"
+        categories = declaration.categories if declaration is not None else frozenset()
+        parts: list[tuple[str, str]] = [
+            (name, value) for name, value in (request.view_args or {}).items() if isinstance(value, str)
+        ]
+        if request.view_args:
+            self._refuse_found(processing, self._of_route(request.endpoint, request.view_args, categories))
+        if request.query_string:
+            asked = dict(request.args.lists())
+            self._refuse_found(processing, self._of_names(asked, categories))
+            parts += [(name, value) for name, values in asked.items() for value in values]
+        for number, (name, value) in enumerate(parts):
+            self._refuse_found(processing, self._screen.of_text(value, f"URL: {shown(name, number)}"))
+
+    def _of_route(self, endpoint: str, names: Iterable[str], categories: frozenset[str]) -> Found | None:
+        """The names in a route are the same for every request, so they are looked at once."""
+        known = (endpoint, categories)
+        if known not in self._routes:
+            self._routes[known] = self._of_names(names, categories)
+        return self._routes[known]
+
+    def _of_names(self, names: Iterable[str], categories: frozenset[str]) -> Found | None:
+        found = self._screen.of_names(names, "URL: ")
+        if found is not None:
+            return found
+        personal = self._personal_names(categories) if categories else frozenset()
+        for number, name in enumerate(names):
             if name in personal:
-                found = Found(where, "personal data has no place in a URL; send it in the body", None)
-                self._refuse_found(processing, found)
-            for value in values:
-                self._refuse_found(processing, self._screen.of_text(value, where))
+                why = "personal data has no place in a URL; send it in the body"
+                return Found(f"URL: {shown(name, number)}", why, None)
+        return None
 
     def _personal_names(self, categories: frozenset[str]) -> frozenset[str]:
         """The names of columns that hold any of some categories."""

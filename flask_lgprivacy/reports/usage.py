@@ -141,12 +141,11 @@ class Usage:
         raise refused
 
     def _is_client(self, client: str) -> bool:
-        clients = self._house.keys.table.clients
+        keys = self._house.keys.table
+        held = select(keys.clients.c.client).where(keys.clients.c.client == client)
+        named = select(keys.subjects.c.client).where(keys.subjects.c.client == client)
         with Session(self._house.engine) as session, self._house.keys.connected(session) as connection:
-            return (
-                connection.execute(select(clients.c.client).where(clients.c.client == client).limit(1)).first()
-                is not None
-            )
+            return any(connection.execute(query.limit(1)).first() for query in (held, named))
 
     def _add(self, session: Session, cell: Cell, times: int) -> None:
         day, event, client, dimensions = cell
@@ -169,7 +168,8 @@ class Usage:
         subjects = self._house.keys.table.subjects
         mine = [subjects.c.kind == kind, subjects.c.wrapped.is_not(None)]
         if client:
-            mine += [subjects.c.client == client, subjects.c.holder.in_([client, PUBLISHER])]
+            holder = client if self._house.is_processor_of(kind) else PUBLISHER
+            mine += [subjects.c.client == client, subjects.c.holder == holder]
         some = select(subjects.c.subject).where(*mine).distinct().limit(self.threshold).subquery()
         with self._house.keys.connected(session) as connection:
             return int(connection.execute(select(func.count()).select_from(some)).scalar_one())

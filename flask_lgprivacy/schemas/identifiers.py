@@ -22,6 +22,8 @@ NIR_LENGTH = 15
 
 def identifier_in(text: str) -> Identifier | None:
     """The first well-formed identifier in a text, or None; a number that only looks like one has wrong check digits."""
+    if len(text) < CARD_LENGTHS.start:
+        return None
     for found in _GROUPS.finditer(text):
         for number in _joined(_SPLIT.split(found[0].upper())):
             if len(number) == NIR_LENGTH and nir.is_valid(number):

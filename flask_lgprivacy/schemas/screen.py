@@ -14,6 +14,8 @@ from .identifiers import identifier_in
 from .labelled import label_of, nested_in
 
 _PLAIN_KEY = re.compile(r"^[^\W\d][\w -]{0,39}$")
+MOST_LEVELS = 64
+SMALLEST_NUMBER = 10**12
 NAMES = {
     Identifier.NIR: "a social security number",
     Identifier.IBAN: "a bank account number",
@@ -43,9 +45,13 @@ class Screen:
 
         Parameters: `schema`, where there is one, says by its labels in which fields an identifier has its place.
         """
-        waiting: list[tuple[Any, str, Schema | None, frozenset[Identifier]]] = [(content, "", schema, frozenset())]
+        waiting: list[tuple[Any, str, Schema | None, frozenset[Identifier], int]] = [
+            (content, "", schema, frozenset(), 0)
+        ]
         while waiting:
-            value, path, known, allowed = waiting.pop()
+            value, path, known, allowed, level = waiting.pop()
+            if level > MOST_LEVELS:
+                return Found(path[:200], f"is nested more than {MOST_LEVELS} levels deep", self._clause)
             if isinstance(value, Mapping):
                 fields = {} if known is None else {one.data_key or name: one for name, one in known.fields.items()}
                 for number, (key, inner) in enumerate(value.items()):
@@ -56,9 +62,11 @@ class Screen:
                     field = fields.get(key)
                     label = None if field is None else label_of(field)
                     admitted = self._categories[label.category].allows if label is not None else allowed
-                    waiting.append((inner, where, nested_in(field), admitted))
+                    waiting.append((inner, where, nested_in(field), admitted, level + 1))
             elif isinstance(value, list | tuple):
-                waiting.extend((inner, f"{path}[{number}]", known, allowed) for number, inner in enumerate(value))
+                waiting.extend(
+                    (inner, f"{path}[{number}]", known, allowed, level + 1) for number, inner in enumerate(value)
+                )
             else:
                 found = self._of_value(value, path, allowed)
                 if found is not None:
@@ -80,7 +88,7 @@ class Screen:
         return self._of_value(text, path, frozenset())
 
     def _of_value(self, value: Any, path: str, allowed: frozenset[Identifier]) -> Found | None:
-        if isinstance(value, bool) or not isinstance(value, str | int):
+        if not isinstance(value, str) and (type(value) is not int or value < SMALLEST_NUMBER):
             return None
         identifier = identifier_in(str(value))
         if identifier is None or identifier in allowed:
