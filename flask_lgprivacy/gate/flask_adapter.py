@@ -13,6 +13,8 @@ from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import DeclarationInvalid, EndpointUndeclared, IntakeRefused, PrivacyError, UndeclaredProcessing
 from ..models import current_opener
@@ -143,7 +145,6 @@ class FlaskGate:
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
-        app.after_request(self._check_location)
         self._plain_redirect = app.redirect
         app.redirect = self._redirect  # type: ignore[method-assign]
         self._check_at_registration(app)
@@ -194,22 +195,15 @@ class FlaskGate:
             ):
                 processing.begin(stated)
             processing.accepted = self._intake.take(processing, here)
-        return self._dispatch()
+        answer = self._dispatch()
+        if type(answer) is not str:
+            self._refuse_personal_url(_location_of(answer))
+        return answer
 
     def _redirect(self, location: str, code: int = 302) -> Any:
         """A redirect, checked while the rows of the view are still there."""
         self._refuse_personal_url(location)
         return self._plain_redirect(location, code)
-
-    def _check_location(self, response: Response) -> Response:
-        """The same for a Location that was written by hand, as far as the rows are still there."""
-        location = response.headers.get("Location")
-        try:
-            self._refuse_personal_url(location or "")
-        except IntakeRefused as refused:
-            current_app.logger.error("%s: %s", refused.code, refused.message)  # noqa: TRY400  a traceback could hold the value
-            return self.answer(refused)
-        return response
 
     def _refuse_personal_url(self, location: str) -> None:
         """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
@@ -257,6 +251,18 @@ class FlaskGate:
         if error.status == 503:
             response.headers["Retry-After"] = "30"
         return response
+
+
+def _location_of(answer: Any) -> str:
+    """The Location that a view's answer carries, in whichever form it was returned, or ""."""
+    if isinstance(answer, BaseResponse):
+        return answer.headers.get("Location") or ""
+    if isinstance(answer, tuple):
+        for part in answer[1:]:
+            if isinstance(part, Mapping | list | tuple | Headers):
+                return Headers(part).get("Location") or ""
+        return _location_of(answer[0])
+    return ""
 
 
 def _page(problem: dict[str, Any]) -> str:

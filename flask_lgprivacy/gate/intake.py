@@ -32,11 +32,13 @@ class Intake:
 
         Raises `IntakeRefused` for what must not be sent, and `RequestInvalid` for what the declared schema does not know.
         """
-        declaration = processing.declaration
-        if request.query_string or request.view_args:
-            self._check_url(processing, declaration, request)
+        declaration, environ = processing.declaration, request.environ
         schema = declaration.accepts if declaration is not None else None
-        has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+        has_body = bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
+        if request.view_args or environ.get("QUERY_STRING"):
+            self._check_url(processing, declaration, request)
+        if schema is None and not has_body:
+            return None
         content = self._read(processing, request) if has_body else None
         if schema is None or request.method in ("GET", "HEAD", "OPTIONS"):
             self._refuse_found(processing, self._screen.find(content))

@@ -75,7 +75,7 @@ class Processing(Keyring):
         self._granted: set[tuple[Any, ...]] = set()
         self._readable: dict[tuple[str, str], dict[tuple[str, str], SubjectKey | None]] = {}
         self._selves: tuple[tuple[str, str], ...] = ()
-        self._conditions = Conditions(house, None, self.session)
+        self._conditions: Conditions | None = None
 
     def __repr__(self) -> str:
         return f"<Processing {self.endpoint or 'job'}>"
@@ -95,7 +95,7 @@ class Processing(Keyring):
         self.declaration = declaration
         self.actor = actor
         self._selves = actor.subjects if actor is not None else ()
-        self._conditions = Conditions(self.house, actor, self.session)
+        self._conditions = None
         self._readable = {}
         self._granted = set()
         self.actor_name = name_of(self, actor) if actor is not None else None
@@ -265,8 +265,8 @@ class Processing(Keyring):
         """
         self.expects(category, Action.READ, what)
         cell, purpose = self._cell(category, Action.READ), cast(Declaration, self.declaration).purpose
-        facts = self._conditions.of_client(cell.asks, client) | {Condition.SELF}
-        facts |= self._conditions.of_everybody(cell.asks, client, category, purpose)
+        facts = self._holding().of_client(cell.asks, client) | {Condition.SELF}
+        facts |= self._holding().of_everybody(cell.asks, client, category, purpose)
         self._enforce(self.house.decisions.decide_cell(cell, frozenset(facts)), category, Action.READ)
         self.ledger.touched.setdefault((category, READ, client), {})
 
@@ -302,6 +302,11 @@ class Processing(Keyring):
         self.ledger.withheld[category] = None
         return True
 
+    def _holding(self) -> Conditions:
+        if self._conditions is None:
+            self._conditions = Conditions(self.house, self.actor, self.session)
+        return self._conditions
+
     def _cell(self, category: str, action: Action) -> Cell:
         role = self.actor.role if self.actor is not None else PUBLIC_ROLE
         return self.house.decisions.cell(role, category, action, cast(Declaration, self.declaration).purpose)
@@ -310,13 +315,13 @@ class Processing(Keyring):
         self, cell: Cell, category: str, client: str | None, subject: tuple[str, str]
     ) -> tuple[Decision, list[Grant]]:
         """The decision about one subject, and the grants that it rests on."""
-        facts = self._conditions.of_client(cell.asks, client)
+        facts = self._holding().of_client(cell.asks, client)
         if self.actor is not None and subject in self.actor.subjects:
             facts.add(Condition.SELF)
         used: list[Grant] = []
         if cell.is_about_one_subject:
             purpose = cast(Declaration, self.declaration).purpose
-            more, used = self._conditions.of_subject(cell.asks, client, subject, category, purpose)
+            more, used = self._holding().of_subject(cell.asks, client, subject, category, purpose)
             facts |= more
         return self.house.decisions.decide_cell(cell, frozenset(facts)), used
 
