@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,16 @@ def test_greenlets_keep_their_processings_apart(tmp_path: Path) -> None:
     assert done.stdout.strip() == repr(expected), done.stderr[-2000:]
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """A worker sets levels and handlers of the root logger; other tests listen to it."""
+    level, handlers = logging.root.level, list(logging.root.handlers)
+    yield
+    logging.root.setLevel(level)
+    logging.root.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("logging_as_before")
 def test_a_celery_task_works_under_a_processing_of_its_own(backend: Backend) -> None:
     """A worker thread with an in-memory broker: the task carries ids only, and says itself who, what for and why."""
     celery = pytest.importorskip("celery", reason="workers need celery (dependency group tests)")
