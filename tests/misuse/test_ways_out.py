@@ -96,7 +96,7 @@ def test_raw_columns_are_ciphertext(backend: Backend) -> None:
 ARRIVALS: dict[str, Callable[[Backend], Any]] = {
     "aliased": lambda b: db.session.scalars(select(aliased(Student, own(b).subquery()))).first(),
     "joined": lambda b: db.session.execute(select(Exercise, Student).join(Exercise.student).where(Student.school_id == b.schools[0])).first()[1],
-    "yield_per": lambda b: list(db.session.scalars(own(b).execution_options(yield_per=1)))[0],
+    "yield_per": lambda b: db.session.scalars(own(b).execution_options(yield_per=1)).all()[0],
     "partitions": lambda b: next(iter(db.session.scalars(own(b)).partitions(1)))[0],
     "refresh": lambda b: _refreshed(mine(b)),
     "selectinload": lambda b: db.session.scalars(select(Exercise).options(selectinload(Exercise.student)).where(Exercise.student_id == mine(b).id)).one().student,
