@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from ..errors import IntakeRefused, RequestInvalid
 from ..schemas import Found, Screen, loaded
 from ..schemas.screen import shown
+from ..schemas.tables import TABLES, of_table
 from .declaration import Declaration
 from .house import House
 from .processing import Processing
 
-CSV = "text/csv"
 FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
@@ -34,7 +33,11 @@ class Intake:
         """
         declaration, environ = processing.declaration, request.environ
         schema = declaration.accepts if declaration is not None else None
-        has_body = bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
+        has_body = (
+            environ.get("CONTENT_LENGTH", "0") not in ("", "0")
+            or "HTTP_TRANSFER_ENCODING" in environ
+            or bool(environ.get("wsgi.input_terminated"))
+        )
         if request.view_args or environ.get("QUERY_STRING"):
             self._check_url(processing, declaration, request)
         if schema is None and not has_body:
@@ -51,53 +54,49 @@ class Intake:
             processing.refuse(fault)
 
     def _read(self, processing: Processing, request: Any) -> Any:
-        """The body as one JSON value, where it is JSON or a form; tables are looked through here."""
+        """The body as one JSON value, where it is JSON or a form; tables and texts are looked through here."""
+        kind = request.mimetype
         if request.is_json:
-            try:
-                return request.get_json(silent=True)
-            except RecursionError:
-                processing.refuse(RequestInvalid("the body is nested too deeply"))
-        if request.mimetype in FORMS:
+            return self._parsed(processing, request.get_data(cache=True))
+        if kind in FORMS:
             for name, file in request.files.items(multi=True):
-                if file.mimetype == CSV or (file.filename or "").lower().endswith(".csv"):
-                    self._refuse_found(processing, self._of_table(file.stream.read(), f"{shown(name, 0)}: "))
-                    file.stream.seek(0)
-            names = [*request.form, *request.files]
-            self._refuse_found(processing, self._screen.of_names(names, ""))
+                self._refuse_found(processing, self._of_part(processing, file, f"{shown(name, 0)}: "))
+            self._refuse_found(processing, self._screen.of_names([*request.form, *request.files], ""))
             return {name: values[0] if len(values) == 1 else values for name, values in request.form.lists()}
-        if request.mimetype == CSV:
-            self._refuse_found(processing, self._of_table(request.get_data(cache=True), ""))
+        if kind in TABLES:
+            self._refuse_found(processing, of_table(self._screen, request.get_data(cache=True), ""))
+        elif not kind or kind.startswith("text/"):
+            content = request.get_data(cache=True)
+            parsed = self._parsed(processing, content)
+            found = self._screen.find(parsed if parsed is not None else content.decode("utf-8", errors="replace"))
+            self._refuse_found(processing, found)
         return None
 
-    def _of_table(self, content: bytes, place: str) -> Found | None:
+    def _of_part(self, processing: Processing, file: Any, place: str) -> Found | None:
+        """What must not be in a file of a form, where it is a table or JSON."""
+        name = (file.filename or "").lower()
+        is_table = file.mimetype in TABLES or name.endswith((".csv", ".tsv"))
+        if not is_table and file.mimetype != "application/json" and not name.endswith(".json"):
+            return None
+        content = file.stream.read()
+        file.stream.seek(0)
+        return (
+            of_table(self._screen, content, place) if is_table else self._screen.find(self._parsed(processing, content))
+        )
+
+    def _parsed(self, processing: Processing, content: bytes) -> Any:
+        """A JSON value, None where the content is none; refused where it is nested too deeply to be read."""
         try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252", errors="replace")
-        first = text.split("\n", 1)[0]
-        delimiter = max(",;\t", key=first.count)
-        try:
-            rows = csv.reader(io.StringIO(text), delimiter=delimiter)
-            header = next(rows, [])
-            found = self._screen.of_names(header, f"{place}column ")
-            if found is not None:
-                return found
-            for line, row in enumerate(rows, 2):
-                for column, cell in enumerate(row):
-                    name = shown(header[column], column) if column < len(header) else f"[{column}]"
-                    found = self._screen.of_text(cell, f"{place}line {line}, column {name}")
-                    if found is not None:
-                        return found
-        except csv.Error:
-            return Found(f"{place}the table", "cannot be read as CSV", None)
-        return None
+            return json.loads(content)
+        except RecursionError:
+            processing.refuse(RequestInvalid("the body is nested too deeply"))
+        except ValueError:
+            return None
 
     def _check_url(self, processing: Processing, declaration: Declaration | None, request: Any) -> None:
         """A URL stands in logs, histories and referrers, so no personal value has a place in it (ASVS 14.2.1)."""
         categories = declaration.categories if declaration is not None else frozenset()
-        parts: list[tuple[str, str]] = [
-            (name, value) for name, value in (request.view_args or {}).items() if isinstance(value, str)
-        ]
+        parts = [(name, value) for name, value in (request.view_args or {}).items() if isinstance(value, str)]
         if request.view_args:
             self._refuse_found(processing, self._of_route(request.endpoint, request.view_args, categories))
         if request.query_string:

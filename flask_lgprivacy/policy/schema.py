@@ -134,15 +134,17 @@ class ProhibitionSchema(_Entry):
     except_purposes = _identifiers(load_default=list)
     except_recipient_kinds = _identifiers(load_default=list)
     terms = fields.List(_text(), load_default=list)
+    whole_terms = fields.List(_text(), load_default=list)
+    except_terms = fields.List(_text(), load_default=list)
 
     @post_load
     def freeze(self, loaded: dict[str, Any], **_: Any) -> words.Prohibition:
         matchers = ("roles", "categories", "actions", "purposes", "recipient_kinds")
         if not any(loaded[name] for name in matchers):
             raise ValidationError("a prohibition that names nothing would match everything", "_schema")
-        terms = tuple(loaded.pop("terms"))
+        terms: dict[str, Any] = {name: tuple(loaded.pop(name)) for name in ("terms", "whole_terms", "except_terms")}
         frozen: dict[str, Any] = {key: frozenset(of) if type(of) is list else of for key, of in loaded.items()}
-        return words.Prohibition(terms=terms, **frozen)
+        return words.Prohibition(**terms, **frozen)
 
 
 class RecipientKindSchema(_Entry):

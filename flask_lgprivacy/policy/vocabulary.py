@@ -208,6 +208,8 @@ class Prohibition:
     except_purposes: frozenset[str]
     except_recipient_kinds: frozenset[str]
     terms: tuple[str, ...]
+    whole_terms: tuple[str, ...] = ()
+    except_terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,9 +143,14 @@ def label_of(field: fields.Field[Any]) -> Label | None:
 
 def nested_in(field: fields.Field[Any] | None) -> Schema | None:
     """The schema inside a field, also inside a list of them, or None."""
+    innermost = _innermost(field)
+    return innermost.schema if isinstance(innermost, fields.Nested) else None
+
+
+def _innermost(field: fields.Field[Any] | None) -> fields.Field[Any] | None:
     while isinstance(field, fields.List):
         field = field.inner
-    return field.schema if isinstance(field, fields.Nested) else None
+    return field
 
 
 def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: str) -> Schema:
@@ -159,36 +164,46 @@ def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: 
             f"{where}: accepts= takes a marshmallow schema, such as schema_of(Student, 'first_name')"
         )
     terms = SensitiveTerms(policy)
-    for path, owner, field in _leaves(schema, "", ()):
-        if owner.unknown != RAISE:
+    for path, unknown in _schemas(schema, "", schema.unknown, ()):
+        if unknown != RAISE:
             raise DeclarationInvalid(
-                f"{where}: {path}: its schema takes unknown fields; use unknown = RAISE, as LabelledSchema does"
+                f"{where}: {path or 'accepts='}: its schema takes unknown fields; use unknown = RAISE, as LabelledSchema does"
             )
+    for path, field in _fields(schema, "", ()):
         label = field.metadata.get(LABEL)
-        for name in filter(
-            None, (field.name, field.data_key, field.attribute, *([label.column] if isinstance(label, Label) else []))
-        ):
+        column = label.column if isinstance(label, Label) else None
+        for name in filter(None, (field.name, field.data_key, field.attribute, column)):
             sensitive = terms.match(name)
             if sensitive is not None:
                 raise DeclarationInvalid(
                     f"{where}: {path}: {sensitive.says} [{sensitive.clause}]", clause=sensitive.clause
                 )
-        if label is None:
+        if label is None and nested_in(field) is None:
             raise DeclarationInvalid(
                 f"{where}: field {path} of accepts= carries no label; use field_of(Model, 'column'), or without_label(field, reason)"
             )
         if isinstance(label, Label) and label.category not in categories:
             raise DeclarationInvalid(
-                f"{where}: field {path} is {label.category!r}, which the endpoint does not declare"
+                f"{where}: field {path} is {label.category!r}, which the endpoint does not declare; it declares "
+                f"{', '.join(sorted(categories)) or 'none'}"
             )
     return schema
 
 
-def _leaves(schema: Schema, path: str, seen: tuple[type, ...]) -> Iterator[tuple[str, Schema, fields.Field[Any]]]:
+def _schemas(schema: Schema, path: str, unknown: Any, seen: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+    """Every schema within one, with what it does with unknown fields; a field's own word overrules its schema's."""
+    yield path, unknown
+    for name, field in schema.fields.items():
+        inner, innermost = nested_in(field), _innermost(field)
+        if inner is not None and type(inner) not in seen:
+            told = getattr(innermost, "unknown", None) or inner.unknown
+            yield from _schemas(inner, f"{path}.{name}".lstrip("."), told, (*seen, type(inner)))
+
+
+def _fields(schema: Schema, path: str, seen: tuple[type, ...]) -> Iterator[tuple[str, fields.Field[Any]]]:
     for name, field in schema.fields.items():
         where = f"{path}.{name}".lstrip(".")
+        yield where, field
         inner = nested_in(field)
-        if inner is None:
-            yield where, schema, field
-        elif type(inner) not in seen:
-            yield from _leaves(inner, where, (*seen, type(inner)))
+        if inner is not None and type(inner) not in seen:
+            yield from _fields(inner, where, (*seen, type(inner)))

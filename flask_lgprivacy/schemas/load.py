@@ -21,7 +21,7 @@ def loaded(schema: Schema, content: Any) -> Any:
         return schema.load(content)
     except ValidationError as fault:
         faults = list(_faults(fault.messages, ""))
-        texts = sorted({str(leaf) for leaf in _leaves(content) if len(str(leaf)) > 2})
+        texts = {form for leaf in _leaves(content) for form in (str(leaf), repr(leaf)[1:-1]) if len(form) > 1}
         said = [f"{path}: {_without_values(why, texts)}" for path, why in faults[:MOST_FAULTS]]
         more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
         raise RequestInvalid("; ".join(said) + more) from None
@@ -40,7 +40,7 @@ def _faults(messages: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path or "body", str(messages[0])
 
 
-def _without_values(why: str, texts: list[str]) -> str:
+def _without_values(why: str, texts: set[str]) -> str:
     """A message of a validator, unless it repeats what was sent."""
     return "is not valid" if any(text in why for text in texts) else why.rstrip(".").lower()
 

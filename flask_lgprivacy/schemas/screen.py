@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,14 +14,17 @@ from ..policy import Identifier, Policy, SensitiveTerms
 from .identifiers import identifier_in
 from .labelled import label_of, nested_in
 
-_PLAIN_KEY = re.compile(r"^[^\W\d][\w -]{0,39}$")
 MOST_LEVELS = 64
 SMALLEST_NUMBER = 10**12
+_PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,39}")
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 NAMES = {
     Identifier.NIR: "a social security number",
     Identifier.IBAN: "a bank account number",
     Identifier.CARD: "a payment card number",
 }
+Step = tuple[Any, str]
+"""Where something stands: the step before, or None, and what to add to the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,57 +49,81 @@ class Screen:
 
         Parameters: `schema`, where there is one, says by its labels in which fields an identifier has its place.
         """
-        waiting: list[tuple[Any, str, Schema | None, frozenset[Identifier], int]] = [
-            (content, "", schema, frozenset(), 0)
+        waiting: list[tuple[Any, Step | None, Schema | None, frozenset[Identifier], int]] = [
+            (content, None, schema, frozenset(), 0)
         ]
         while waiting:
-            value, path, known, allowed, level = waiting.pop()
+            value, step, known, allowed, level = waiting.pop()
             if level > MOST_LEVELS:
-                return Found(path[:200], f"is nested more than {MOST_LEVELS} levels deep", self._clause)
+                return Found("body", f"is nested more than {MOST_LEVELS} levels deep", self._clause)
             if isinstance(value, Mapping):
                 fields = {} if known is None else {one.data_key or name: one for name, one in known.fields.items()}
                 for number, (key, inner) in enumerate(value.items()):
-                    where = f"{path}.{shown(key, number)}".lstrip(".")
-                    found = self.of_key(key, where)
+                    place = (step, f".{shown(key, number)}")
+                    found = self.of_key(key, place)
                     if found is not None:
                         return found
                     field = fields.get(key)
                     label = None if field is None else label_of(field)
                     admitted = self._categories[label.category].allows if label is not None else allowed
-                    waiting.append((inner, where, nested_in(field), admitted, level + 1))
+                    waiting.append((inner, place, nested_in(field), admitted, level + 1))
             elif isinstance(value, list | tuple):
-                waiting.extend(
-                    (inner, f"{path}[{number}]", known, allowed, level + 1) for number, inner in enumerate(value)
-                )
+                for number, inner in enumerate(value):
+                    if isinstance(inner, str | Mapping | list | tuple) or _is_unusual(inner):
+                        waiting.append((inner, (step, f"[{number}]"), known, allowed, level + 1))
             else:
-                found = self._of_value(value, path, allowed)
+                found = self._of_value(value, step, allowed)
                 if found is not None:
                     return found
         return None
 
     def of_names(self, names: Iterable[str], place: str) -> Found | None:
-        """The first of some names (columns of a table, fields of a form) that stands for sensitive data, or None."""
-        named = ((self.of_key(name, f"{place}{shown(name, number)}")) for number, name in enumerate(names))
+        """The first of some names (columns of a table, fields of a form) that must not be there, or None."""
+        named = (self.of_key(name, (None, f"{place}{shown(name, number)}")) for number, name in enumerate(names))
         return next((found for found in named if found is not None), None)
 
-    def of_key(self, key: Any, path: str) -> Found | None:
-        """Whether one key stands for sensitive data."""
-        prohibition = self._terms.match(str(key))
-        return None if prohibition is None else Found(path, prohibition.says, prohibition.clause)
+    def of_key(self, key: Any, step: Step) -> Found | None:
+        """Whether one key stands for sensitive data, or is an identifier itself."""
+        return self.of_word(str(key), step) or self._of_value(str(key), step, frozenset())
+
+    def of_word(self, word: str, step: Step) -> Found | None:
+        """Whether one word stands for sensitive data."""
+        prohibition = self._terms.match(word)
+        return None if prohibition is None else Found(path_of(step), prohibition.says, prohibition.clause)
 
     def of_text(self, text: str, path: str) -> Found | None:
         """Whether a text holds an identifier; nothing says that it has its place there."""
-        return self._of_value(text, path, frozenset())
+        return self._of_value(text, (None, path), frozenset())
 
-    def _of_value(self, value: Any, path: str, allowed: frozenset[Identifier]) -> Found | None:
-        if not isinstance(value, str) and (type(value) is not int or value < SMALLEST_NUMBER):
-            return None
-        identifier = identifier_in(str(value))
+    def _of_value(self, value: Any, step: Step | None, allowed: frozenset[Identifier]) -> Found | None:
+        if not isinstance(value, str):
+            if not _is_unusual(value):
+                return None
+            if not math.isfinite(value):
+                return Found(path_of(step), "is no number of JSON", self._clause)
+            value = str(int(value))
+        if _NO_TEXT.search(value):
+            return Found(path_of(step), "holds characters that are no text", self._clause)
+        identifier = identifier_in(value)
         if identifier is None or identifier in allowed:
             return None
-        return Found(path, f"{NAMES[identifier]} has no place here", self._clause)
+        return Found(path_of(step), f"{NAMES[identifier]} has no place here", self._clause)
 
 
 def shown(key: Any, number: int) -> str:
-    """A key as a path may show it: by name where it is one, else by its position, because it could be a value."""
-    return key if isinstance(key, str) and _PLAIN_KEY.match(key) else f"[{number}]"
+    """A key as a path may show it: by name where it is one word, else by its position, because it could be a value."""
+    return key if isinstance(key, str) and _PLAIN_KEY.fullmatch(key) else f"[{number}]"
+
+
+def path_of(step: Step | None) -> str:
+    """A path as people read it, `pupil.extras[2].note`."""
+    parts: list[str] = []
+    while step is not None:
+        step, part = step
+        parts.append(part)
+    return "".join(reversed(parts)).lstrip(".") or "body"
+
+
+def _is_unusual(value: Any) -> bool:
+    """Whether a number is large enough to be an identifier, or none at all."""
+    return type(value) in (int, float) and not (-SMALLEST_NUMBER < value < SMALLEST_NUMBER)
