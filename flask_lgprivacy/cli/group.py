@@ -17,6 +17,8 @@ class PrivacyGroup(AppGroup):
             return super().invoke(ctx)
         except PrivacyError as error:
             raise click.ClickException(error.message) from None
+        except UnicodeError:
+            raise click.ClickException("an argument holds characters that are no text") from None
         except SQLAlchemyError as fault:
             kind = type(getattr(fault, "orig", None) or fault).__name__
             raise click.ClickException(

@@ -67,16 +67,17 @@ class Conditions:
 
     def of_everybody(
         self, asks: frozenset[Condition], client: str | None, category: str, purpose: str
-    ) -> set[Condition]:
-        """Those that grants meet for every subject of a client."""
+    ) -> tuple[set[Condition], list[Grant]]:
+        """Those that grants meet for every subject of a client, and these grants."""
         if client is None or asks.isdisjoint(GRANTED):
-            return set()
+            return set(), []
         kinds = self._house.policy.grant_kinds
-        return {
-            kinds[grant.kind].condition
+        used = [
+            grant
             for grant in self._grants(client, category, purpose)
             if grant.scope.everybody and self._may_hold(grant, kinds[grant.kind])
-        }
+        ]
+        return {kinds[grant.kind].condition for grant in used}, used
 
     # --- inside ---
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError
 
 from ..audit import Permission
-from ..errors import AccessDenied, ConfigurationError, RequestConflict, RequestInvalid, RequestNotFound
+from ..errors import AccessDenied, ConfigurationError, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
 from ..models import SubjectName, current_opener, identifier
-from ..models.columns import client_column, subject_column, typed
+from ..models.columns import client_column, spellings, subject_column, typed
 from ..policy import Condition, GrantKind, Policy
 from .actor import Actor
 from .grants import Assistance, Grant, Scope, allowed_categories, find_assistance, find_grants
@@ -72,30 +73,69 @@ class Desk:
         if not categories or categories - possible:
             raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
 
-    def _check_scope(self, scope: Scope, client: str) -> None:
-        """Every subject that is named has to be the client's own."""
-        for kind, one in sorted(scope.subjects):
-            self._check_belongs((kind, one), client)
-        if scope.groups and not any(
-            self._house.graph.scope_column(kind) is not None for kind in self._house.graph.subjects
-        ):
+    def _scope_of(self, scope: Scope, client: str) -> Scope:
+        """A scope with its names as the data has them; every subject has to be the client's own, and every group a group."""
+        subjects = frozenset(self._belonging(one, client) for one in scope.subjects)
+        columns = [self._house.graph.scope_column(kind) for kind in self._house.graph.subjects]
+        known = [column for column in columns if column is not None]
+        if scope.groups and not known:
             raise RequestInvalid("groups: no model says what its groups are; write subject(…, scope='…')")
+        groups = frozenset(_as_held(known, group, "groups: one is no group's id") for group in scope.groups)
+        return Scope(scope.everybody, subjects, groups)
 
-    def _check_belongs(self, who: SubjectName, client: str) -> None:
+    def _belonging(self, who: tuple[str, Any], client: str) -> SubjectName:
+        """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's own."""
         layout = self._house.graph.subjects.get(who[0])
         if layout is None or layout.client is None:
-            raise RequestInvalid(
-                f"kind: one of {', '.join(sorted(self._house.graph.subjects))}, whose model names its client"
-            )
+            kinds = ", ".join(sorted(self._house.graph.subjects))
+            raise RequestInvalid(f"kind: one of {kinds}, whose model names its client")
         key = subject_column(layout)
+        absent = f"id: there is no such {who[0]} in this organisation"
+        one = _as_held([key], identifier(who[1]), absent)
+        query = select(client_column(layout)).where(key == typed(key, one))
         try:
-            found = (
-                self._house.session().execute(select(client_column(layout)).where(key == typed(key, who[1]))).scalar()
-            )
-        except (TypeError, ValueError):
+            found = self._house.session().execute(query).scalar()
+        except (OverflowError, UnicodeError, DataError):
             found = None
         if found is None or identifier(found) != client:
-            raise RequestInvalid(f"id: there is no such {who[0]} in this organisation")
+            raise RequestInvalid(absent)
+        return who[0], one
+
+    def _client(self, client: Any) -> str:
+        """A client's name as the data has it; raises `RequestInvalid` where nobody of it is there."""
+        absent, session = "client: there is no such client", self._house.session()
+        for layout in self._house.graph.subjects.values():
+            if layout.client is None:
+                continue
+            column = client_column(layout)
+            try:
+                name = _as_held([column], identifier(client), absent)
+                query = select(column).where(column.in_(spellings(column, [name]))).limit(1)
+                if session.execute(query).first():
+                    return name
+            except (RequestInvalid, OverflowError, UnicodeError, DataError):
+                continue
+        raise RequestInvalid(absent)
+
+    def _check_strength(self, actor: Actor) -> None:
+        """Staff see nothing of grants without strong authentication (LG-23)."""
+        role = self._house.policy.roles.get(actor.role)
+        if role is not None and role.side == "publisher" and not actor.strongly_authenticated:
+            text = self._house.policy.conditions[Condition.STRONG_AUTHENTICATION]
+            self._deny(AccessDenied(text.missing, clause=text.clause, missing=Condition.STRONG_AUTHENTICATION))
+
+    def _declares(self, actor: Actor) -> bool:
+        return any(kind.grounds and actor.role in kind.given_by for kind in self._house.policy.grant_kinds.values())
+
+    def _make_room(self, request: Assistance, who: SubjectName) -> None:
+        """One grant for a request and agent at a time: one that has expired gives up its place."""
+        table = self._house.tables.grant
+        place, now = place_of(request, who), self._house.utcnow()
+        held = find_grants(self._house.session(), self._house.tables, table.c.place == place)
+        if held and held[0].state(now) != "expired":
+            raise RequestConflict("there is one for this request and agent; it is in the list of grants")
+        if held:
+            self._house.clean_session().execute(update(table).where(table.c.id == held[0].id).values(place=None))
 
     def _asked(self, request: Assistance, who: SubjectName) -> Grant | None:
         table = self._house.tables.grant.c
@@ -103,8 +143,10 @@ class Desk:
         mine = (table.to_kind == who[0], table.to == who[1])
         return next(iter(find_grants(self._house.session(), self._house.tables, *asked, *mine)), None)
 
-    def _open(self, assistance: str) -> Assistance:
+    def _open(self, assistance: str, client: str | None = None) -> Assistance:
         found = self._assistance(assistance)
+        if client is not None and found.client != client:
+            self._miss("there is no such request for assistance here")
         if found.closed_at is not None:
             raise RequestConflict("this request for assistance is closed; open a new one")
         return found
@@ -113,7 +155,7 @@ class Desk:
         is_it = self._house.tables.assistance.c.id == one
         found = next(iter(find_assistance(self._house.session(), self._house.tables, is_it)), None)
         if found is None:
-            raise RequestNotFound("there is no such request for assistance here")
+            self._miss("there is no such request for assistance here")
         return found
 
     def _grant(self, one: str) -> Grant:
@@ -138,18 +180,30 @@ class Desk:
             "scope": scope.as_json(),
             **values,
         }
-        session.execute(insert(self._house.tables.grant).values(**row))
+        try:
+            session.execute(insert(self._house.tables.grant).values(**row))
+        except IntegrityError:
+            session.rollback()
+            raise RequestConflict(
+                "somebody else asked or gave the same at this moment; look at the list of grants"
+            ) from None
         grant = self._grant(row["id"])
         self._tell_of(grant, "given" if grant.given_at else "asked", by)
         session.commit()
         return grant
 
     def _refuse(self, why: str, kind: GrantKind, missing: str) -> NoReturn:
-        denied = AccessDenied(why, clause=kind.clause, missing=missing)
+        self._deny(AccessDenied(why, clause=kind.clause, missing=missing))
+
+    def _miss(self, why: str) -> NoReturn:
+        """There is no such thing, or not for this actor; the trail hears of the attempt."""
+        self._deny(RequestNotFound(why))
+
+    def _deny(self, refusal: PrivacyError) -> NoReturn:
         opener = current_opener.get()
         if isinstance(opener, Processing):
-            opener.refuse(denied)
-        raise denied
+            opener.refuse(refusal)
+        raise refusal
 
     def _tell_of(self, grant: Grant, step: str, by: Actor) -> None:
         self._tell(
@@ -205,6 +259,27 @@ def check_agents(agents: frozenset[SubjectName], policy: Policy) -> None:
             raise ConfigurationError(
                 f"LGPRIVACY_AGENTS names more than {kind.agents} people [{kind.clause}]", clause=kind.clause
             )
+
+
+def place_of(request: Assistance, who: SubjectName) -> str:
+    """What is held by one grant at a time: an agent's place at a request for assistance."""
+    return f"{request.id}:{who[0]}:{who[1]}"
+
+
+def is_same_person(key: str, actor: Actor) -> bool:
+    """Whether an actor's key names somebody, in whichever role."""
+    return key.partition(":")[2] == actor.key.partition(":")[2]
+
+
+def _as_held(columns: Iterable[Any], text: str, absent: str) -> str:
+    """What somebody wrote as the data writes it, by the first column of whose type it can be; raises `RequestInvalid`."""
+    for column in columns:
+        try:
+            text.encode()
+            return identifier(typed(column, text))
+        except (TypeError, ValueError):
+            continue
+    raise RequestInvalid(absent)
 
 
 def either(roles: Iterable[str]) -> str:

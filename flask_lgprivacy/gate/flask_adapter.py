@@ -7,20 +7,18 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote_plus
 
 from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
-from werkzeug.datastructures import Headers
-from werkzeug.wrappers import Response as BaseResponse
 
 from ..errors import DeclarationInvalid, EndpointUndeclared, IntakeRefused, PrivacyError, UndeclaredProcessing
 from ..models import current_opener
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
 from .intake import Intake
+from .location import location_of, shows
 from .processing import Processing
 
 MARK = "__lgprivacy__"
@@ -197,7 +195,7 @@ class FlaskGate:
             processing.accepted = self._intake.take(processing, here)
         answer = self._dispatch()
         if type(answer) is not str:
-            self._refuse_personal_url(_location_of(answer))
+            self._refuse_personal_url(location_of(answer))
         return answer
 
     def _redirect(self, location: str, code: int = 302) -> Any:
@@ -208,7 +206,7 @@ class FlaskGate:
     def _refuse_personal_url(self, location: str) -> None:
         """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
         processing = current_opener.get()
-        if location and isinstance(processing, Processing) and processing.shows_in(unquote_plus(location)):
+        if location and isinstance(processing, Processing) and shows(processing, location):
             clause = self._house.policy.clause_of("minimisation")
             processing.refuse(IntakeRefused("a redirect's URL holds personal data; redirect by id", clause=clause))
 
@@ -251,18 +249,6 @@ class FlaskGate:
         if error.status == 503:
             response.headers["Retry-After"] = "30"
         return response
-
-
-def _location_of(answer: Any) -> str:
-    """The Location that a view's answer carries, in whichever form it was returned, or ""."""
-    if isinstance(answer, BaseResponse):
-        return answer.headers.get("Location") or ""
-    if isinstance(answer, tuple):
-        for part in answer[1:]:
-            if isinstance(part, Mapping | list | tuple | Headers):
-                return Headers(part).get("Location") or ""
-        return _location_of(answer[0])
-    return ""
 
 
 def _page(problem: dict[str, Any]) -> str:

@@ -11,15 +11,15 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, insert, or_, select, update
 
-from ..errors import ConfigurationError, RequestConflict, RequestInvalid, RequestNotFound
+from ..errors import ConfigurationError, RequestConflict, RequestInvalid
 from ..models import identifier
 from ..policy import Condition
 from .actor import Actor
-from .desk import Desk, either
+from .desk import Desk, either, is_same_person, place_of
 from .grants import Assistance, Grant, Scope, find_assistance, find_grants, utc
 from .house import House
 
-_REFERENCE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$")
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,13 @@ class Grants(Desk):
         found, client = self._kind(kind), self._giver(kind, by)
         if found.asked_by or found.grounds:
             raise RequestInvalid(f"kind: a {kind} grant needs a request for assistance, or a ground")
-        who = (to[0], identifier(to[1]))
-        self._check_belongs(who, client)
+        who = self._belonging(to, client)
         aim = self._purpose(found, purpose)
         self._check_categories(found, aim, frozenset(categories))
-        self._check_scope(scope, client)
+        scope = self._scope_of(scope, client)
         if until.tzinfo is None:
             raise RequestInvalid("until: a time with its zone, such as 2026-12-24T18:00:00+01:00")
-        now = self._house.utcnow()
+        now, until = self._house.utcnow(), until.astimezone(dt.UTC)
         if not now < until <= now + dt.timedelta(hours=found.hours):
             raise RequestInvalid(f"until: after now, and within {found.hours} hours")
         return self._record(
@@ -115,10 +114,10 @@ class Grants(Desk):
         if named is not None and named not in self._house.agents:
             raise RequestInvalid("agent: nobody on the publisher's list of support agents")
         self._check_categories(kind, self._purpose(kind, None), frozenset(categories))
-        self._check_scope(scope, by.client)
+        scope = self._scope_of(scope, by.client)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
-        if reference is not None and not _REFERENCE.match(reference):
+        if reference is not None and not _REFERENCE.fullmatch(reference):
             raise RequestInvalid("reference: a ticket's number, of letters, digits and . _ / -")
         session, table = self._house.clean_session(), self._house.tables.assistance
         number, wanted = uuid4().hex, sorted(frozenset(categories))
@@ -157,7 +156,8 @@ class Grants(Desk):
             raise RequestConflict("this was asked already; the client has it in its list of grants")
         return self._record(
             kind=kind.id, client=request.client, to=me, purpose=self._purpose(kind, None), categories=request.categories,
-            scope=request.scope, assistance=request.id, asked_by=by.key, asked_at=self._house.utcnow(), by=by,
+            scope=request.scope, assistance=request.id, place=place_of(request, me), asked_by=by.key,
+            asked_at=self._house.utcnow(), by=by,
         )  # fmt: skip
 
     def accept(
@@ -177,9 +177,7 @@ class Grants(Desk):
         """
         kind, client = self._support(), self._giver(self._support().id, by)
         who = (to[0], identifier(to[1]))
-        request = self._open(assistance)
-        if request.client != client:
-            raise RequestNotFound("there is no such request for assistance here")
+        request = self._open(assistance, client)
         if who not in self._house.agents:
             self._refuse("nobody on the publisher's list of support agents", kind, Condition.SUPPORT_GRANT)
         if request.agent is not None and request.agent != who:
@@ -188,14 +186,14 @@ class Grants(Desk):
         asked_by = asked.asked_by if asked is not None else request.opened_by if request.agent else None
         if asked_by is None:
             raise RequestInvalid("to: this agent has not asked, and the request names nobody")
-        if asked_by == by.key:
+        if is_same_person(asked_by, by) or who in by.subjects:
             self._refuse(
                 "whoever named the agent does not let the agent in; a colleague gives the grant, or the agent asks for it",
                 kind,
                 "a second person",
             )
         narrowed = frozenset(categories) if categories is not None else request.categories
-        within = scope or request.scope
+        within = self._scope_of(scope, client) if scope is not None else request.scope
         if not narrowed or narrowed - request.categories or not within.is_within(request.scope):
             raise RequestInvalid("categories, scope: no wider than the request for assistance")
         if hours is not None and not 1 <= hours <= request.hours:
@@ -207,9 +205,11 @@ class Grants(Desk):
             "until": now + dt.timedelta(hours=hours or request.hours),
         }
         if asked is None:
+            self._make_room(request, who)
             return self._record(
                 kind=kind.id, client=client, to=who, purpose=self._purpose(kind, None), categories=narrowed, scope=within,
-                assistance=request.id, asked_by=asked_by, asked_at=request.opened_at, by=by, **given,
+                assistance=request.id, place=place_of(request, who), asked_by=asked_by, asked_at=request.opened_at, by=by,
+                **given,
             )  # fmt: skip
         session, table = self._house.clean_session(), self._house.tables.grant
         values = {**given, "categories": sorted(narrowed), "scope": within.as_json()}
@@ -228,7 +228,7 @@ class Grants(Desk):
         kind = self._support()
         request = self._assistance(assistance)
         if request.client != by.client or by.role not in kind.asked_by | kind.given_by:
-            raise RequestNotFound("there is no such request for assistance here")
+            self._miss("there is no such request for assistance here")
         session, table = self._house.clean_session(), self._house.tables.assistance
         is_open = (table.c.id == request.id) & table.c.closed_at.is_(None)
         session.execute(update(table).where(is_open).values(closed_at=self._house.utcnow()))
@@ -266,16 +266,16 @@ class Grants(Desk):
             raise ConfigurationError(
                 "an emergency has to be told to the client; set the extension up with LGPrivacy(notify=…)"
             )
-        who, whose = (to[0], identifier(to[1])), identifier(client)
+        who, whose = (to[0], identifier(to[1])), self._client(client)
         if ground not in kind.grounds:
             raise RequestInvalid(f"ground: one of {', '.join(sorted(kind.grounds))}")
-        if not _REFERENCE.match(case):
+        if not _REFERENCE.fullmatch(case):
             raise RequestInvalid("case: a reference, of letters, digits and . _ / -")
         if who not in self._house.agents or who in by.subjects:
             raise RequestInvalid("to: a colleague on the list of support agents")
         aim, named = self._purpose(kind, None), frozenset(categories)
         self._check_categories(kind, aim, named)
-        self._check_scope(scope, whose)
+        scope = self._scope_of(scope, whose)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
         now = self._house.utcnow()
@@ -292,10 +292,10 @@ class Grants(Desk):
     def revoke(self, *, by: Actor, grant: str) -> Grant:
         """End a grant of the actor's own client; holds from the next request. Raises `RequestNotFound`."""
         found = next((one for one in self.visible_to(by) if one.id == grant), None)
-        if found is None or (found.client != by.client and found.to not in by.subjects):
-            raise RequestNotFound("there is no such grant here")
+        if found is None:
+            self._miss("there is no such grant here")
         session, table = self._house.clean_session(), self._house.tables.grant
-        ended = {"revoked_at": self._house.utcnow(), "revoked_by": by.key}
+        ended = {"revoked_at": self._house.utcnow(), "revoked_by": by.key, "place": None}
         session.execute(update(table).where(table.c.id == grant, table.c.revoked_at.is_(None)).values(**ended))
         grant_now = self._grant(grant)
         self._tell_of(grant_now, "revoked", by)
@@ -303,19 +303,23 @@ class Grants(Desk):
         return grant_now
 
     def visible_to(self, actor: Actor) -> list[Grant]:
-        """The grants of the actor's client, for whoever gives them; and those to the actor."""
+        """The grants of the actor's client, for whoever gives them; those to the actor, and those that the actor gave."""
+        self._check_strength(actor)
         table = self._house.tables.grant.c
         wanted: list[ColumnElement[bool]] = [
             (table.to_kind == kind) & (table.to == one) for kind, one in actor.subjects
         ]
         if actor.client is not None and actor.role in self._givers():
             wanted.append(table.client == actor.client)
+        if self._declares(actor):
+            wanted.append(table.given_by == actor.key)
         if not wanted:
             return []
         return find_grants(self._house.session(), self._house.tables, or_(*wanted))
 
     def assistance_visible_to(self, actor: Actor) -> list[Assistance]:
         """The requests for assistance of the actor's client; for an agent, the open ones that name nobody else."""
+        self._check_strength(actor)
         kind, table = self._support(), self._house.tables.assistance.c
         session, tables = self._house.session(), self._house.tables
         if actor.client is not None and actor.role in kind.asked_by | kind.given_by:

@@ -85,11 +85,14 @@ class Grant:
     given_at: dt.datetime | None
     until: dt.datetime | None
     revoked_at: dt.datetime | None
+    closed_at: dt.datetime | None = None
 
     def state(self, now: dt.datetime) -> str:
-        """`asked`, `in-force`, `expired` or `revoked`."""
+        """`asked`, `in-force`, `expired`, `revoked`, or `closed` where its request for assistance is."""
         if self.revoked_at is not None:
             return "revoked"
+        if self.closed_at is not None:
+            return "closed"
         if self.given_at is None or self.until is None:
             return "asked"
         return "in-force" if now < self.until else "expired"
@@ -113,8 +116,13 @@ class Assistance:
 
 def find_grants(session: Session, tables: Tables, *criteria: ColumnElement[bool]) -> list[Grant]:
     """The grants that meet criteria, newest first."""
-    table = tables.grant
-    query = select(table).where(*criteria).order_by(table.c.asked_at.desc(), table.c.id)
+    table, asked = tables.grant, tables.assistance
+    query = (
+        select(table, asked.c.closed_at)
+        .outerjoin(asked, asked.c.id == table.c.assistance)
+        .where(*criteria)
+        .order_by(table.c.asked_at.desc(), table.c.id)
+    )
     return [_grant(row) for row in session.execute(query)]
 
 
@@ -131,7 +139,6 @@ def grants_held(session: Session, tables: Tables, subjects: Iterable[SubjectName
     mine = set(subjects)
     if not mine:
         return []
-    is_open = select(asked.c.id).where(asked.c.id == table.assistance, asked.c.closed_at.is_(None)).exists()
     found = find_grants(
         session,
         tables,
@@ -139,7 +146,7 @@ def grants_held(session: Session, tables: Tables, subjects: Iterable[SubjectName
         table.given_at.is_not(None),
         table.revoked_at.is_(None),
         table.until > now,
-        table.assistance.is_(None) | is_open,
+        asked.c.closed_at.is_(None),
     )
     return [grant for grant in found if grant.to in mine]
 
@@ -200,6 +207,7 @@ def _grant(row: Row[Any]) -> Grant:
         given_at=row.given_at and utc(row.given_at),
         until=row.until and utc(row.until),
         revoked_at=row.revoked_at and utc(row.revoked_at),
+        closed_at=row.closed_at and utc(row.closed_at),
     )
 
 

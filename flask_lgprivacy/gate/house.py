@@ -124,14 +124,15 @@ class House:
     def record(self, processing: Processing, status: int | None) -> None:
         """Put what a processing did into the trail, and uses of grants where their client sees them.
 
-        Raises `TrailUnavailable`, and then nothing may be released.
+        Raises `TrailUnavailable`, and then nothing may be released. A stream's uses are in the trail piece by piece and in the
+        client's list when it ends, because until then its cursor may hold the database.
         """
-        if processing.ledger.uses:
-            self._record_uses(processing)
+        if processing.ledger.uses and processing.via != "stream":
+            self.record_uses(processing)
         self.trail.commit(processing.event(status=status))
 
-    def _record_uses(self, processing: Processing) -> None:
-        """In a transaction of its own: the processing's has ended, or may still be undone."""
+    def record_uses(self, processing: Processing) -> None:
+        """In a transaction of its own: the processing's has ended, or may still be undone. Raises `TrailUnavailable`."""
         rows = [
             {
                 "id": uuid4().hex,
@@ -144,11 +145,15 @@ class House:
             }
             for (grant, category, action), subjects in processing.ledger.take_uses()
         ]
+        if not rows:
+            return
         try:
             with self.engine.begin() as connection:
                 connection.execute(insert(self.tables.grant_use), rows)
         except SQLAlchemyError as fault:
-            raise TrailUnavailable(f"uses of grants, {type(fault).__name__}") from None
+            raise TrailUnavailable(
+                f"uses of grants, {type(fault).__name__}; a job under a grant commits or rolls back before its block ends"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<House under {self.policy.name!r}>"

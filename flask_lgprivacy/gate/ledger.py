@@ -32,9 +32,9 @@ class Ledger:
     def __bool__(self) -> bool:
         return bool(self.touched or self.refused or self.withheld)
 
-    def use(self, grant: str, category: str, action: str, subject: tuple[str, str]) -> None:
-        """Note that a grant, whose uses its client is shown, let somebody do something."""
-        self.uses.setdefault((grant, category, action), set()).add(subject)
+    def use(self, grant: str, category: str, action: str, subject: tuple[str, str] | None) -> None:
+        """Note that a grant, whose uses its client is shown, let somebody do something, to a subject or in general."""
+        self.uses.setdefault((grant, category, action), set()).update([subject] if subject is not None else [])
 
     def take_uses(self) -> list[tuple[tuple[str, str, str], set[tuple[str, str]]]]:
         """The uses noted since the last call."""

@@ -18,7 +18,6 @@ from ..errors import (
 )
 from ..models import Group, Layout, SubjectName, Tagged, identifier
 from ..models.adopted import VERSION, plain_text
-from ..models.layout import SLOT
 from ..policy import Action, Condition, Decision
 from ..policy.decide import Cell
 from ..vault import SubjectKey, unseal
@@ -30,6 +29,9 @@ from .grants import Grant
 from .house import House, timestamp
 from .keyring import READ, Keyring
 from .ledger import Ledger
+
+NEVER_WITHHELD = frozenset({Condition.OWN_CLIENT.value, Condition.STRONG_AUTHENTICATION.value})
+"""Conditions that are about the whole row or the actor: where one is missing, the row is refused and not shown in part."""
 
 
 class Processing(Keyring):
@@ -266,8 +268,10 @@ class Processing(Keyring):
         self.expects(category, Action.READ, what)
         cell, purpose = self._cell(category, Action.READ), cast(Declaration, self.declaration).purpose
         facts = self._holding().of_client(cell.asks, client) | {Condition.SELF}
-        facts |= self._holding().of_everybody(cell.asks, client, category, purpose)
+        more, used = self._holding().of_everybody(cell.asks, client, category, purpose)
+        facts |= more
         self._enforce(self.house.decisions.decide_cell(cell, frozenset(facts)), category, Action.READ)
+        self._use(used, category, "search", None)
         self.ledger.touched.setdefault((category, READ, client), {})
 
     def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
@@ -283,12 +287,16 @@ class Processing(Keyring):
         cell = self._cell(category, action)
         decision, used = self._decided(cell, category, client, subject)
         self._enforce(decision, category, action)
-        for grant in used:
-            self.ledger.grants[grant.id] = None
-            if self.house.policy.grant_kinds[grant.kind].agents is not None:
-                self.ledger.use(grant.id, category, action.value, subject)
+        self._use(used, category, action.value, subject)
         if not cell.is_about_one_subject:
             self._granted.add(memo)
+
+    def _use(self, grants: list[Grant], category: str, action: str, subject: SubjectName | None) -> None:
+        """Note which grants let something happen; those of agents are shown to their client."""
+        for grant in grants:
+            self.ledger.grants[grant.id] = None
+            if self.house.policy.grant_kinds[grant.kind].agents is not None:
+                self.ledger.use(grant.id, category, action, subject)
 
     def withholds(self, instance: Any, layout: Layout, category: str) -> bool:
         """Whether a category of a row is to be left out, because the declaration says so and the actor may not read it."""
@@ -297,7 +305,8 @@ class Processing(Keyring):
             return False
         subject = (layout.kind, identifier(getattr(instance, layout.subject)))
         client = self.subject_key(object_session(instance), *subject).client or None
-        if self._decided(self._cell(category, Action.READ), category, client, subject)[0].allowed:
+        decision = self._decided(self._cell(category, Action.READ), category, client, subject)[0]
+        if decision.allowed or not NEVER_WITHHELD.isdisjoint(decision.missing):
             return False
         self.ledger.withheld[category] = None
         return True
@@ -362,17 +371,6 @@ class Processing(Keyring):
                 f"{what}: {where} does not declare the action {action.value!r}; add actions={{…, {action.value!r}}}"
             )
             self.refuse(UndeclaredProcessing(message), category=category, action=action)
-
-    def shows_in(self, text: str) -> bool:
-        """Whether a text holds a value that was opened under this and is still in the session."""
-        if not self.ledger.touched:
-            return False
-        for row in self.session().identity_map.values():
-            state = row.__dict__.get(SLOT)
-            opened = state.values.values() if state is not None and state.life is self.life else ()
-            if any(isinstance(one, str) and len(one) > 2 and one in text for one in opened):
-                return True
-        return False
 
     def acts_for(self) -> str | None:
         """The client for whom the actor acts."""

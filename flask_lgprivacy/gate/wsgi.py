@@ -136,6 +136,7 @@ class _Chunks:
         try:
             with self._recorded():
                 _close(self._body)
+            self._processing.house.record_uses(self._processing)
             self._processing.house.settle()
         finally:
             self._processing.end()

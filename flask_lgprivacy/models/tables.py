@@ -175,6 +175,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("given_by", String(160)),
             Column("given_at", DateTime(timezone=True)),
             Column("until", DateTime(timezone=True)),
+            Column("place", String(200), unique=True),
             Column("revoked_by", String(160)),
             Column("revoked_at", DateTime(timezone=True)),
         ),

@@ -10,19 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, case, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ..errors import ConfigurationError, RequestInvalid, UsageRefused
 from ..gate import House, Processing
 from ..models import current_opener, identifier
-from ..vault import PUBLISHER
+from ..models.columns import client_column, spellings, subject_column
 from .atoms import OTHER, Atom, Dimensions, publishable
 from .vocabulary import UsageEvent
 
 _log = logging.getLogger("flask_lgprivacy")
-Cell = tuple[dt.date, str, str, str]
+Cell = tuple[str, str, str]
+MOST_TIMES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Usage:
         self._table = house.tables.usage
         self._people = house.tables.usage_population
         self._pending: Counter[Cell] = Counter()
+        self._least: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
 
     @property
@@ -73,36 +75,47 @@ class Usage:
                 self._refuse(
                     f"usage event {event!r}: {name} takes one of {', '.join(sorted(declared.dimensions[name]))}"
                 )
-        if type(times) is not int or times < 1:
-            self._refuse("times is a whole number, at least 1")
+        if type(times) is not int or not 1 <= times <= MOST_TIMES:
+            self._refuse(f"times is a whole number between 1 and {MOST_TIMES}")
         opener = current_opener.get()
         if client is not None and not self._is_client(identifier(client)):
             self._refuse("client names nobody for whom data is held")
         whose = identifier(client) if client is not None else (opener.acts_for() if opener is not None else None) or ""
-        key = (self._house.utcnow().date(), event, whose, _written(tuple(sorted(dimensions.items()))))
+        held = (whose, declared.by)
+        least = None if held in self._least else self._living(*held)
         with self._lock:
-            self._pending[key] += times
+            self._pending[event, whose, _written(tuple(sorted(dimensions.items())))] += times
+            if least is not None:
+                self._least.setdefault(held, least)
         if opener is None:
             self.store()
 
     def store(self) -> None:
-        """Store what was counted; what the database does not take now waits for the next time."""
+        """Store what was counted, as of today, so that a day that has ended stays as it is.
+
+        The people of a client are counted when something is counted and again when it is stored; the smaller number holds. What the
+        database does not take now waits for the next time.
+        """
         if not self._pending:
             return
         with self._lock:
             counted, self._pending = self._pending, Counter()
+            least, self._least = self._least, {}
         try:
+            people = {held: min(number, self._living(*held)) for held, number in least.items()}
+            today = self._house.utcnow().date()
             with Session(self._house.engine) as session:
                 for cell, times in sorted(counted.items()):
-                    self._add(session, cell, times)
-                for day, client, kind in sorted(
-                    {(day, client, self.events[event].by) for day, event, client, _ in counted}
-                ):
-                    self._note_people(session, day, client, kind)
+                    self._add(session, today, cell, times)
+                for (client, kind), number in sorted(people.items()):
+                    self._note_people(session, today, client, kind, number)
                 session.commit()
-        except SQLAlchemyError as fault:
+        except BaseException as fault:
             with self._lock:
                 self._pending.update(counted)
+                self._least = {**self._least, **least}
+            if not isinstance(fault, SQLAlchemyError):
+                raise
             _log.warning("usage counts wait for the database: %s", type(fault).__name__)
 
     def report(
@@ -141,38 +154,40 @@ class Usage:
         raise refused
 
     def _is_client(self, client: str) -> bool:
-        keys = self._house.keys.table
-        held = select(keys.clients.c.client).where(keys.clients.c.client == client)
-        named = select(keys.subjects.c.client).where(keys.subjects.c.client == client)
-        with Session(self._house.engine) as session, self._house.keys.connected(session) as connection:
-            return any(connection.execute(query.limit(1)).first() for query in (held, named))
+        return any(self._living(client, kind) for kind in self._house.graph.subjects)
 
-    def _add(self, session: Session, cell: Cell, times: int) -> None:
-        day, event, client, dimensions = cell
+    def _add(self, session: Session, day: dt.date, cell: Cell, times: int) -> None:
+        event, client, dimensions = cell
         table = self._table.c
         values = {"day": day, "event": event, "client": client, "dimensions": dimensions}
         is_cell = [table[name] == value for name, value in values.items()]
         more = update(self._table).where(*is_cell).values(times=table.times + times)
         _put(session, more, insert(self._table).values(**values, times=times))
 
-    def _note_people(self, session: Session, day: dt.date, client: str, kind: str) -> None:
+    def _note_people(self, session: Session, day: dt.date, client: str, kind: str, people: int) -> None:
         """Remember the smallest number of people that a client had on a day, as far as it matters."""
-        table, people = self._people.c, self._living(session, client, kind)
+        table = self._people.c
         is_it = [table.day == day, table.client == client, table.kind == kind]
-        smaller = update(self._people).where(*is_it).values(people=func.min(table.people, people))
-        if session.get_bind().dialect.name == "postgresql":
-            smaller = update(self._people).where(*is_it).values(people=func.least(table.people, people))
+        smaller = (
+            update(self._people).where(*is_it).values(people=case((table.people < people, table.people), else_=people))
+        )
         _put(session, smaller, insert(self._people).values(day=day, client=client, kind=kind, people=people))
 
-    def _living(self, session: Session, client: str, kind: str) -> int:
-        subjects = self._house.keys.table.subjects
-        mine = [subjects.c.kind == kind, subjects.c.wrapped.is_not(None)]
+    def _living(self, client: str, kind: str) -> int:
+        """How many people of a kind a client has, by their rows that are committed; counted up to the threshold."""
+        layout = self._house.graph.subjects.get(kind)
+        if layout is None or (client and layout.client is None):
+            return 0
+        some = select(subject_column(layout)).limit(self.threshold)
         if client:
-            holder = client if self._house.is_processor_of(kind) else PUBLISHER
-            mine += [subjects.c.client == client, subjects.c.holder == holder]
-        some = select(subjects.c.subject).where(*mine).distinct().limit(self.threshold).subquery()
-        with self._house.keys.connected(session) as connection:
-            return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+            column = client_column(layout)
+            try:
+                some = some.where(column.in_(spellings(column, [client])))
+            except (TypeError, ValueError):
+                return 0
+        with Session(self._house.engine) as session:
+            connection = session.connection(bind_arguments={"mapper": inspect(layout.model)})
+            return len(connection.execute(some).all())
 
     def _atoms(self, declared: UsageEvent, since: dt.date | None, until: dt.date | None) -> list[Atom]:
         session, table, people = self._house.session(), self._table.c, self._people.c

@@ -13,7 +13,7 @@ from ..gate import Declaration, guard
 from ..gate.granting import Grants, Use
 from ..gate.grants import Assistance, Grant, Scope
 from ..policy import Policy
-from .asking import BodySchema, acting, as_sent, body_of
+from .asking import BodySchema, acting, as_sent, body_of, json_object
 
 Now = Callable[[], Any]
 
@@ -87,6 +87,7 @@ def add_grants(blueprint: Blueprint, policy: Policy, grants: Callable[[], Grants
         return response
 
     def ask(number: str) -> Any:
+        json_object()
         return _created(grants().ask(by=acting(), assistance=number), now())
 
     def close_assistance(number: str) -> Any:

@@ -88,6 +88,7 @@ def test_today_is_in_no_report(backend: Backend) -> None:
         ("lesson.completed", {"level": "CP", "student": CANARY}),
         ("lesson.completed", {"level": "CP", "times": 0}),
         ("lesson.completed", {"level": "CP", "times": True}),
+        ("lesson.completed", {"level": "CP", "times": 10**30}),
         ("lesson.completed", {"level": "CP", "client": CANARY}),
         ("lesson.completed", {"level": ["CP"]}),
         (CANARY, {"level": "CP"}),
@@ -183,6 +184,40 @@ def test_a_school_that_was_small_at_any_moment_of_a_day_is_not_shown_for_that_da
     clock.now += dt.timedelta(days=1)
     assert len(ids) == 9
     assert backend.privacy.usage.report("lesson.completed", by=["day"]).rows == ({"day": "2026-11-03", "count": 70},)
+
+
+def test_who_comes_after_the_count_does_not_hide_the_only_student(backend: Backend, clock: Clock) -> None:
+    add_school(backend, 1)
+    tiny = backend.schools[2]
+    with backend.writing(2):
+        backend.privacy.usage.count("lesson.completed", level="CP", times=12)
+        db.session.add_all([Student(school_id=tiny, first_name=CANARY, last_name=CANARY) for _ in range(12)])
+        db.session.commit()
+    clock.now += dt.timedelta(days=1)
+    assert backend.privacy.usage.report("lesson.completed").total == 0
+
+
+def test_students_that_were_rolled_back_are_no_people(backend: Backend, clock: Clock) -> None:
+    add_school(backend, 1)
+    tiny = backend.schools[2]
+    with backend.writing(2):
+        db.session.add_all([Student(school_id=tiny, first_name=CANARY, last_name=CANARY) for _ in range(12)])
+        db.session.flush()
+        db.session.rollback()
+    completed(backend, tiny, 50)
+    clock.now += dt.timedelta(days=1)
+    assert backend.privacy.usage.report("lesson.completed").total == 0
+
+
+def test_a_day_that_has_ended_stays_as_it_was(backend: Backend, clock: Clock) -> None:
+    add_school(backend, 12)
+    large = backend.schools[2]
+    completed(backend, large, 20)
+    with backend.reading(2):
+        backend.privacy.usage.count("lesson.completed", level="CP", times=15)
+        clock.now += dt.timedelta(days=1)
+        before = backend.privacy.usage.report("lesson.completed", until=DAY).total
+    assert backend.privacy.usage.report("lesson.completed", until=DAY).total == before == 20
 
 
 CELLS = st.dictionaries(
