@@ -128,8 +128,12 @@ class _Chunks:
         if self._first is not None:
             first, self._first = self._first, None
             return first
-        with self._recorded():
-            return next(self._chunks)
+        try:
+            with self._recorded():
+                return next(self._chunks)
+        except StopIteration:
+            self._processing.house.record_uses(self._processing)
+            raise
 
     def close(self) -> None:
         """Close the body, as PEP 3333 asks."""
