@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ..audit import RightsRequest as RightsEvent
@@ -160,7 +160,11 @@ class Rights:
         except (TypeError, ValueError):
             raise absent from None
         client = layout.model.__mapper__.columns[layout.client] if layout.client else column  # type: ignore[attr-defined]
-        row = session.execute(select(column, client).where(column == value)).first()
+        try:
+            row = session.execute(select(column, client).where(column == value)).first()
+        except (OverflowError, UnicodeError, DataError):
+            session.rollback()
+            raise absent from None
         if row is None:
             raise absent
         return row[0], identifier(row[1]) if layout.client and row[1] is not None else None
