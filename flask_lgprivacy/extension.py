@@ -345,7 +345,8 @@ def _checked_graph(
 
 
 def _before_serving(house: House) -> None:
-    """Repeat erasures that a restore undid, and say in the trail for which models plain text may be read, and until when."""
+    """Check models that came after `init_app`, repeat erasures that a restore undid, and tell the trail where plain text may be read."""
+    _ = house.graph
     Replay(house).before_serving()
     for model in house.adoption:
         if house.adopts(model):

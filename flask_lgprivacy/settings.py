@@ -47,9 +47,8 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         value = given.get(PREFIX + name, default)
         if not isinstance(value, kind) or isinstance(value, bool):
             kinds = kind if isinstance(kind, tuple) else (kind,)
-            raise ConfigurationError(
-                f"{PREFIX}{name} takes {' or '.join(one.__name__ for one in kinds)}, not {type(value).__name__}"
-            )
+            names = " or ".join("a dictionary" if one is Mapping else one.__name__ for one in kinds)
+            raise ConfigurationError(f"{PREFIX}{name} takes {names}, not {type(value).__name__}")
         return value
 
     prefix = setting("URL_PREFIX", "/privacy", str)

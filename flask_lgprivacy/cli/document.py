@@ -32,6 +32,11 @@ def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -
             click.echo(f"{document.name}, version {document.version}")
             for clause in document.clauses.values():
                 click.echo(f"{clause.id}  {clause.says}")
+            for kind, says in document.subjects.items():
+                held = [one.id for one in document.categories.values() if kind in one.subjects]
+                click.echo(f"subject {kind} ({says}): {', '.join(held)}")
+            click.echo(f"roles: {', '.join(document.roles)}")
+            click.echo(f"purposes: {', '.join(document.purposes)}")
         return
     for name, known, what in ((role, document.roles, "role"), (category, document.categories, "category")):
         if name is not None and name not in known:

@@ -68,8 +68,8 @@ def check(as_json: bool) -> None:
     for entry in entries:
         if entry.stated is None:
             faults.append(
-                f"endpoint {entry.endpoint} ({entry.method} {entry.rule}) declares no processing; add @privacy.handles(…) "
-                "below its route, or a reason in LGPRIVACY_EXEMPT"
+                f"endpoint {entry.endpoint} ({entry.method} {entry.rule}) declares no processing; "
+                f"{here.gate.census.remedy(entry.endpoint)}"
             )
     try:
         here.house.models_changed()

@@ -33,13 +33,16 @@ def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> t
 def parse_stores(given: Mapping[str, Any], needed: Collection[str], policy: Policy) -> dict[str, Store]:
     """The declared stores; raises `ConfigurationError` for one that is missing, unknown or incomplete."""
     clause = policy.commitments[COMMITMENT].clause
-    for name in needed:
-        if name not in given:
-            raise ConfigurationError(
-                f"LGPRIVACY_STORES: the store {name!r} is not declared; say who hosts it and in which country, such as "
-                f"{{{name!r}: {{'host': 'OVH SAS, Roubaix', 'country': 'FR'}}}} [{clause}]",
-                clause=clause,
-            )
+    missing = [name for name in needed if name not in given]
+    if missing:
+        named = (
+            f"the store {missing[0]!r} is" if len(missing) == 1 else f"the stores {', '.join(map(repr, missing))} are"
+        )
+        raise ConfigurationError(
+            f"LGPRIVACY_STORES: {named} not declared; say who hosts each and in which country, such as "
+            f"{{{missing[0]!r}: {{'host': 'OVH SAS, Roubaix', 'country': 'FR'}}}} [{clause}]",
+            clause=clause,
+        )
     return {name: _store(name, stated, needed, policy) for name, stated in given.items()}
 
 

@@ -99,6 +99,21 @@ def _check_category(declaration: Declaration, decisions: Decisions, where: str, 
     for refusal in refusals.values():
         if refusal is not None and not (is_for_somebody and refusal.outcome is Outcome.NO_RULE):
             how = "prohibited" if refusal.outcome is Outcome.PROHIBITED else "not allowed"
+            instead = _other_actions(declaration, decisions, category)
             raise DeclarationInvalid(
-                f"{where}: {how}: {refusal.reason} [{refusal.clause or 'no clause'}]", clause=refusal.clause
+                f"{where}: {how}: {refusal.reason}{instead} [{refusal.clause or 'no clause'}]", clause=refusal.clause
             )
+
+
+def _other_actions(declaration: Declaration, decisions: Decisions, category: str) -> str:
+    """What every role could do instead, for whoever left actions= out."""
+    possible = [
+        action
+        for action in Action
+        if action not in declaration.actions
+        and all(
+            decisions.cell(role, category, action, declaration.purpose).conceivable is None
+            for role in declaration.roles
+        )
+    ]
+    return f"; did you mean actions={{{', '.join(repr(action.value) for action in possible)}}}?" if possible else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import AccessDenied, AuthenticationRequired, ConfigurationError, UndeclaredProcessing
-from ..policy import Policy
+from ..policy import Action, Policy
 from ..vault import SubjectKey
 from .actor import PUBLIC_ROLE, Actor
 from .declaration import Declaration
@@ -68,19 +68,20 @@ def name_of(processing: Processing, actor: Actor) -> str:
 
 def _refuse_role(processing: Processing, declaration: Declaration, role: str) -> NoReturn:
     """Say why a role has no place at an endpoint, as the policy says it where the policy does."""
+    action = min(declaration.actions, default=Action.READ)
     for category in sorted(declaration.categories):
-        refusal = processing.house.decisions.decide(role, category, min(declaration.actions), declaration.purpose)
-        if not refusal.allowed:
+        refusal = processing.house.decisions.cell(role, category, action, declaration.purpose).conceivable
+        if refusal is not None:
             processing.refuse(
                 AccessDenied(refusal.reason, clause=refusal.clause, missing=", ".join(refusal.missing)),
                 category=category,
-                action=min(declaration.actions).value,
+                action=action.value,
             )
     clause = processing.house.policy.purposes[declaration.purpose].clause
     processing.refuse(
         AccessDenied(
-            f"this is not for role '{role}'",
+            f"this is not for role '{role}', but for {' or '.join(sorted(declaration.roles))}",
             clause=clause,
-            missing=f"one of {sorted(declaration.roles)}",
+            missing=f"role {' or '.join(sorted(declaration.roles))}",
         )
     )

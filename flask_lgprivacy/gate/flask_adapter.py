@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -120,6 +121,14 @@ class Census:
             return next((found for found in others if found), None)
         return getattr(getattr(view_class, name, None), MARK, None)
 
+    def remedy(self, endpoint: str) -> str:
+        """What to do about an endpoint that states nothing."""
+        view = self._app.view_functions.get(endpoint)
+        named = getattr(sys.modules.get(getattr(view, "__module__", "")), getattr(view, "__name__", ""), None)
+        if view is not None and getattr(named, "__lgprivacy_view__", None) is view:
+            return "its @privacy.handles(…) stands above the route, which took the bare view; move it below"
+        return "decorate the view with @privacy.handles(…) below its route, or exempt it with a reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
+
     def entries(self) -> Iterator[Entry]:
         """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow their view."""
         seen = set()
@@ -184,8 +193,7 @@ class FlaskGate:
             if stated is None:
                 processing.refuse(
                     EndpointUndeclared(
-                        f"endpoint {endpoint!r} declares no processing for {method}; decorate the view with "
-                        "@privacy.handles(…) below its route, or exempt it with a reason"
+                        f"endpoint {endpoint!r} declares no processing for {method}; {self.census.remedy(endpoint)}"
                     )
                 )
             if isinstance(stated, tuple) and not (

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import IntakeRefused, RequestInvalid
+from ..policy import Action
 from ..schemas import Found, Screen, loaded
 from ..schemas.screen import shown
 from ..schemas.tables import TABLES, of_table
@@ -43,15 +44,22 @@ class Intake:
         if schema is None and not has_body:
             return None
         content = self._read(processing, request) if has_body else None
+        if schema is not None and content is None and has_body and request.content_length != 0:
+            processing.refuse(self._invalid("send a JSON object with Content-Type application/json, or a form"))
         if schema is None or request.method in ("GET", "HEAD", "OPTIONS"):
             self._refuse_found(processing, self._screen.find(content))
+            if content and declaration is not None and Action.WRITE in declaration.actions:
+                why = "this endpoint writes and declares no field that may be sent; name them with accepts=schema_of(…)"
+                processing.refuse(self._invalid(why))
             return None
         self._refuse_found(processing, self._screen.find(content, schema))
         try:
             return loaded(schema, {} if content is None else content)
         except RequestInvalid as fault:
-            fault.clause = self._house.policy.clause_of("minimisation")
-            processing.refuse(fault)
+            processing.refuse(self._invalid(fault.message))
+
+    def _invalid(self, why: str) -> RequestInvalid:
+        return RequestInvalid(why, clause=self._house.policy.clause_of("minimisation"))
 
     def _read(self, processing: Processing, request: Any) -> Any:
         """The body as one JSON value, where it is JSON or a form; tables and texts are looked through here."""

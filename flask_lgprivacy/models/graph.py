@@ -54,7 +54,8 @@ def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
             layouts.append(layout)
         elif any(isinstance(value, SealedField) for base in mapper.class_.__mro__ for value in vars(base).values()):
             raise ModelInvalid(
-                f"{mapper.class_.__name__} has sealed columns and no __privacy__; add subject(…) or belongs_to(…)"
+                f"{mapper.class_.__name__} has sealed columns and no __privacy__; add subject(kind) or belongs_to(kind), of the "
+                f"kinds {', '.join(policy.subjects)}"
             )
     subjects: dict[str, Layout] = {}
     belongings: dict[str, list[Layout]] = {}

@@ -135,16 +135,14 @@ class Decisions:
                     f"the policy document has no {kind} '{name}'; it has {', '.join(sorted(among))}",
                     (f"{kind} {name}",),
                 )
-        may = sorted(
-            {
-                f"{other} for {aim}"
-                for rule in self.policy.rules
-                if category in rule.categories and action in rule.actions
-                for other in rule.roles
-                for aim in rule.purposes
-            }
-        )
-        who = f"; a rule has it for {', '.join(may)}" if may else "; nobody may"
+        rules = [rule for rule in self.policy.rules if category in rule.categories and action in rule.actions]
+        same = sorted({other for rule in rules if purpose in rule.purposes for other in rule.roles})
+        elsewhere = sorted({aim for rule in rules for aim in rule.purposes})
+        who = "; nobody may"
+        if same:
+            who = f"; a rule has it for {', '.join(same)} for {purpose}"
+        elif elsewhere:
+            who = f"; no rule has it for this purpose, but for {', '.join(elsewhere)}"
         clause = self.policy.categories[category].clause
         return Decision(Outcome.NO_RULE, clause, f"no rule allows {asked}{who}", ("a rule",))
 

@@ -102,6 +102,10 @@ def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
     """
     layout = layout_of(model)
     category = layout.category_of(name)
+    if not hasattr(model, name):
+        raise ModelInvalid(
+            f"{layout.name} has no column {name!r}; with a label it has {', '.join(sorted(layout.labelled))}"
+        )
     if category is None:
         raise ModelInvalid(f"{layout.name}.{name} has no label; it has {', '.join(sorted(layout.labelled))}")
     kind = type_of(layout, name)

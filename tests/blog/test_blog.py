@@ -121,7 +121,7 @@ def test_what_must_not_be_sent_is_refused_with_its_path(blog: Any, body: Any, cl
 
 MISTAKES = [
     ("engine_options={\"hide_parameters\": True}", "", "use SQLAlchemy(engine_options={'hide_parameters': True})"),
-    ('"database": here, ', "", "the store 'database' is not declared; say who hosts it"),
+    ('"database": here, ', "", "the store 'database' is not declared; say who hosts each"),
     ('email: Mapped[str] = sealed("visitor.message")', "email: Mapped[str]", "Comment.email has no label; use sealed(category)"),
     ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("account.name")', "no category 'account.name'; it has account"),
     ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("visitor.message")', "is no category of subject 'account', which has"),
@@ -154,7 +154,7 @@ AT_RUN_TIME = [
      "decorate the view with @privacy.handles(…) below its route"),
     ("@app.get(\"/comments\")\n@privacy.handles(\"visitor.message\", roles={\"operator\"}, purpose=\"answer-enquiry\")\n",
      "@privacy.handles(\"visitor.message\", roles={\"operator\"}, purpose=\"answer-enquiry\")\n@app.get(\"/comments\")\n",
-     "decorate the view with @privacy.handles(…) below its route"),
+     "its @privacy.handles(…) stands above the route, which took the bare view; move it below"),
     ('@privacy.handles("visitor.message", roles={"operator"}', '@privacy.handles(roles={"operator"}', "does not declare 'visitor.message'; add it to its declaration"),
     ("db.session.scalars(select(Comment))]", "db.session.scalars(select(Comment).order_by(Comment.name))]", "to sort, sort in Python"),
 ]  # fmt: skip
@@ -180,3 +180,20 @@ def test_the_check_command_names_a_forgotten_declaration(start: Callable[[str], 
     forgotten = start(AFTER.replace('@privacy.exempt("published texts")\n', "", 1))
     said = forgotten.app.test_cli_runner().invoke(args=["privacy", "check"])
     assert (said.exit_code, "endpoint posts (GET /) declares no processing" in said.output) == (1, True)
+
+
+def test_models_that_come_after_the_extension_are_checked_before_anything_is_read(
+    start: Callable[[str], Any], blog: Any
+) -> None:
+    """Set up before its models, an application with a wrong label answers nothing that opens anything."""
+    assert post(blog, SAID).status_code == 201
+    early = AFTER.replace("privacy.init_app(app)\n", "", 1).replace(
+        "db.init_app(app)\n", "db.init_app(app)\nprivacy.init_app(app)\n", 1
+    )
+    wrong = early.replace('__privacy__ = subject("visitor")', '__privacy__ = subject("contact")', 1)
+    late = start(wrong)
+    for _ in range(2):
+        answer = read(late, "/comments", officer="one")
+        assert answer.status_code == 500
+        assert "visitor.message is no category of subject 'contact'" in answer.json["detail"]
+    assert read(late, "/").status_code == 200

@@ -255,3 +255,19 @@ def test_only_what_is_declared_and_permitted_opens(backend: Backend, data: st.Da
         except PrivacyError:
             opened = False
     assert opened == ("student.profile" in categories and permitted)
+
+
+def test_a_role_that_the_endpoint_does_not_name_is_told_which_it_names(backend: Backend) -> None:
+    @backend.app.get("/names")
+    @backend.privacy.handles("account.identity", roles={"teacher"}, purpose="provide-service")
+    def names() -> str:
+        return "ok"
+
+    parent = Actor(backend.account, role="parent", client=backend.schools[0], subjects=[("account", backend.account)])
+    with acting_as(backend.app, parent):
+        answer = backend.app.test_client().get("/names")
+    assert_refused(answer, code="access-denied")
+    assert (answer.json["missing"], "not for role 'parent', but for teacher" in answer.json["detail"]) == (
+        "role teacher",
+        True,
+    )

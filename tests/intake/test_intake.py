@@ -220,7 +220,20 @@ def test_the_race_columns_of_a_real_bundle_are_refused(school: Backend) -> None:
 def test_forms_are_looked_through_too(school: Backend) -> None:
     assert_refused(post(school, "/anything", data={"religion": "x"}), clause="LG-08")
     assert_refused(post(school, "/anything", data={"note": NIR}), clause="LG-02")
-    assert post(school, "/anything", data={"note": "x"}).status_code == 200
+    assert post(school, "/exempt", data={"note": "x"}).status_code == 200
+
+
+def test_an_endpoint_that_writes_and_declares_no_field_takes_none(school: Backend) -> None:
+    for sent in ({"json": {"website": "x"}}, {"data": {"website": "x"}}):
+        answer = post(school, "/anything", **sent)
+        assert (answer.status_code, answer.json["clause"]) == (422, "LG-02")
+        assert "name them with accepts=schema_of" in answer.json["detail"]
+    assert post(school, "/anything", json={}).status_code == 200
+
+
+def test_a_body_that_is_no_json_is_told_so(school: Backend) -> None:
+    answer = post(school, "/pupils", data="abc", content_type="application/json")
+    assert (answer.status_code, "send a JSON object" in answer.json["detail"]) == (422, True)
 
 
 def test_a_deep_body_is_an_error_and_not_a_traceback(school: Backend) -> None:

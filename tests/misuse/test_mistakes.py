@@ -12,7 +12,7 @@ from databases import SQLITE_ONLY
 from school import CANARY, Account, Backend, Student, db, make_backend
 from sqlalchemy import delete, insert, select, text, update
 
-from flask_lgprivacy.errors import DisclosureRefused, UndeclaredProcessing
+from flask_lgprivacy.errors import DeclarationInvalid, DisclosureRefused, UndeclaredProcessing
 from flask_lgprivacy.testing import acting_as, assert_refused
 
 
@@ -160,3 +160,9 @@ def test_another_publisher_replaces_the_document(tmp_path: Path) -> None:
     with backend.app.app_context(), backend.reading(1), pytest.raises(Exception, match="does not act") as denied:
         _ = first(backend).first_name
     assert denied.value.clause == "XY-03"  # type: ignore[attr-defined]
+
+
+def test_whoever_forgot_the_actions_is_told_which_there_are(backend: Backend) -> None:
+    declared = backend.privacy.handles("visitor.message", roles={"public"}, purpose="answer-enquiry")
+    with pytest.raises(DeclarationInvalid, match=r"did you mean actions=\{'write'\}"):
+        backend.app.add_url_rule("/comments", view_func=declared(lambda: "x"))
