@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
 from ..audit import Permission
@@ -92,29 +92,28 @@ class Desk:
         key = subject_column(layout)
         absent = f"id: there is no such {who[0]} in this organisation"
         one = _as_held([key], identifier(who[1]), absent)
-        query = select(client_column(layout)).where(key == typed(key, one))
-        try:
-            found = self._house.session().execute(query).scalar()
-        except (OverflowError, UnicodeError, DataError):
-            found = None
+        found = self._looked_up(select(client_column(layout)).where(key == typed(key, one)))
         if found is None or identifier(found) != client:
             raise RequestInvalid(absent)
         return who[0], one
 
+    def _looked_up(self, query: Select[Any]) -> Any:
+        """The first value of a query; None also where the database cannot hold what is looked for."""
+        session = self._house.clean_session()
+        try:
+            return session.execute(query.limit(1)).scalar()
+        except (OverflowError, UnicodeError, DataError):
+            session.rollback()
+            return None
+
     def _client(self, client: Any) -> str:
         """A client's name as the data has it; raises `RequestInvalid` where nobody of it is there."""
-        absent, session = "client: there is no such client", self._house.session()
-        for layout in self._house.graph.subjects.values():
-            if layout.client is None:
-                continue
-            column = client_column(layout)
-            try:
-                name = _as_held([column], identifier(client), absent)
-                query = select(column).where(column.in_(spellings(column, [name]))).limit(1)
-                if session.execute(query).first():
-                    return name
-            except (RequestInvalid, OverflowError, UnicodeError, DataError):
-                continue
+        absent = "client: there is no such client"
+        columns = [client_column(layout) for layout in self._house.graph.subjects.values() if layout.client is not None]
+        name = _as_held(columns, identifier(client), absent)
+        for column in columns:
+            if self._looked_up(select(column).where(column.in_(spellings(column, [name])))) is not None:
+                return name
         raise RequestInvalid(absent)
 
     def _check_strength(self, actor: Actor) -> None:

@@ -148,12 +148,7 @@ class Grants(Desk):
         request = self._open(assistance)
         if request.agent is not None and request.agent != me:
             self._refuse("the client named another agent for this request", kind, Condition.SUPPORT_GRANT)
-        table, session = self._house.tables.grant.c, self._house.session()
-        mine = (table.assistance == request.id, table.to_kind == me[0], table.to == me[1], table.revoked_at.is_(None))
-        if any(
-            grant.state(self._house.utcnow()) == "asked" for grant in find_grants(session, self._house.tables, *mine)
-        ):
-            raise RequestConflict("this was asked already; the client has it in its list of grants")
+        self._make_room(request, me)
         return self._record(
             kind=kind.id, client=request.client, to=me, purpose=self._purpose(kind, None), categories=request.categories,
             scope=request.scope, assistance=request.id, place=place_of(request, me), asked_by=by.key,

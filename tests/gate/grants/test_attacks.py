@@ -229,3 +229,15 @@ def test_a_narrowed_scope_names_only_the_clients_own(backend: Backend) -> None:
     with pytest.raises(PrivacyError) as missed:
         backend.privacy.grants.accept(by=backend.administrator(1), assistance=request.id, to=AGENTS[0])
     assert isinstance(missed.value, RequestNotFound)
+
+
+def test_an_agent_asks_again_after_its_time(backend: Backend, clock: Clock) -> None:
+    request = assisted(backend)
+    for _ in range(2):
+        backend.privacy.grants.ask(by=agent(), assistance=request.id)
+        with pytest.raises(RequestConflict):
+            backend.privacy.grants.ask(by=agent(), assistance=request.id)
+        backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+        assert first_name(backend, agent())
+        clock.passes(hours=4)
+        assert refused(backend, agent()) == "LG-22"
