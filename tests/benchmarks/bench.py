@@ -27,6 +27,7 @@ from custody import custody
 from databases import uri
 from decisions import decisions
 from flask import Flask, jsonify
+from floors import GateAlone, least_gate, opening
 from models import FIELDS, Base, Plain, School, Sealed, Utils, db, fields
 from sqlalchemy import delete, select
 
@@ -43,19 +44,6 @@ Work = Callable[[], Any]
 results: list[dict[str, Any]] = []
 here: dict[str, Any] = {}
 """Which database is being measured, and with which clock."""
-
-
-class GateAlone:
-    """A house that records nothing, to measure the gate alone; only this benchmark has one."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def record(self, *_: Any) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def main() -> None:
@@ -189,6 +177,7 @@ def reading(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
             )
     row("bulk path to dictionaries against the plaintext ORM, keys warm", bulk, plain, aim=0.5)
     row("bulk path to dictionaries against the plaintext ORM, keys cold", bulk, plain, aim=0.5, before=forget)
+    opening(row, plain, ROWS, fields(1))
 
 
 def memory(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
@@ -265,6 +254,12 @@ def endpoint(folder: Path) -> None:
         return "ok"
 
     reference = caller(bare, "/x", 2000)
+    least = Flask("least")
+    least.config["SQLALCHEMY_DATABASE_URI"] = bare.config["SQLALCHEMY_DATABASE_URI"]
+    db.init_app(least)
+    least.add_url_rule("/x", view_func=x)
+    least_gate(least, Actor("bench", role="teacher"))
+    row("floor: the least gate around a view, which decides nothing", caller(least, "/x", 2000), reference, aim=None)
     for name, trail, aim, clock in (
         ("a declared endpoint that opens nothing, without the trail", None, 1.1, cpu),
         (
