@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -51,31 +52,34 @@ def records(
     client_at = place[layout.client] if layout.client else None
     version_at = place.get(VERSION, 0)
     result = session.execute(select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION))
-    for partition in result.partitions():
-        owners = [identifier(row[subject_at]) for row in partition]
-        keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
-        unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
-        for row, owner in zip(partition, owners, strict=True):
-            subject = (layout.kind, owner)
-            key = keys.get(subject)
-            if key is None and not (layout.adopting and row[version_at] == 0):
-                key = opener.subject_key(session, layout.kind, owner)
-            client = (
-                _client(key, row, client_at) if key is not None or client_at is not None else unkeyed.get(owner) or ""
-            )
-            opened = {name: row[number] for number, name in plain}
-            here = owner if layout.is_subject else identifier(row[key_at])
-            for number, group in groups:
-                if row[version_at] == 0 and layout.adopting:
-                    opener.open_plain(layout, group, subject, client or None)
-                    taken = {name: row[place[attribute.key]] for name, attribute in layout.adopting.items()}
-                    opened.update({name: taken.get(name) for name in group.fields})
-                    continue
-                assert key is not None  # noqa: S101  only a row that is still to be adopted has none
-                opened.update(opener.open_record(group, here, subject, client, row[number], row[version_at], key))
-            for tag in tags:
-                opener.look_at_record(tag, subject=owner, client=client or None)
-            yield opened
+    with closing(result):  # a refusal in between would leave a server-side cursor open
+        for partition in result.partitions():
+            owners = [identifier(row[subject_at]) for row in partition]
+            keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
+            unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
+            for row, owner in zip(partition, owners, strict=True):
+                subject = (layout.kind, owner)
+                key = keys.get(subject)
+                if key is None and not (layout.adopting and row[version_at] == 0):
+                    key = opener.subject_key(session, layout.kind, owner)
+                client = (
+                    _client(key, row, client_at)
+                    if key is not None or client_at is not None
+                    else unkeyed.get(owner) or ""
+                )
+                opened = {name: row[number] for number, name in plain}
+                here = owner if layout.is_subject else identifier(row[key_at])
+                for number, group in groups:
+                    if row[version_at] == 0 and layout.adopting:
+                        opener.open_plain(layout, group, subject, client or None)
+                        taken = {name: row[place[attribute.key]] for name, attribute in layout.adopting.items()}
+                        opened.update({name: taken.get(name) for name in group.fields})
+                        continue
+                    assert key is not None  # noqa: S101  only a row that is still to be adopted has none
+                    opened.update(opener.open_record(group, here, subject, client, row[number], row[version_at], key))
+                for tag in tags:
+                    opener.look_at_record(tag, subject=owner, client=client or None)
+                yield opened
 
 
 def _clients_without_keys(
