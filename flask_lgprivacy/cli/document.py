@@ -140,7 +140,10 @@ def _facts_of_grant(
     found = next(iter(find_grants(here.house.session(), tables, tables.grant.c.id == grant)), None)
     if found is None:
         raise RequestInvalid("--grant: there is no such grant; 'flask privacy grants' lists them")
-    kind = here.policy.grant_kinds[found.kind]
+    kind = here.policy.grant_kinds.get(found.kind)
+    if kind is None:
+        notes.append(f"the grant does not count: the policy document has no kind {found.kind!r} any more")
+        return set()
     state_now = found.state(here.house.utcnow())
     reasons = [
         *([] if state_now == "in-force" else [f"it is {state_now}"]),

@@ -17,12 +17,13 @@ from .house import print_rows, state
 @click.option("--client", help="Only of this client.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def grants(client: str | None, as_json: bool) -> None:
-    """Grants to guests and support agents, newest first, with how often each was used."""
+    """Grants to guests and support agents, newest first; those to agents with how often they were used."""
     here = state()
     table, session = here.house.tables.grant.c, here.house.session()
     wanted = [] if client is None else [table.client == identifier(client)]
     found = find_grants(session, here.house.tables, *wanted)
     uses = here.grants.uses_of(found)
+    to_agents = {kind.id for kind in here.policy.grant_kinds.values() if kind.agents is not None}
     rows = [
         {
             "id": one.id,
@@ -35,7 +36,7 @@ def grants(client: str | None, as_json: bool) -> None:
             else f"{len(one.scope.subjects)} subjects, {len(one.scope.groups)} groups",
             "until": one.until and one.until.isoformat(),
             "ground": one.ground,
-            "uses": len(uses[one.id]),
+            "uses": len(uses[one.id]) if one.kind in to_agents else None,
         }
         for one in found
     ]

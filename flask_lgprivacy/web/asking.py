@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from flask import request
+from flask import Blueprint, request
 from marshmallow import RAISE, Schema
 
 from ..errors import RequestInvalid
-from ..gate import Actor, Processing
+from ..gate import Actor, Declaration, Processing, guard
 from ..models import current_opener
 from ..schemas import loaded
 
@@ -19,6 +20,15 @@ class BodySchema(Schema):
 
     class Meta:
         unknown = RAISE
+
+
+def mounted(blueprint: Blueprint, declaration: Declaration) -> Callable[[str, str, Callable[..., Any]], None]:
+    """A function that mounts a view under a rule and method of the blueprint, guarded by the declaration."""
+
+    def route(rule: str, method: str, view: Callable[..., Any]) -> None:
+        blueprint.add_url_rule(rule, view_func=guard(view, declaration), methods=[method])
+
+    return route
 
 
 def acting() -> Actor:

@@ -9,10 +9,10 @@ from flask import Blueprint, jsonify
 from marshmallow import fields
 
 from ..errors import RequestInvalid
-from ..gate import Actor, Declaration, House, guard
+from ..gate import Actor, Declaration, House
 from ..policy import Basis
 from ..rights import Consent, Consents
-from .asking import BodySchema, acting, body_of
+from .asking import BodySchema, acting, body_of, mounted
 
 
 class _ConsentBody(BodySchema):
@@ -62,8 +62,9 @@ def add_consents(blueprint: Blueprint, house: House, consents: Callable[[], Cons
             )
         return found
 
-    blueprint.add_url_rule("/consents", view_func=guard(show_consents, declaration), methods=["GET"])
-    blueprint.add_url_rule("/consents", view_func=guard(change_consent, declaration), methods=["PUT"])
+    route = mounted(blueprint, declaration)
+    route("/consents", "GET", show_consents)
+    route("/consents", "PUT", change_consent)
 
 
 def _shown(consent: Consent) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from flask import Blueprint, Response, jsonify, url_for
 from marshmallow import fields, validate
 
 from ..errors import RequestInvalid
-from ..gate import Declaration, guard
+from ..gate import Declaration
 from ..gate.granting import Grants, Use
 from ..gate.grants import Assistance, Grant, Scope
 from ..policy import Policy
-from .asking import BodySchema, acting, as_sent, body_of, json_object
+from .asking import BodySchema, acting, as_sent, body_of, json_object, mounted
 
 Now = Callable[[], Any]
 
@@ -55,8 +55,7 @@ def add_grants(blueprint: Blueprint, policy: Policy, grants: Callable[[], Grants
     roles = frozenset().union(*(kind.asked_by | kind.given_by | {kind.to} for kind in kinds))
     declaration = Declaration(frozenset(), roles, policy.rights[0].purpose, frozenset())
 
-    def route(rule: str, method: str, view: Callable[..., Any]) -> None:
-        blueprint.add_url_rule(rule, view_func=guard(view, declaration), methods=[method])
+    route = mounted(blueprint, declaration)
 
     def list_grants() -> Any:
         found = grants().visible_to(acting())

@@ -9,10 +9,10 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, send_file, url_for
 
 from ..errors import RequestInvalid
-from ..gate import Actor, Declaration, guard
+from ..gate import Actor, Declaration
 from ..policy import Policy, Right
 from ..rights import Request, Rights
-from .asking import acting, as_sent, json_object
+from .asking import acting, as_sent, json_object, mounted
 
 BODY_KEYS = frozenset({"subject", "changes"})
 
@@ -29,8 +29,7 @@ def rights_blueprint(
     purpose = policy.rights[0].purpose
     declaration = Declaration(frozenset(), roles, purpose, frozenset())
 
-    def route(rule: str, method: str, view: Callable[..., Any]) -> None:
-        blueprint.add_url_rule(rule, view_func=guard(view, declaration), methods=[method])
+    route = mounted(blueprint, declaration)
 
     def export() -> Any:
         return submit(Right.EXPORT)

@@ -159,7 +159,7 @@ def test_explain_says_what_a_grant_gives_now(run: Any, backend: Backend) -> None
     code, said = run("explain", *asked, *about, "--grant", "none")
     assert (code, "flask privacy grants" in said) == (1, True)
     listed = json.loads(run("grants", "--json")[1])
-    assert [(one["id"], one["state"], one["uses"]) for one in listed] == [(grant.id, "revoked", 0)]
+    assert [(one["id"], one["state"], one["uses"]) for one in listed] == [(grant.id, "revoked", None)]
 
 
 def test_the_matrix_is_narrowed_by_name(run: Any) -> None:
