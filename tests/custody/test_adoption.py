@@ -21,6 +21,7 @@ import pytest
 from adopting import SCHOOLS, Homework, Pupil, db, job, make, plain_rows
 from databases import IS_POSTGRESQL, SQLITE_ONLY, run_alone, run_sql, server_files
 from flask import Flask
+from killing import kill_in_the_middle
 from school import CANARY, close, make_backend
 from sqlalchemy import Column, String, select
 from sqlalchemy.exc import OperationalError
@@ -229,8 +230,7 @@ def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(tmp_pat
             env={**os.environ, "PYTHONPATH": f"{SUPPORT}:{SUPPORT.parents[1]}"},
         )  # fmt: skip
         if kills < KILLS:
-            time.sleep(0.9 + random.random() * (0.2 + SUBJECTS / 60000))
-            running.send_signal(signal.SIGKILL)
+            kill_in_the_middle(running, most=1 + SUBJECTS // 5000)
         _, fault = running.communicate()
         if running.returncode == 0:
             break

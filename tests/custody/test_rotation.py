@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from databases import run_sql
+from killing import kill_in_the_middle
 from school import CANARY, Backend, Student, add_school, close, db, make_backend
 from sqlalchemy import select
 
@@ -296,8 +297,7 @@ def test_a_rotation_that_is_killed_again_and_again_ends_complete(backend: Backen
                 env={**os.environ, "PYTHONPATH": f"{SUPPORT}:{SUPPORT.parents[1]}"},
             )  # fmt: skip
             if kills < KILLS:
-                time.sleep(1.2 + random.random() * SUBJECTS / 15000)
-                running.send_signal(signal.SIGKILL)
+                kill_in_the_middle(running, most=1 + SUBJECTS // 5000)
             out, fault = running.communicate()
             assert running.returncode in (0, -signal.SIGKILL), fault[-2000:]
             kills += running.returncode != 0

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from databases import uri
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from killing import telling
 from school import CANARY, HERE, STORES
 from sqlalchemy import Column, Date, ForeignKey, String, Text, insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -106,7 +107,7 @@ def job(privacy: LGPrivacy, *actions: str, school: int = 0) -> Any:
 def main() -> None:
     app, _ = make(Path(sys.argv[1]))
     with app.app_context():
-        keeper = Custodian(app.extensions["lgprivacy"].house)
+        keeper = Custodian(app.extensions["lgprivacy"].house, progress=telling)
         for model in ("Pupil", "Homework"):
             keeper.adopt(model)
     print("ended")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from killing import telling
 from school import make_backend
 
 from flask_lgprivacy.custody import Custodian
@@ -13,7 +14,7 @@ from flask_lgprivacy.custody import Custodian
 def main() -> None:
     backend = make_backend(Path(sys.argv[1]), filled=False)
     with backend.app.app_context():
-        keeper = Custodian(backend.house)
+        keeper = Custodian(backend.house, progress=telling)
         if sys.argv[2] == "clients":
             keeper.rotate_clients()
         else:
