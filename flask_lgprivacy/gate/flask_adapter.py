@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
@@ -87,21 +87,42 @@ class Entry:
     stated: Stated | None
 
 
+class Registered(NamedTuple):
+    """A registered view; `call` is what the gate may call itself once it entered what the view states."""
+
+    view: Any
+    stated: Stated | None
+    call: Callable[..., Any] | None
+
+
 class Census:
     """Every endpoint of an application with what it states, looked up on the view that is really registered."""
 
-    def __init__(self, app: Flask, exemptions: Mapping[str, str]) -> None:
+    def __init__(self, app: Flask, exemptions: Mapping[str, str], *, calls_views: bool) -> None:
         self._app = app
+        self._calls_views = calls_views
         self._exemptions = {endpoint: Exemption(reason) for endpoint, reason in exemptions.items()}
-        self._known: dict[tuple[str, str], tuple[Any, Stated | None]] = {}
+        self._known: dict[tuple[str, str], Registered] = {}
+
+    def registered(self, endpoint: str, method: str) -> Registered:
+        """The view that stands behind an endpoint now, with what it states for a method."""
+        view = self._app.view_functions.get(endpoint)
+        known = self._known.get((endpoint, method))
+        if known is None or known.view is not view:
+            stated = self._look_up(endpoint, method, view)
+            known = self._known[endpoint, method] = Registered(view, stated, self._callable(view))
+        return known
+
+    def _callable(self, view: Any) -> Callable[..., Any] | None:
+        """What is called once the gate entered a view's declarations; None where only the application can call it."""
+        if view is None or not self._calls_views or self._app.ensure_sync(view) is not view:
+            return None
+        is_guard = getattr(view, "__lgprivacy_guard__", None) is view
+        return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
 
     def stated(self, endpoint: str, method: str) -> Stated | None:
         """What an endpoint states for a method, or None."""
-        view = self._app.view_functions.get(endpoint)
-        cached = self._known.get((endpoint, method))
-        if cached is None or cached[0] is not view:
-            cached = self._known[endpoint, method] = (view, self._look_up(endpoint, method, view))
-        return cached[1]
+        return self.registered(endpoint, method).stated
 
     def _look_up(self, endpoint: str, method: str, view: Any) -> Stated | None:
         exemption = self._exemptions.get(endpoint)
@@ -146,7 +167,7 @@ class FlaskGate:
     """
 
     def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str]) -> None:
-        self.census = Census(app, exemptions)
+        self.census = Census(app, exemptions, calls_views=_dispatches_as_flask_does(app))
         self._house = house
         self._intake = Intake(house)
         self._dispatch = app.dispatch_request
@@ -185,23 +206,23 @@ class FlaskGate:
         """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps the view; else dispatch."""
         here = request_ctx.request
         rule = here.url_rule
-        if rule is not None and here.routing_exception is None:
-            processing = _processing()
-            processing.endpoint = endpoint = rule.endpoint
-            processing.method = method = here.method
-            stated = self.census.stated(endpoint, method)
-            if stated is None:
-                processing.refuse(
-                    EndpointUndeclared(
-                        f"endpoint {endpoint!r} declares no processing for {method}; {self.census.remedy(endpoint)}"
-                    )
-                )
-            if isinstance(stated, tuple) and not (
-                method == "OPTIONS" and getattr(rule, "provide_automatic_options", False)
-            ):
-                processing.begin(stated)
-            processing.accepted = self._intake.take(processing, here)
-        answer = self._dispatch()
+        if rule is None or here.routing_exception is not None:
+            return self._dispatch()
+        processing = _processing()
+        processing.endpoint = endpoint = rule.endpoint
+        processing.method = method = here.method
+        _, stated, call = self.census.registered(endpoint, method)
+        if stated is None:
+            remedy = self.census.remedy(endpoint)
+            processing.refuse(
+                EndpointUndeclared(f"endpoint {endpoint!r} declares no processing for {method}; {remedy}")
+            )
+        if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+            call = None
+        elif type(stated) is tuple:
+            processing.begin(stated)
+        processing.accepted = self._intake.take(processing, here)
+        answer = self._dispatch() if call is None else call(**(here.view_args or {}))
         if type(answer) is not str:
             self._refuse_personal_url(location_of(answer))
         return answer
@@ -257,6 +278,12 @@ class FlaskGate:
         if error.status == 503:
             response.headers["Retry-After"] = "30"
         return response
+
+
+def _dispatches_as_flask_does(app: Flask) -> bool:
+    """Whether nobody overrode or wrapped how an application calls its views, so that the gate may call them itself."""
+    own = getattr(app.dispatch_request, "__func__", None)
+    return own is Flask.dispatch_request and not hasattr(own, "__wrapped__")
 
 
 def _page(problem: dict[str, Any]) -> str:

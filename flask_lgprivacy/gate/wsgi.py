@@ -42,10 +42,11 @@ class Door:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         processing = Processing(self._house, "request")
         token = _slot.set(processing)
-        held: list[Any] = []
+        status, headers, raised = "", [], None
 
-        def hold(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-            held[:] = (status, headers, exc_info)
+        def hold(given: str, named: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            nonlocal status, headers, raised
+            status, headers, raised = given, named, exc_info
             return _refuse_write
 
         body: Iterable[bytes] = ()
@@ -53,11 +54,11 @@ class Door:
             body = self._inner(environ, hold)
             chunks = iter(body)
             first = next(chunks, b"")
-            whole = _is_whole(first, held[1])
-            if whole:
+            is_whole = _is_whole(first, headers)
+            if is_whole:
                 _close(body)
             if processing.is_telling:
-                self._house.record(processing, int(held[0][:3]))
+                self._house.record(processing, int(status[:3]))
             self._house.settle()
         except TrailUnavailable:
             _close(body)
@@ -73,14 +74,14 @@ class Door:
             raise
         finally:
             _slot.reset(token)
-        status, headers, exc_info = held
         if processing.has_opened:
             headers = [(name, value) for name, value in headers if name.lower() != "cache-control"]
             headers.append(("Cache-Control", "no-store"))
-        start_response(status, headers, exc_info)
-        if whole:
+        start_response(status, headers, raised)
+        if is_whole:
             processing.end()
-        return [first] if whole else _Chunks(processing, body, chunks, first)
+            return (first,)
+        return _Chunks(processing, body, chunks, first)
 
 
 def _unavailable(start_response: StartResponse) -> Iterable[bytes]:

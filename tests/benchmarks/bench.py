@@ -284,7 +284,7 @@ def endpoint(folder: Path) -> None:
         db.init_app(app)
         privacy = LGPrivacy(app, trail=trail or CapturedTrail())
         if trail is None:
-            app.wsgi_app._house = GateAlone(house(app))  # type: ignore[attr-defined]
+            app.wsgi_app._house = GateAlone.of(house(app))  # type: ignore[attr-defined]
         with app.app_context():
             db.create_all()
         actor = Actor("bench", role="teacher", client=uuid4())

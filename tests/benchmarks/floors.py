@@ -5,6 +5,7 @@ Rows that say how near an aim can be come at all; they measure no part of the pa
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,20 +16,23 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask
 from flask.globals import request_ctx
 
+from flask_lgprivacy.gate import House
+
 AAD = b"what a record is bound to: client, group, table, row, versions"
 
 
-class GateAlone:
+class GateAlone(House):
     """A house that records nothing, to measure the gate alone; only this benchmark has one."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, house: House) -> GateAlone:
+        """The same house, whose trail hears nothing."""
+        return cls(**{one.name: getattr(house, one.name) for one in dataclasses.fields(House)})
 
     def record(self, *_: Any) -> None:
         pass
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def opening(row: Callable[..., None], plain: Callable[[], None], count: int, content: dict[str, Any]) -> None:
