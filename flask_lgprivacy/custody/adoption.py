@@ -6,18 +6,16 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 from sqlalchemy import JSON, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from ..errors import ConfigurationError, KeyLost, ModelInvalid
 from ..gate import House
-from ..models import Graph, Group, Layout, identifier
+from ..models import Graph, Layout, identifier
 from ..models.adopted import VERSION
-from ..models.codec import encode_fields
 from ..models.columns import client_column, spellings, subject_column
 from ..models.keytable import CHUNK
-from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
+from ..vault import PUBLISHER, SubjectKey
 
 LONGEST_DAYS = 90
 
@@ -120,7 +118,7 @@ class Adoption:
         house, kind = self._house, self._layout.kind
         subjects = house.graph.subjects[kind]
         found = house.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
-        missing = sorted({one for one in owners if (kind, one) not in found})
+        missing = sorted({one for one in owners if one not in found})
         if missing:
             column = subject_column(subjects)
             client = client_column(subjects) if subjects.client else column
@@ -130,9 +128,9 @@ class Adoption:
             }
             made = house.keys.create(session, kind, clients, held_by_client=house.is_processor_of(kind))
             found = {**found, **made}
-        if any((kind, one) not in found for one in owners):
+        if any(one not in found for one in owners):
             raise KeyLost
-        return {one: found[kind, one] for one in owners}
+        return found
 
     def _adopted(self, session: Session, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
         """What a row becomes: its plain text in its records, and nothing in the columns; newer plain text wins."""
@@ -143,11 +141,10 @@ class Adoption:
             (f"was_{name}", plain[name]) for name, column in self._plain.items() if not isinstance(column.type, JSON)
         )
         for group in layout.groups.values():
-            held = self._held(group, row, key) if was else {}
+            one = identifier(row["_key"])
+            held = group.encoded(key, row[f"group_{group.column}"], one, was) if was else {}
             newer = {name: plain[name] for name in group.fields if plain.get(name) is not None}
-            content = encode_fields({**held, **newer}, layout.name)
-            bound_to = group.binding(key.client, identifier(row["_key"]), key.version, was + 1)
-            values[f"new_{group.column}"] = seal(key.key, content, key_version=key.version, bound_to=bound_to)
+            values[f"new_{group.column}"] = group.sealed(key, {**held, **newer}, one, was + 1)
         for name, index in layout.indexes.items():
             if name in plain and (plain[name] is not None or not was):
                 known = (
@@ -159,13 +156,6 @@ class Adoption:
             elif name in plain:
                 values[f"new_{index.column}"] = row[f"index_{name}"]
         return values
-
-    def _held(self, group: Group, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
-        envelope = row[f"group_{group.column}"]
-        key = key.at(named_version(envelope) or key.version) or key
-        bound_to = group.binding(key.client, identifier(row["_key"]), key.version, row["_version"])
-        held: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
-        return held
 
     def _index_key(self, session: Session, key: SubjectKey) -> bytes:
         holder = key.client if self._house.is_processor_of(self._layout.kind) else PUBLISHER

@@ -31,7 +31,7 @@ def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:
 
 def _reseal(session: Session, keys: KeyStore, tables: Tables, request: str, kind: str, one: str) -> bool:
     archives: Any = tables.archive.c
-    newest = keys.load(session, kind, [one], for_writing=True).get((kind, one))
+    newest = keys.load(session, kind, [one], for_writing=True).get(one)
     sealed = session.execute(select(archives.sealed).where(archives.request == request)).scalar()
     if newest is None or sealed is None:
         return False

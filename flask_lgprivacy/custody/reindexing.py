@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
@@ -16,7 +15,7 @@ from ..models.adopted import VERSION
 from ..models.codec import from_json
 from ..models.columns import subject_column
 from ..models.keytable import CHUNK
-from ..vault import PUBLISHER, SubjectKey, named_version, unseal
+from ..vault import PUBLISHER, SubjectKey
 from .walk import RowWalk
 
 
@@ -47,7 +46,7 @@ class Reindexing(RowWalk):
         index_keys: dict[str, bytes] = {}
         changed = []
         for row in rows:
-            key = keys.get((layout.kind, identifier(row._owner)))
+            key = keys.get(identifier(row._owner))
             if key is None:
                 continue
             holder = key.client if self._house.is_processor_of(layout.kind) else PUBLISHER
@@ -71,9 +70,6 @@ class Reindexing(RowWalk):
     def _opened(self, row: Any, newest: SubjectKey) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for group in self._groups:
-            envelope = getattr(row, group.column)
-            key = newest.at(named_version(envelope) or newest.version) or newest
-            bound_to = group.binding(key.client, identifier(row._key), key.version, row._version)
-            held = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
+            held = group.encoded(newest, getattr(row, group.column), identifier(row._key), row._version)
             fields.update({name: from_json(group.fields[name].python, held.get(name), name) for name in group.fields})
         return fields

@@ -155,7 +155,7 @@ class Replay:
         found = [
             one
             for some in chunks(alive)
-            for (_, one), key in self._house.keys.load(session, kind, some).items()
+            for one, key in self._house.keys.load(session, kind, some).items()
             if key.pseudonym(year) in pseudonyms and client not in self._buried
         ]
         self.counts["keys"] += len(found)

@@ -14,7 +14,7 @@ from ..models.keystore import KeyStore
 from ..models.keytable import CHUNK
 from ..models.layout import Group, Layout
 from ..models.opening import identifier
-from ..vault import SubjectKey, named_version, seal, unseal
+from ..vault import SubjectKey, named_version
 from .walk import RowWalk
 
 
@@ -45,7 +45,7 @@ class Resealing(RowWalk):
         changed = []
         for row in rows:
             owner = identifier(row._owner)
-            newest = keys.get((kind, owner))
+            newest = keys.get(owner)
             if newest is None:
                 if self._keys.is_erased(session, kind, owner):
                     continue
@@ -65,10 +65,4 @@ class Resealing(RowWalk):
 
     def _anew(self, group: Group, row: Row[Any], newest: SubjectKey) -> bytes:
         envelope, version = getattr(row, group.column), getattr(row, VERSION)
-        key = newest.at(named_version(envelope) or newest.version) or newest
-        one = identifier(row._key)
-        plaintext = unseal(
-            key.key, envelope, key_version=key.version, bound_to=group.binding(key.client, one, key.version, version)
-        )
-        bound_to = group.binding(newest.client, one, newest.version, version)
-        return seal(newest.key, plaintext, key_version=newest.version, bound_to=bound_to)
+        return group.resealed(newest, envelope, identifier(row._key), version)

@@ -301,7 +301,9 @@ class Rotation:
         wrapping = self._keys.client_key(connection, row.holder, row.epoch)
         key = self._opened(wrapping, row, name)
         material = renewed_subject_material(key, self._keys.randomness)
-        return self._keys.subject_row(owner, material, kind, row.subject, row.client, version=row.version + 1)
+        return self._keys.subject_row(
+            owner, material, kind, row.subject, row.client, version=row.version + 1, made_at=self._keys.utcnow()
+        )
 
     def _oldest(self, before: dt.datetime) -> Any:
         subjects = self._table.subjects.c

@@ -173,7 +173,7 @@ class Disclosure:
     ) -> None:
         known = self._house.policy.recipients.get(self._name)
         kind, one = self._subject
-        key = self._processing.keys(None, kind, (one,)).get((kind, one))
+        key = self._processing.keys(None, kind, (one,)).get(one)
         now = self._house.utcnow()
         self._house.trail.commit(
             DisclosureEvent(

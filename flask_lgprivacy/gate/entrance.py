@@ -57,7 +57,7 @@ def name_of(processing: Processing, actor: Actor) -> str:
         key = None
         if actor.subjects:
             kind, one = actor.subjects[0]
-            key = processing.keys(session, kind, (one,)).get((kind, one))
+            key = processing.keys(session, kind, (one,)).get(one)
         if key is None:
             secret = processing.house.keys.publisher_secret(session)
             key = SubjectKey(actor.key, 1, bytes(32) + secret)

@@ -118,7 +118,7 @@ class House:
 
     def pseudonym_of(self, subject: SubjectName) -> str | None:
         """Under what name the trail knows a data subject; None where it has no key."""
-        key = self.keys.load(self.session(), subject[0], [subject[1]]).get(subject)
+        key = self.keys.load(self.session(), subject[0], [subject[1]]).get(subject[1])
         return key.pseudonym(school_year(self.utcnow())) if key is not None else None
 
     def record(self, processing: Processing, status: int | None) -> None:

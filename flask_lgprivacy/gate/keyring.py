@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NoReturn
 from weakref import WeakSet
@@ -14,7 +15,7 @@ from ..errors import ConfigurationError, KeyLost, KeyUnavailable, PrivacyError, 
 from ..models import Group, Layout, SubjectName, identifier
 from ..models.columns import spellings
 from ..models.keyscope import OPENERS
-from ..models.layout import loaded_identifiers
+from ..models.residents import owners_in
 from ..policy import Action
 from ..vault import SubjectKey, named_version
 from .house import House
@@ -27,7 +28,8 @@ class Keyring:
 
     __slots__ = ()
     house: House
-    _keys: dict[SubjectName, SubjectKey]
+    _keys: defaultdict[str, dict[str, SubjectKey]]
+    """By kind of subject and identifier."""
 
     @abstractmethod
     def refuse(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> NoReturn:
@@ -45,23 +47,23 @@ class Keyring:
     def note(self, category: str, action: Action, *, client: str | None, subject: SubjectName) -> None:
         """Put something that happened into the ledger."""
 
-    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
         """The keys of living subjects, those of `ids` among them, from this context or the key table."""
-        held = self._keys
-        wanted = [one for one in ids if (kind, one) not in held]
+        held = self._keys[kind]
+        wanted = [one for one in ids if one not in held]
         if wanted:
             held.update(self._loaded(session, kind, wanted))
         return held
 
-    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
         """The keys of living subjects as the key table has them now."""
         found = self._loaded(session, kind, ids, for_writing=True)
-        self._keys.update(found)
+        self._keys[kind].update(found)
         return found
 
     def _loaded(
         self, session: Session | None, kind: str, ids: Iterable[str], *, for_writing: bool = False
-    ) -> dict[SubjectName, SubjectKey]:
+    ) -> dict[str, SubjectKey]:
         try:
             return self.house.keys.load(session or self.session(), kind, ids, for_writing=for_writing)
         except KeyUnavailable as away:
@@ -69,23 +71,23 @@ class Keyring:
 
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
-    ) -> dict[SubjectName, SubjectKey]:
+    ) -> dict[str, SubjectKey]:
         """Keys for subjects that are being recorded."""
         session.info.setdefault(OPENERS, WeakSet()).add(self)
         try:
             made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
         except KeyUnavailable as away:
             self.refuse(away)
-        self._keys.update(made)
+        self._keys[kind].update(made)
         return made
 
     def subject_key(self, session: Session | None, kind: str, one: str) -> SubjectKey:
         """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
         held = self.keys(session, kind, (one,))
-        if (kind, one) not in held:
+        if one not in held:
             erased = self.house.keys.is_erased(session or self.session(), kind, one)
             self.refuse(SubjectErased() if erased else KeyLost())
-        return held[kind, one]
+        return held[one]
 
     def forget_keys(self) -> None:
         """Let go of every key: a rollback may have taken some of them back."""
@@ -93,7 +95,7 @@ class Keyring:
 
     def forget_key(self, kind: str, one: str) -> None:
         """Let go of a key that was destroyed."""
-        self._keys.pop((kind, one), None)
+        self._keys[kind].pop(one, None)
 
     def index_key(self, session: Session | None, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
@@ -106,28 +108,24 @@ class Keyring:
         except KeyUnavailable as away:
             self.refuse(away)
 
-    def _key_of(self, instance: Any, subject: SubjectName) -> SubjectKey:
-        """The key of a row's subject, fetched together with those of the other rows loaded with it."""
+    def _key_of(self, instance: Any, kind: str, one: str) -> SubjectKey:
+        """The key of a row's subject, fetched together with those of the other rows in its session."""
         session = object_session(instance)
-        kind, one = subject
-        loaded = {identifier(other) for other in loaded_identifiers(session, kind) if other is not None}
-        self.keys(session, kind, loaded | {one})
+        if session is not None:
+            self.keys(session, kind, owners_in(session, self.house.graph.of(kind)))
         return self.subject_key(session, kind, one)
 
-    def _key_named_by(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
-        """The key of another version that a record names, while keys are rotated; raises `SealBroken`."""
+    def _key_read_again(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
+        """The subject's key from the table, where a record names a version that is not held; else raises `SealBroken`."""
         version = named_version(envelope)
-        if version is None or version == held.version:
+        if version is None or held.at(version) is not None:
             raise SealBroken
-        key = held.at(version)
-        if key is None:
-            self.house.keys.forget(subject)
-            self._keys.pop(subject, None)
-            newest = self.subject_key(None, *subject)
-            key = newest.at(version)
-        if key is None or key.client != held.client:
+        self.house.keys.forget(*subject)
+        self.forget_key(*subject)
+        newest = self.subject_key(None, *subject)
+        if newest.client != held.client:
             raise SealBroken
-        return key
+        return newest
 
     # --- rows that are being adopted ---
 

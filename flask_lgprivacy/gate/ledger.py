@@ -8,7 +8,8 @@ from ..audit import Refused, Touched
 from ..errors import AccessDenied, PrivacyError
 from ..vault import SubjectKey
 
-Touch = tuple[str, str, str | None]
+Touch = tuple[str, str, str | None, str]
+"""Category, action, client and kind of subject."""
 SCHOOL_YEAR_BEGINS = 8
 
 
@@ -18,12 +19,12 @@ def school_year(day: dt.datetime) -> int:
 
 
 class Ledger:
-    """Touches by (category, action, client), each with its subjects; refusals, each once; what was withheld; which grants were used."""
+    """Touches, each with its subjects by identifier; refusals, each once; what was withheld; which grants were used."""
 
     __slots__ = ("grants", "refused", "touched", "uses", "withheld")
 
     def __init__(self) -> None:
-        self.touched: dict[Touch, dict[tuple[str, str], SubjectKey | None]] = {}
+        self.touched: dict[Touch, dict[str, SubjectKey | None]] = {}
         self.refused: dict[Refused, None] = {}
         self.withheld: dict[str, None] = {}
         self.grants: dict[str, None] = {}
@@ -31,6 +32,10 @@ class Ledger:
 
     def __bool__(self) -> bool:
         return bool(self.touched or self.refused or self.withheld)
+
+    def page(self, category: str, action: str, client: str | None, kind: str) -> dict[str, SubjectKey | None]:
+        """The subjects of a kind that were touched in one way, to be added to until the next `take`."""
+        return self.touched.setdefault((category, action, client, kind), {})
 
     def use(self, grant: str, category: str, action: str, subject: tuple[str, str] | None) -> None:
         """Note that a grant, whose uses its client is shown, let somebody do something, to a subject or in general."""
@@ -59,7 +64,7 @@ class Ledger:
                 len(subjects),
                 tuple([key.pseudonym(year) for key in subjects.values() if key is not None]),
             )
-            for (category, action, client), subjects in self.touched.items()
+            for (category, action, client, _), subjects in self.touched.items()
         )
         refused = tuple(self.refused)
         self.touched, self.refused = {}, {}

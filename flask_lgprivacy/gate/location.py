@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote_plus
 
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
-from ..models.layout import SLOT
+from ..models.rowstate import Opened
 from .processing import Processing
 
 SHORTEST = 3
@@ -21,10 +22,12 @@ def shows(processing: Processing, url: str) -> bool:
         return False
     text = unquote_plus(url)
     for row in processing.session().identity_map.values():
-        state = row.__dict__.get(SLOT)
-        opened = state.values.values() if state is not None and state.life is processing.life else ()
-        if any(isinstance(one, str) and len(one) >= SHORTEST and one in text for one in opened):
-            return True
+        values = [
+            held.values for held in row.__dict__.values() if type(held) is Opened and held.life is processing.life
+        ]
+        for one in chain.from_iterable(opened.values() for opened in values):
+            if isinstance(one, str) and len(one) >= SHORTEST and one in text:
+                return True
     return False
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, cast
 
-import orjson
 from sqlalchemy.orm import Session, object_session
 
 from ..audit import Processing as ProcessingEvent
@@ -17,10 +17,10 @@ from ..errors import (
     UndeclaredProcessing,
 )
 from ..models import Group, Layout, SubjectName, Tagged, identifier
-from ..models.adopted import VERSION, plain_text
+from ..models.adopted import plain_text
 from ..policy import Action, Condition, Decision
 from ..policy.decide import Cell
-from ..vault import SubjectKey, unseal
+from ..vault import SubjectKey
 from .actor import PUBLIC_ROLE, Actor
 from .conditions import Conditions
 from .declaration import Declaration
@@ -72,10 +72,10 @@ class Processing(Keyring):
         self.method: str | None = None
         self.ledger = Ledger()
         self.accepted: Any = None
-        self._keys: dict[SubjectName, SubjectKey] = {}
+        self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._opened = False
         self._granted: set[tuple[Any, ...]] = set()
-        self._readable: dict[tuple[str, str], dict[tuple[str, str], SubjectKey | None]] = {}
+        self._readable: dict[tuple[Group, str], dict[str, SubjectKey | None]] = {}
         self._selves: tuple[tuple[str, str], ...] = ()
         self._conditions: Conditions | None = None
 
@@ -181,23 +181,25 @@ class Processing(Keyring):
     def open(self, instance: Any, group: Group) -> dict[str, Any]:
         """The opened fields of one group of one row."""
         row = instance.__dict__
-        layout = group.layout
-        for name in group.needs:
-            if name not in row:
+        try:
+            owner, own, held, envelope, version = group.place(row)
+        except KeyError:
+            for name in group.needs:
                 getattr(instance, name)
-        one = identifier(row[layout.subject])
+            owner, own, held, envelope, version = group.place(row)
+        layout = group.layout
+        one = identifier(owner)
         subject = (layout.kind, one)
-        if row[VERSION] == 0 and layout.adopting and row[group.column] is None:
+        if version == 0 and layout.adopting and envelope is None:
             self.open_plain(layout, group, subject, self.clients_of(None, layout.kind, (one,)).get(one))
             taken = plain_text(instance, layout)
             if taken is not None:
                 return {name: taken.get(name) for name in group.fields}
-        key = self._keys.get(subject) or self._key_of(instance, subject)
-        envelope, version = row[group.column], row[VERSION]
+            _, _, _, envelope, version = group.place(row)
+        key = self._keys[layout.kind].get(one) or self._key_of(instance, layout.kind, one)
         if not layout.is_subject:
-            return self.open_record(group, identifier(row[layout.key]), subject, key.client, envelope, version, key)
-        value = None if layout.client is None else row[layout.client]
-        client = "" if value is None else identifier(value)
+            return self.open_record(group, identifier(own), subject, key.client, envelope, version, key)
+        client = "" if layout.client is None or held is None else identifier(held)
         return self.open_record(group, one, subject, client, envelope, version, key)
 
     def open_record(
@@ -207,36 +209,29 @@ class Processing(Keyring):
 
         Parameters: `row` as `identifier` gives it; `client` as the row states it, or "" where it states none.
         """
-        touched = self._readable.get((group.category, client))
-        if touched is None or subject in self._selves:
-            touched = self._authorize_reading(group.category, client, subject)
+        touched = self._readable.get((group, client))
+        if touched is None or (self._selves and subject in self._selves):
+            touched = self._authorize_reading(group, client, subject)
         try:
             if client != key.client:
                 raise SealBroken
-            bound_to = group.binding(client, row, key.version, version)
             try:
-                plaintext = unseal(key.key, envelope, key_version=key.version, bound_to=bound_to)
+                fields = group.unsealed(key, envelope, row, version)
             except SealBroken:
-                other = self._key_named_by(envelope, subject, key)
-                bound_to = group.binding(client, row, other.version, version)
-                plaintext = unseal(other.key, envelope, key_version=other.version, bound_to=bound_to)
-            fields: dict[str, Any] = orjson.loads(plaintext)
-            for name, decode in group.decoders:
-                if fields.get(name) is not None:
-                    fields[name] = decode(fields[name])
-        except (SealBroken, TypeError, ValueError, ArithmeticError):
+                key = self._key_read_again(envelope, subject, key)
+                fields = group.unsealed(key, envelope, row, version)
+        except SealBroken:
             self.refuse(SealBroken(), category=group.category, action=READ)
-        touched[subject] = key
+        touched[subject[1]] = key
         return fields
 
-    def _authorize_reading(
-        self, category: str, client: str, who: tuple[str, str]
-    ) -> dict[tuple[str, str], SubjectKey | None]:
+    def _authorize_reading(self, group: Group, client: str, who: SubjectName) -> dict[str, SubjectKey | None]:
         """Decide about one subject; where the answer holds for all subjects of the client, remember it."""
+        category = group.category
         self.authorize(category, Action.READ, client=client or None, subject=who)
-        touched = self.ledger.touched.setdefault((category, READ, client or None), {})
+        touched = self.ledger.page(category, READ, client or None, who[0])
         if who not in self._selves and not self._cell(category, Action.READ).is_about_one_subject:
-            self._readable[category, client] = touched
+            self._readable[group, client] = touched
         return touched
 
     def look_at(self, instance: Any, tagged: Tagged) -> None:
@@ -260,7 +255,7 @@ class Processing(Keyring):
         self.authorize(tagged.category, Action.READ, client=client, subject=who)
         self.note(tagged.category, Action.READ, client=client, subject=who)
 
-    def look_up(self, category: str, *, client: str | None, what: str) -> None:
+    def look_up(self, category: str, *, kind: str, client: str | None, what: str) -> None:
         """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows.
 
         Nothing is opened, so *self* counts as given; a client's data is searched only by whoever may act for it.
@@ -272,7 +267,7 @@ class Processing(Keyring):
         facts |= more
         self._enforce(self.house.decisions.decide_cell(cell, frozenset(facts)), category, Action.READ)
         self._use(used, category, "search", None)
-        self.ledger.touched.setdefault((category, READ, client), {})
+        self.ledger.page(category, READ, client, kind)
 
     def authorize(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Allow an action on one subject's category, or raise with the clause and what was missing."""
@@ -351,7 +346,8 @@ class Processing(Keyring):
 
     def note(self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]) -> None:
         """Put something that happened into the ledger."""
-        self.ledger.touched.setdefault((category, action.value, client), {})[subject] = self._keys.get(subject)
+        kind, one = subject
+        self.ledger.page(category, action.value, client, kind)[one] = self._keys[kind].get(one)
 
     def expects(self, category: str, action: Action, what: str) -> None:
         """Raise `UndeclaredProcessing` unless the declaration names the category and the action."""

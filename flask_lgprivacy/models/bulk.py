@@ -9,7 +9,8 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session
 
 from ..errors import UndeclaredProcessing
-from .layout import SLOT, layout_on
+from .layout import layout_on
+from .rowstate import SLOT
 
 MARK = "__lgprivacy_guarded__"
 
@@ -33,8 +34,8 @@ def refuse_unsealed_methods(session_class: type[Session]) -> None:
     merge = session_class.merge
 
     def guarded_merge(self: Session, instance: Any, **options: Any) -> Any:
-        state = instance.__dict__.get(SLOT)
-        if state is not None and state.draft:
+        draft = instance.__dict__.get(SLOT)
+        if draft is not None and draft.assigned:
             raise UndeclaredProcessing(
                 f"session.merge({type(instance).__name__}) would leave its sealed fields behind; load the row and assign them"
             )

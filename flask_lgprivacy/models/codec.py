@@ -8,7 +8,7 @@ import math
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -43,6 +43,11 @@ class ValueType:
     python: type
     optional: bool
     decode: Decoder | None
+    taken_as_is: type | None = field(init=False)
+    """The type whose every value comes back as what it was."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "taken_as_is", None if self.python is float else self.python)
 
     def check(self, value: Any, field: str) -> None:
         """Raise `TypeError`, without the value, where a value is not of this type."""

@@ -24,8 +24,8 @@ from ..vault import (
     unwrap_client_key,
     wrap_client_material,
 )
-from .keyscope import DESTROYED, FRESH, EpochName, Scope
-from .keytable import KeyTable, living
+from .keyscope import DESTROYED, FRESH, EpochName, Scope, cache_name
+from .keytable import KeyTable, chunks, living
 from .opening import SubjectName
 from .tables import Tables
 
@@ -59,31 +59,37 @@ class KeyStore:
         self._client_cache: KeyCache[EpochName, ClientKey] = KeyCache(
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
-        self._cache: KeyCache[SubjectName, SubjectKey] = KeyCache(
-            size=cache_size, seconds=cache_seconds, clock=time.monotonic
-        )
+        self._cache: KeyCache[str, SubjectKey] = KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
 
     def __repr__(self) -> str:
         return "<KeyStore>"
 
     # --- keys of subjects ---
 
+    def cached(self, kind: str, one: str) -> SubjectKey | None:
+        """The key of a subject, where this process holds it already."""
+        return self._cache.get(cache_name(kind, one))
+
     def load(
         self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
-    ) -> dict[SubjectName, SubjectKey]:
+    ) -> dict[str, SubjectKey]:
         """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`).
 
         Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed under a key that was
         destroyed or renewed meanwhile.
         """
-        found, missing = self._cache.get_all((kind, one) for one in ids)
-        asked = [one for _, one in (*missing, *found)] if for_writing else [one for _, one in missing]
+        asked = list(ids)
+        found = self._cache.get_all(asked, [cache_name(kind, one) for one in asked])
+        if not for_writing:
+            asked = [one for one in asked if one not in found]
         if not asked:
             return found
         with self._transaction(session) as (connection, scope):
             rows = self.table.subject_rows(connection, kind, asked)
             unwrapped = self._unwrapped(connection, scope, kind, rows, known=found)
-        return unwrapped if for_writing else {**found, **unwrapped}
+        if for_writing or not found:
+            return unwrapped
+        return {**found, **unwrapped}
 
     def is_alive(self, session: Session, kind: str, one: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
@@ -93,7 +99,7 @@ class KeyStore:
     def is_erased(self, session: Session, kind: str, one: str, *, client: str | None = None) -> bool:
         """Whether a tombstone stands for a subject, for its holder or for `client`."""
         with self._transaction(session) as (connection, _):
-            rows = self.table.subject_rows(connection, kind, [one])
+            rows = list(self.table.subject_rows(connection, kind, [one]))
             if any(row.wrapped is None for row in rows):
                 return True
             holders = {row.holder for row in rows} | ({client} if client is not None else set())
@@ -102,38 +108,55 @@ class KeyStore:
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
-    ) -> dict[SubjectName, SubjectKey]:
+    ) -> dict[str, SubjectKey]:
         """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
-        for one in subjects:
-            self._cache.forget((kind, one))
+        made: dict[str, SubjectKey] = {}
+        self._cache.forget_all(cache_name(kind, one) for one in subjects)
         with self._transaction(session, writing=True) as (connection, scope):
             scope.clients.clear()
-            existing = self.table.subject_rows(connection, kind, list(subjects))
-            if any(row.wrapped is None for row in existing):
-                raise SubjectErased
-            made = self._unwrapped(connection, scope, kind, existing, known={})
-            owners: dict[str, ClientKey] = {}
-            new_rows = []
-            for one, client in subjects.items():
-                if (kind, one) in made:
-                    continue
-                if client == PUBLISHER:
-                    raise RequestInvalid(
-                        f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"
-                    )
-                holder = client if held_by_client and client else PUBLISHER
-                if holder not in owners:
-                    owners[holder] = self.current_client_key(connection, holder, scope)
-                material = new_subject_material(self.randomness)
-                made[kind, one] = SubjectKey(client or "", 1, material)
-                new_rows.append(self.subject_row(owners[holder], material, kind, one, client, version=1))
-            if not self.table.insert_subjects(connection, new_rows):
-                rows = self.table.subject_rows(connection, kind, [row["subject"] for row in new_rows])
-                made.update(self._unwrapped(connection, scope, kind, rows, known={}))
+            for chunk in chunks(list(subjects)):
+                existing = list(self.table.subject_rows(connection, kind, chunk))
+                if any(row.wrapped is None for row in existing):
+                    raise SubjectErased
+                made.update(self._unwrapped(connection, scope, kind, existing, known={}))
+                clients = {one: subjects[one] for one in chunk if one not in made}
+                made.update(self._created(connection, scope, kind, clients, held_by_client=held_by_client))
+        return made
+
+    def _created(
+        self,
+        connection: Connection,
+        scope: Scope,
+        kind: str,
+        subjects: dict[str, str | None],
+        *,
+        held_by_client: bool,
+    ) -> dict[str, SubjectKey]:
+        """New keys for subjects that have none; of one that another process was quicker with, the key that it made."""
+        if PUBLISHER in subjects.values():
+            raise RequestInvalid(f"{PUBLISHER!r} names the publisher's own key; give this client another identifier")
+        holders = {client: client if held_by_client and client else PUBLISHER for client in subjects.values()}
+        owners = {client: self.current_client_key(connection, name, scope) for client, name in holders.items()}
+        made, rows, now = {}, [], self.utcnow()
+        for one, client in subjects.items():
+            material = new_subject_material(self.randomness)
+            made[one] = SubjectKey(client or "", 1, material)
+            rows.append(self.subject_row(owners[client], material, kind, one, client, version=1, made_at=now))
+        if not self.table.insert_subjects(connection, rows):
+            there = self.table.subject_rows(connection, kind, list(subjects))
+            made.update(self._unwrapped(connection, scope, kind, there, known={}))
         return made
 
     def subject_row(
-        self, owner: ClientKey, material: bytes, kind: str, one: str, client: str | None, *, version: int
+        self,
+        owner: ClientKey,
+        material: bytes,
+        kind: str,
+        one: str,
+        client: str | None,
+        *,
+        version: int,
+        made_at: dt.datetime,
     ) -> dict[str, Any]:
         """A row of the key table for a subject's key, wrapped by its holder's."""
         name = bound_name(kind, one, client)
@@ -145,18 +168,18 @@ class KeyStore:
             "client": client,
             "epoch": owner.epoch,
             "wrapped": owner.wrap(material, subject=name, version=version, randomness=self.randomness),
-            "made_at": self.utcnow(),
+            "made_at": made_at,
         }
 
     def destroy(self, session: Session, kind: str, one: str, *, client: str | None = None) -> None:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
         with self._transaction(session) as (connection, _):
             self.table.bury_subject(connection, kind, one, client or PUBLISHER, self.utcnow())
-        self._forget_destroyed(session, lambda: self._cache.forget((kind, one)))
+        self._forget_destroyed(session, lambda: self.forget(kind, one))
 
-    def forget(self, name: SubjectName) -> None:
+    def forget(self, kind: str, one: str) -> None:
         """Read a subject's keys from the table at the next use."""
-        self._cache.forget(name)
+        self._cache.forget(cache_name(kind, one))
 
     # --- keys of clients ---
 
@@ -335,36 +358,35 @@ class KeyStore:
         kind: str,
         rows: Iterable[Any],
         *,
-        known: dict[SubjectName, SubjectKey],
+        known: dict[str, SubjectKey],
         is_second_look: bool = False,
-    ) -> dict[SubjectName, SubjectKey]:
+    ) -> dict[str, SubjectKey]:
         """The keys in rows of the key table, by subject; tombstones and subjects of an erased client are left out."""
         owners: dict[tuple[str, int], ClientKey | None] = {}
-        keys: dict[SubjectName, SubjectKey] = {}
+        keys: dict[str, SubjectKey] = {}
         moved: list[str] = []
         for one, version, holder, client, epoch, wrapped in rows:
             if wrapped is None:
                 continue
-            name = (kind, one)
             if (holder, epoch) not in owners:
                 owners[holder, epoch] = self._owner(connection, scope, holder, epoch, is_second_look=is_second_look)
             owner = owners[holder, epoch]
             if owner is None:
                 moved.append(one)
                 continue
-            cached = known.get(name)
+            cached = known.get(one)
             key = cached.at(version) if cached is not None else None
             if key is None:
                 bound_to = bound_name(kind, one, client)
                 key = owner.unwrap(wrapped, subject=bound_to, version=version, client=client or "")
-            older = keys.get(name)
+            older = keys.get(one)
             if older is not None or key.older is not None:
                 key = key.after(older)
-            keys[name] = key
+            keys[one] = key
         if moved and not is_second_look:
             again = self.table.subject_rows(connection, kind, moved)
             keys.update(self._unwrapped(connection, scope, kind, again, known={}, is_second_look=True))
-        scope.subjects.update(keys)
+        scope.subjects.update((cache_name(kind, one), key) for one, key in keys.items())
         return keys
 
     def _owner(

@@ -6,13 +6,19 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import (
+    Column,
     Connection,
     CursorResult,
+    Dialect,
+    Insert,
     Row,
     Select,
+    String,
     Table,
     and_,
+    any_,
     bindparam,
     func,
     null,
@@ -25,6 +31,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from .tables import Tables
 
 CHUNK = 500
+SUBJECT_KEY = ("kind", "subject", "version", "holder", "client", "epoch", "wrapped", "made_at")
+"""The columns of a new subject key."""
 T = TypeVar("T")
 
 
@@ -36,25 +44,27 @@ class KeyTable:
         self.clients: Table = tables.client_key
         self._select_subjects = _select_subjects(tables.subject_key)
         self._select_clients = _select_clients(tables.client_key)
+        self._inserts: dict[str, _SubjectInsert] = {}
 
     # --- subjects ---
 
-    def subject_rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> list[Any]:
-        """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions first."""
-        rows: list[Any] = []
+    def subject_rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> Iterator[Any]:
+        """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions of each first.
+
+        A portion is read whole before its rows are given out, so that other statements may run in between.
+        """
+        query, written = self._select_subjects[connection.dialect.name == "sqlite"]
         for chunk in chunks(ids):
-            rows += connection.execute(self._select_subjects, {"kind": kind, "ids": list(chunk)}).all()
-        return rows
+            yield from connection.execute(query, {"kind": kind, "ids": written(chunk)}).all()
 
     def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
         """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
-        inserted = 0
-        for chunk in chunks(rows):
-            made: CursorResult[Any] = connection.execute(
-                self._insert(connection, self.subjects).on_conflict_do_nothing(), list(chunk)
-            )
-            inserted += made.rowcount
-        return inserted == len(rows)
+        dialect = connection.dialect
+        if dialect.name not in self._inserts:
+            statement = self._insert(connection, self.subjects).on_conflict_do_nothing()
+            self._inserts[dialect.name] = _SubjectInsert(statement, dialect, self.subjects.c.made_at)
+        insert = self._inserts[dialect.name]
+        return sum(insert.execute(connection, chunk) for chunk in chunks(rows)) == len(rows)
 
     @staticmethod
     def _insert(connection: Connection, table: Table) -> Any:
@@ -180,9 +190,31 @@ class KeyTable:
 
     def last_burial(self, connection: Connection) -> dt.datetime | None:
         """The time of the newest tombstone."""
-        moments = [connection.execute(select(func.max(self.subjects.c.erased_at))).scalar()]
+        erased_at = self.subjects.c.erased_at
+        moments = [connection.execute(select(func.max(erased_at)).where(erased_at.is_not(None))).scalar()]
         moments += [moment for _, moment in self.buried_clients(connection)]
         return max((_aware(at) for at in moments if at is not None), default=None)
+
+
+class _SubjectInsert:
+    """The INSERT of many new subject keys, whose values go to the driver as they are.
+
+    Through SQLAlchemy each row's values are bound one by one, which takes as long again as the database.
+    """
+
+    def __init__(self, statement: Insert, dialect: Dialect, made_at: Column[Any]) -> None:
+        compiled: Any = statement.compile(dialect=dialect, column_keys=SUBJECT_KEY)
+        self._text = str(compiled)
+        self._order: list[str] | None = compiled.positiontup
+        self._written: Any = made_at.type.dialect_impl(dialect).bind_processor(dialect) or (lambda moment: moment)
+
+    def execute(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+        """Insert rows of `SUBJECT_KEY`; returns how many were inserted."""
+        order, given = self._order, list[Any](rows)
+        if order is not None:
+            moments = {moment: self._written(moment) for moment in {row["made_at"] for row in rows}}
+            given = [tuple([moments[row[name]] if name == "made_at" else row[name] for name in order]) for row in rows]
+        return connection.exec_driver_sql(self._text, given).rowcount
 
 
 def _aware(moment: dt.datetime) -> dt.datetime:
@@ -201,12 +233,21 @@ def living(rows: Iterable[Any]) -> Iterator[Any]:
     return (row for row in rows if row.wrapped is not None)
 
 
-def _select_subjects(table: Table) -> Select[*tuple[Any, ...]]:
+def _select_subjects(table: Table) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """The query for many subjects on PostgreSQL and on SQLite, each with how it takes their identifiers: as one parameter.
+
+    A parameter for each would have its place written into the statement anew every time.
+    """
     columns = table.c
-    return (
+    query = (
         select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
-        .where(columns.kind == bindparam("kind"), columns.subject.in_(bindparam("ids", expanding=True)))
+        .where(columns.kind == bindparam("kind"))
         .order_by(columns.version)
+    )
+    listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
+    return (
+        (query.where(columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))), list),
+        (query.where(columns.subject.in_(select(listed.c.value))), lambda ids: orjson.dumps(ids).decode()),
     )
 
 

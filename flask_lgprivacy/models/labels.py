@@ -12,8 +12,9 @@ from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH, BlindIndex
 from .adopted import PLAIN, VERSION
 from .codec import ValueType
-from .layout import INFO, SLOT, Group, SealedState, complete_model, layout_of
+from .layout import INFO, Group, complete_model, layout_of
 from .opening import Opener, current_opener
+from .rowstate import SLOT, Opened, assign, opened_at
 
 _opener = current_opener.get
 
@@ -104,6 +105,7 @@ class SealedField:
         self.category = category
         self.group = group
         self.column = "lgprivacy_" + re.sub(r"[^a-z0-9]+", "_", group.lower())
+        self.opened_at = opened_at(self.column)
         self.blind = blind
         self.unique = unique
         self.adopts = adopts
@@ -144,20 +146,18 @@ class SealedField:
             return self
         row = instance.__dict__
         opener = _opener()
-        state = row.get(SLOT)
-        if state is None:
-            state = row[SLOT] = SealedState()
-        elif state.draft is None:
-            if opener is not None and state.life is opener.life:
-                values = state.values
-                envelope = values.get(self.column)
-                if envelope is not None and envelope is row.get(self.column):
-                    return values.get(self.name)
-        elif self.name in state.draft:
-            return state.draft[self.name]
-        return self._open(instance, state, opener)
+        opened = row.get(self.opened_at)
+        if opened is None or opener is None or opened.life is not opener.life:
+            return self._look(instance, row, opener)
+        if opened.envelope is row.get(self.column):
+            return opened.values[self.name]
+        return self._look(instance, row, opener)
 
-    def _open(self, instance: Any, state: SealedState, opener: Opener | None) -> Any:
+    def _look(self, instance: Any, row: dict[str, Any], opener: Opener | None) -> Any:
+        draft = row.get(SLOT)
+        assigned = draft.assigned if draft is not None else None
+        if assigned is not None and self.name in assigned:
+            return assigned[self.name]
         if opener is None:
             raise UndeclaredProcessing(
                 f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
@@ -168,16 +168,20 @@ class SealedField:
         if group is None:
             group = self._groups[model] = layout_of(model).groups[self.column]
         values = opener.open(instance, group)
-        values[self.column] = instance.__dict__[self.column]
-        state.keep(opener.life, values)
-        return values.get(self.name)
+        if assigned is not None:
+            values.update((name, value) for name, value in assigned.items() if name in group.fields)
+        row[self.opened_at] = Opened(opener.life, row[self.column], values)
+        return values[self.name]
 
     def __set__(self, instance: Any, value: Any) -> None:
-        if self.type is None:
+        kind = self.type
+        if kind is None:
             layout_of(type(instance))
-        assert self.type is not None  # noqa: S101  the layout resolves every field's type
-        self.type.check(value, self.qualified)
-        SealedState.of(instance).write(instance, self.name, value)
+            kind = self.type
+            assert kind is not None  # noqa: S101  the layout resolves every field's type
+        if type(value) is not kind.taken_as_is:
+            kind.check(value, self.qualified)
+        assign(instance, self.opened_at, self.name, value)
 
     def _refuse_comparison(self, *_: Any) -> Any:
         model = self.qualified.split(".")[0]

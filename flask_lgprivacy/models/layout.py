@@ -2,80 +2,32 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from inspect import get_annotations as inspect_annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import orjson
 from sqlalchemy import Column, DefaultClause, Table, event, inspect
-from sqlalchemy.orm import Mapper, Session
-from sqlalchemy.orm.attributes import InstrumentedAttribute, flag_dirty
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import InstrumentedAttribute
 
-from ..errors import ModelInvalid, UndeclaredProcessing
-from ..vault import binding, binding_prefix
+from ..errors import ModelInvalid, SealBroken, UndeclaredProcessing
+from ..vault import SubjectKey, binding_prefix
 from .adopted import VERSION, AdoptedAttribute
-from .codec import ValueType, value_type
+from .codec import ValueType, encode_fields, value_type
 from .indexes import Index, refuse_what_can_be_guessed
 from .opening import current_opener
+from .rowstate import SLOT, opened_at
 
 if TYPE_CHECKING:
     from .labels import SealedField
 
 INFO = "lgprivacy"
-SLOT = "_lgprivacy"
-LOADED = "lgprivacy_loaded"
-
-
-class SealedState:
-    """What a row's sealed fields hold between assignment and flush, and what was opened under which opener."""
-
-    __slots__ = ("draft", "flushed", "life", "values")
-
-    def __init__(self) -> None:
-        self.life: object | None = None
-        self.values: dict[str, Any] = {}
-        self.draft: dict[str, Any] | None = None
-        self.flushed: dict[str, Any] | None = None
-
-    @staticmethod
-    def of(instance: Any) -> SealedState:
-        """The state of a row, made where there is none."""
-        row = instance.__dict__
-        state = row.get(SLOT)
-        if state is None:
-            state = row[SLOT] = SealedState()
-        return typing.cast(SealedState, state)
-
-    def write(self, instance: Any, name: str, value: Any) -> None:
-        """Take an assignment, to be sealed at the next flush."""
-        if self.draft is None:
-            self.draft = {}
-        if not instance._sa_instance_state.modified:
-            flag_dirty(instance)
-        self.draft[name] = value
-
-    def forget(self) -> None:
-        """Let go of everything, as SQLAlchemy does when it expires a row: after a commit, a rollback, a refresh."""
-        self.life = None
-        self.values = {}
-        self.draft = self.flushed = None
-
-    def keep(self, life: object, values: dict[str, Any]) -> None:
-        """Keep opened values for as long as their opener lives and their envelope, kept among them, is the same."""
-        if self.life is life:
-            self.values.update(values)
-        else:
-            self.life = life
-            self.values = values
-
-    def __repr__(self) -> str:
-        return "<sealed fields>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a row with opened or unsaved sealed fields cannot be pickled or copied; pass its id instead")
 
 
 class _Prefixes(dict[str, bytes]):
@@ -93,19 +45,52 @@ class _Prefixes(dict[str, bytes]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """One sealed record of a row: its column, category and fields; `needs` are the columns without which it does not open."""
+    """One sealed record of a row: its column, category and fields, and where a row says what the record is bound to.
+
+    `place` takes subject, key, client (the subject again, where the model has none), envelope and version out of a row's
+    `__dict__`; the columns that it needs are in `needs`.
+    """
 
     layout: Layout
     column: str
     category: str
     fields: dict[str, ValueType]
+    required: tuple[str, ...]
     decoders: tuple[tuple[str, Any], ...]
     needs: tuple[str, ...]
+    place: Callable[[Mapping[str, Any]], tuple[Any, Any, Any, bytes, int]]
+    opened_at: str
     prefixes: Mapping[str, bytes]
 
-    def binding(self, client: str, row: str, key_version: int, row_version: int) -> bytes:
-        """What the record of this group in a row is bound to."""
-        return binding(self.prefixes[client], row, key_version, row_version)
+    def sealed(self, key: SubjectKey, fields: dict[str, Any], row: str, row_version: int) -> bytes:
+        """The record of fields; raises `RequestInvalid` naming the model where JSON cannot hold them."""
+        return key.seal(encode_fields(fields, self.layout.name), self.prefixes[key.client], row, row_version)
+
+    def resealed(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> bytes:
+        """A record under the newest key of its subject; raises `SealBroken`."""
+        prefix = self.prefixes[key.client]
+        return key.seal(key.unseal(envelope, prefix, row, row_version), prefix, row, row_version)
+
+    def unsealed(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> dict[str, Any]:
+        """The fields of a record, each of which is there; raises `SealBroken`, the same for every cause."""
+        fields: dict[str, Any] = {}
+        try:
+            fields = orjson.loads(key.unseal(envelope, self.prefixes[key.client], row, row_version))
+            for name, decode in self.decoders:
+                value = fields.get(name)
+                if value is not None:
+                    fields[name] = decode(value)
+        except (TypeError, ValueError, ArithmeticError):
+            fields, value = {}, None  # a traceback may print locals
+            raise SealBroken from None
+        if len(fields) < len(self.fields):
+            return {**dict.fromkeys(self.fields), **fields}
+        return fields
+
+    def encoded(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> dict[str, Any]:
+        """The fields of a record as they stand in it; raises `SealBroken`."""
+        fields: dict[str, Any] = orjson.loads(key.unseal(envelope, self.prefixes[key.client], row, row_version))
+        return fields
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +111,7 @@ class Layout:
     kind: str
     is_subject: bool
     key: str
+    default: Any
     subject: str
     client: str | None
     scope: str | None
@@ -149,6 +135,10 @@ class Layout:
     def labelled(self) -> tuple[str, ...]:
         """The names of all labelled fields."""
         return tuple(self.field_categories)
+
+    def parts_of(self, names: Set[str]) -> tuple[Group, ...]:
+        """The groups that hold any of some sealed fields."""
+        return tuple([group for group in self.groups.values() if not names.isdisjoint(group.fields)])
 
     def category_of(self, name: str) -> str | None:
         """The category of a field, or None where it has no such labelled field."""
@@ -189,24 +179,6 @@ def layout_on(mapper: Mapper[Any]) -> Layout | None:
     return layout
 
 
-def remember_loaded(layout: Layout) -> Callable[[Any, Any], None]:
-    """A listener that remembers whose rows are loaded, so that the keys of many rows come in one query."""
-    slot, subject = (LOADED, layout.kind), layout.subject
-
-    def on_load(state: Any, context: Any) -> None:
-        try:
-            context.session.info[slot].append(state.dict[subject])
-        except KeyError:
-            context.session.info[slot] = [state.dict.get(subject)]
-
-    return on_load
-
-
-def loaded_identifiers(session: Session | None, kind: str) -> list[Any]:
-    """Take the ids of subjects whose rows were loaded in a session since the last call."""
-    return session.info.pop((LOADED, kind), []) if session is not None else []
-
-
 def complete_model(mapper: Mapper[Any], model: type) -> None:
     """Check a labelled model when it is mapped, and put its layout on its table; raises `ModelInvalid`."""
     from .labels import Ownership, SealedField
@@ -234,6 +206,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         kind=ownership.kind,
         is_subject=ownership.is_subject,
         key=key,
+        default=primary.default,
         subject=key if ownership.is_subject else _foreign_key_to_subject(mapper, ownership.kind),
         client=ownership.client,
         scope=ownership.scope,
@@ -262,7 +235,6 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     table.info[INFO] = layout
     for fixed in {layout.key, layout.subject, *filter(None, (layout.client,))}:
         mapper.get_property_by_column(mapper.columns[fixed]).active_history = True  # type: ignore[attr-defined]
-    event.listen(model, "load", remember_loaded(layout), raw=True, propagate=True)
     event.listen(model, "expire", _expired, propagate=True)
     event.listen(model, "refresh", _replaced, propagate=True)
     event.listen(model, "before_update", before_update, propagate=True)
@@ -286,21 +258,24 @@ def _adopt(layout: Layout, name: str, attribute: str, column: Column[Any]) -> No
 
 
 def _expired(row: Any, names: Any) -> None:
-    state = row.__dict__.get(SLOT) if row is not None else None  # SQLAlchemy expires rows that are collected already
-    if state is None:
+    """As SQLAlchemy lets go of what it loaded: after a commit, a rollback, a refresh."""
+    if row is None:  # SQLAlchemy expires rows that are collected already
         return
-    if names is None:
-        state.forget()
+    held = row.__dict__
     groups = layout_of(type(row)).groups
-    for field_name in [one for name in names or () if name in groups for one in groups[name].fields]:
-        (state.draft or {}).pop(field_name, None)
+    for group in groups.values() if names is None else [groups[name] for name in names if name in groups]:
+        held.pop(group.opened_at, None)
+        draft = held.get(SLOT)
+        for name in group.fields if draft is not None and draft.assigned and names is not None else ():
+            draft.assigned.pop(name, None)
+    if names is None:
+        held.pop(SLOT, None)
 
 
 def _replaced(row: Any, context: Any, _names: Any) -> None:
     """A query with `populate_existing` replaces what a row holds; a load of expired columns does not."""
-    state = row.__dict__.get(SLOT) if row is not None else None
-    if state is not None and context is not None and context.populate_existing and context.refresh_state is None:
-        state.forget()
+    if context is not None and context.populate_existing and context.refresh_state is None:
+        _expired(row, None)
 
 
 def _refuse_carrying_away(row: Any, _protocol: Any) -> NoReturn:
@@ -331,13 +306,17 @@ def _add_groups(layout: Layout, sealed_fields: list[SealedField]) -> None:
         first = next(one for one in sealed_fields if one.column == column)
         if any(one.category != first.category for one in sealed_fields if one.column == column):
             raise ModelInvalid(f"{first.qualified}: a group holds one category; give the others a group of their own")
+        needs = (layout.subject, layout.key, layout.client or layout.subject, column, VERSION)
         layout.groups[column] = Group(
             layout,
             column,
             first.category,
             fields,
+            tuple(name for name, kind in fields.items() if not kind.optional),
             tuple((name, kind.decode) for name, kind in fields.items() if kind.decode is not None),
-            tuple(dict.fromkeys(filter(None, (layout.subject, layout.key, layout.client, column, VERSION)))),
+            needs,
+            operator.itemgetter(*needs),
+            opened_at(column),
             _Prefixes(layout.table.name, first.group),
         )
 

@@ -90,7 +90,8 @@ def _client(opener: Opener, layout: Layout, fields: dict[str, Any], of_client: A
     if opener.holds_as_processor(layout):
         client = identifier(of_client) if of_client is not None else opener.acts_for()
     for name in fields:
-        opener.look_up(str(layout.category_of(name)), client=client, what=f"{what[:-2]}{name}=…)")
+        category = str(layout.category_of(name))
+        opener.look_up(category, kind=layout.kind, client=client, what=f"{what[:-2]}{name}=…)")
     if client is None and opener.holds_as_processor(layout):
         raise SealedComparison(f"{what}: say whose rows are meant with of_client=…")
     return client

@@ -47,17 +47,17 @@ class Opener(Protocol):
         """Put something that happened into the ledger."""
         ...
 
-    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
-        """The keys of living subjects."""
+    def keys(self, session: Session | None, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
+        """The keys of living subjects, by identifier."""
         ...
 
-    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[SubjectName, SubjectKey]:
+    def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
         """The keys of living subjects as the key table has them now, whatever is cached."""
         ...
 
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
-    ) -> dict[SubjectName, SubjectKey]:
+    ) -> dict[str, SubjectKey]:
         """Keys for subjects (id to client) that are being recorded."""
         ...
 
@@ -107,7 +107,7 @@ class Opener(Protocol):
         """Whether the subject's data is held for its client, not by the publisher itself."""
         ...
 
-    def look_up(self, category: str, *, client: str | None, what: str) -> None:
+    def look_up(self, category: str, *, kind: str, client: str | None, what: str) -> None:
         """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows."""
         ...
 
@@ -124,6 +124,6 @@ current_opener: ContextVar[Opener | None] = ContextVar("lgprivacy_opener", defau
 def identifier(value: Any) -> str:
     """A primary or foreign key value as the text under which keys and trail know it; a UUID's text means the UUID."""
     if type(value) is UUID:
-        return f"{value.int:032x}"
+        return value.int.to_bytes(16).hex()
     text = str(value)
     return text.replace("-", "").lower() if _UUID.match(text) else text

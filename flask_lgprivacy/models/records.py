@@ -13,7 +13,7 @@ from ..errors import UndeclaredProcessing
 from ..vault import SubjectKey
 from .adopted import VERSION
 from .layout import Layout, layout_of
-from .opening import Opener, SubjectName, current_opener, identifier
+from .opening import Opener, current_opener, identifier
 
 PARTITION = 1000
 
@@ -59,7 +59,7 @@ def records(
             unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
             for row, owner in zip(partition, owners, strict=True):
                 subject = (layout.kind, owner)
-                key = keys.get(subject)
+                key = keys.get(owner)
                 if key is None and not (layout.adopting and row[version_at] == 0):
                     key = opener.subject_key(session, layout.kind, owner)
                 client = (
@@ -83,10 +83,10 @@ def records(
 
 
 def _clients_without_keys(
-    opener: Opener, session: Session, layout: Layout, owners: list[str], keys: dict[SubjectName, SubjectKey]
+    opener: Opener, session: Session, layout: Layout, owners: list[str], keys: dict[str, SubjectKey]
 ) -> dict[str, str | None]:
     """The clients of subjects that were recorded before this package, while their rows are adopted."""
-    missing = {one for one in owners if (layout.kind, one) not in keys} if layout.adopting else set()
+    missing = {one for one in owners if one not in keys} if layout.adopting else set()
     return opener.clients_of(session, layout.kind, missing) if missing else {}
 
 

@@ -3,99 +3,125 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-import orjson
 from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session, object_session
 from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, RequestInvalid, SealBroken, UndeclaredProcessing
 from ..policy import Action
-from ..vault import PUBLISHER, SubjectKey, named_version, seal, unseal
+from ..vault import PUBLISHER, SubjectKey
 from .adopted import VERSION, plain_text
-from .codec import encode_fields
-from .layout import SLOT, Group, Layout, SealedState, layout_on
-from .opening import Opener, current_opener, identifier
+from .layout import Group, Layout, Tagged, layout_on
+from .opening import Opener, SubjectName, current_opener, identifier
+from .rowstate import SLOT, Draft
 
 
 def seal_before_flush(session: Session, _context: Any, _instances: Any) -> None:
     """The session's `before_flush` listener: everything labelled goes through the gate, or the flush fails."""
-    touched = [(row, layout) for row in session.new for layout in _labelled(row)]
-    fresh = len(touched)
-    touched += [
-        (row, layout) for row in session.dirty for layout in _labelled(row) if _has_labelled_change(row, layout)
-    ]
-    if not touched:
-        return
-    _Flush(session, _opener({layout.name for _, layout in touched})).run(touched[:fresh], touched[fresh:])
+    new = list(_labelled(session.new))
+    changed = [(row, layout) for row, layout in _labelled(session.dirty) if _has_labelled_change(row, layout)]
+    if new or changed:
+        opener = _opener(layout.name for _, layout in (*new, *changed))
+        _Flush(session, opener).run(new, changed)
 
 
-def _opener(names: set[str]) -> Opener:
+def _opener(names: Iterable[str]) -> Opener:
     opener = current_opener.get()
     if opener is None:
         raise UndeclaredProcessing(
-            f"{', '.join(sorted(names))} written outside any declared processing; decorate the view with @privacy.handles(…), "
+            f"{', '.join(sorted(set(names)))} written outside any declared processing; decorate the view with @privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
         )
     return opener
 
 
-def _labelled(row: Any) -> Iterator[Layout]:
-    layout = layout_on(inspect(row).mapper)
-    if layout is not None:
-        yield layout
+def _labelled(rows: Iterable[Any]) -> Iterator[tuple[Any, Layout]]:
+    """Those rows whose model is labelled, each with its layout."""
+    layouts: dict[type, Layout | None] = {}
+    for row in rows:
+        model = type(row)
+        if model not in layouts:
+            layouts[model] = layout_on(inspect(model))
+        layout = layouts[model]
+        if layout is not None:
+            yield row, layout
 
 
 def _has_labelled_change(row: Any, layout: Layout) -> bool:
     """Whether a changed row changed in what is labelled; a row that moved is caught by `before_update`."""
-    state = row.__dict__.get(SLOT)
-    if state is not None and state.draft is not None:
+    draft = row.__dict__.get(SLOT)
+    if draft is not None and draft.assigned is not None:
         return True
     return any(get_history(row, name).has_changes() for name in layout.tagged)
+
+
+class _Written:
+    """One row that a flush writes.
+
+    `own` is its identifier, `owner` its subject's, `client` what a subject's own row states; `values` are the sealed fields to be
+    written, `parts` the groups that hold any of them and the tagged columns that changed.
+    """
+
+    __slots__ = ("client", "is_new", "layout", "own", "owner", "parts", "row", "values")
+
+    def __init__(self, row: Any, layout: Layout, *, is_new: bool) -> None:
+        self.row = row
+        self.layout = layout
+        self.is_new = is_new
+        self.own = identifier(_identifier_of(row, layout.key, layout.default))
+        self.owner = self.own if layout.is_subject else _subject_of(row, layout)
+        self.client = _client_of(row, layout)
+        draft = row.__dict__.get(SLOT)
+        self.values: dict[str, Any] = (draft.assigned or {}) if draft is not None else {}
+        if is_new and draft is not None and draft.flushed:
+            self.values = {**draft.flushed, **self.values}
+        self.parts: tuple[Group | Tagged, ...] = layout.parts_of(self.values.keys())
+        if layout.tagged:
+            changed = [tag for tag in layout.tagged.values() if get_history(row, tag.attribute).added]
+            self.parts = (*self.parts, *changed)
+
+    @property
+    def subject(self) -> SubjectName:
+        return self.layout.kind, self.owner
 
 
 class _Flush:
     def __init__(self, session: Session, opener: Opener) -> None:
         self._session = session
         self._opener = opener
-        self._keys: dict[tuple[str, str], SubjectKey] = {}
+        self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._index_keys: dict[str, bytes] = {}
 
     def run(self, new: list[tuple[Any, Layout]], changed: list[tuple[Any, Layout]]) -> None:
-        for row, layout in new:
-            _give_identifier(row, layout.key)
-            if layout.is_subject:
-                self._authorize_recording(row, layout)
         for row, layout in changed:
             refuse_moving(row, layout)
-        self._create_keys(new)
-        self._load_keys(new + changed)
-        for row, layout in new:
-            self._write(row, layout, is_new=True)
-        for row, layout in changed:
-            self._write(row, layout, is_new=False)
+        fresh = [_Written(row, layout, is_new=True) for row, layout in new]
+        rows = fresh + [_Written(row, layout, is_new=False) for row, layout in changed]
+        for one in fresh:
+            if one.layout.is_subject:
+                self._authorize(one, one.client)
+        self._create_keys(fresh)
+        self._load_keys(rows)
+        for one in rows:
+            self._write(one)
 
-    def _authorize_recording(self, row: Any, layout: Layout) -> None:
-        """Before a new subject has a key: what its own client column says must be permitted."""
-        state = row.__dict__.get(SLOT)
-        names = {*(state.flushed or {}), *(state.draft or {})} if state is not None else set()
-        names.update(name for name in layout.tagged if get_history(row, name).added)
-        subject = (layout.kind, identifier(getattr(row, layout.key)))
-        client = _client_of(row, layout)
-        for category in {layout.field_categories[name] for name in names}:
-            self._opener.authorize(category, Action.WRITE, client=client, subject=subject)
+    def _authorize(self, one: _Written, client: str | None) -> None:
+        """Of a new subject, what its row says of it must be permitted before it has a key; of others, what their key says."""
+        for part in one.parts:
+            self._opener.authorize(part.category, Action.WRITE, client=client, subject=one.subject)
 
     # --- keys ---
 
-    def _create_keys(self, new: list[tuple[Any, Layout]]) -> None:
-        wanted: dict[str, dict[str, str | None]] = defaultdict(dict)
+    def _create_keys(self, rows: list[_Written]) -> None:
+        wanted: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
         layouts: dict[str, Layout] = {}
-        for row, layout in new:
-            if layout.is_subject:
-                wanted[layout.kind][identifier(getattr(row, layout.key))] = _client_of(row, layout)
-                layouts[layout.kind] = layout
+        for one in rows:
+            if one.layout.is_subject:
+                wanted[one.layout.kind][one.own] = one.client
+                layouts[one.layout.kind] = one.layout
         for kind, subjects in wanted.items():
             by_client = self._opener.holds_as_processor(layouts[kind])
             if by_client and not all(subjects.values()):
@@ -103,106 +129,95 @@ class _Flush:
                     f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
                 )
             made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
-            self._keys.update(made)
+            self._keys[kind].update(made)
 
-    def _load_keys(self, rows: list[tuple[Any, Layout]]) -> None:
-        wanted: dict[str, set[str]] = defaultdict(set)
-        for row, layout in rows:
-            one = self._subject_of(row, layout)
-            if (layout.kind, one) not in self._keys:
-                wanted[layout.kind].add(one)
+    def _load_keys(self, rows: list[_Written]) -> None:
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for one in rows:
+            if one.owner not in self._keys[one.layout.kind]:
+                wanted[one.layout.kind].add(one.owner)
         for kind, ids in wanted.items():
-            self._keys.update(self._opener.keys_for_writing(self._session, kind, ids))
-            if missing := {one for one in ids if (kind, one) not in self._keys}:
-                self._adopt_subjects(kind, missing, next(layout for _, layout in rows if layout.kind == kind))
+            self._keys[kind].update(self._opener.keys_for_writing(self._session, kind, ids))
+            if missing := ids - self._keys[kind].keys():
+                self._adopt_subjects(kind, missing, next(one.layout for one in rows if one.layout.kind == kind))
 
     def _adopt_subjects(self, kind: str, ids: set[str], layout: Layout) -> None:
         """Make keys for subjects that were recorded before this package; only where rows are being adopted."""
         if self._opener.has_adopting(kind):
             clients = self._opener.clients_of(self._session, kind, ids)
             by_client = self._opener.holds_as_processor(layout)
-            self._keys.update(self._opener.create_keys(self._session, kind, clients, held_by_client=by_client))
-
-    def _subject_of(self, row: Any, layout: Layout) -> str:
-        value = getattr(row, layout.subject)
-        if value is None and not layout.is_subject:
-            value = _parent_value(row, layout.subject)
-        if value is None:
-            raise RequestInvalid(f"{layout.name}.{layout.subject}: must be set before the row is written")
-        return identifier(value)
+            made = self._opener.create_keys(self._session, kind, clients, held_by_client=by_client)
+            self._keys[kind].update(made)
 
     # --- rows ---
 
-    def _owner(self, row: Any, layout: Layout) -> tuple[tuple[str, str], SubjectKey]:
-        one = self._subject_of(row, layout)
-        key = self._keys.get((layout.kind, one))
+    def _key_of(self, one: _Written) -> SubjectKey:
+        layout, key = one.layout, self._keys[one.layout.kind].get(one.owner)
         if key is None:
             raise RequestInvalid(f"{layout.name}.{layout.subject}: leads to no {layout.kind} that is there")
-        if layout.is_subject and layout.client and _client_of(row, layout) != (key.client or None):
+        if layout.is_subject and layout.client and (one.client or "") != key.client:
             raise RequestInvalid(
                 f"{layout.name}.{layout.key}: this identifier was used for another client; take a new one"
             )
-        return (layout.kind, one), key
+        return key
 
-    def _write(self, row: Any, layout: Layout, *, is_new: bool) -> None:
-        subject, key = self._owner(row, layout)
+    def _write(self, one: _Written) -> None:
+        key = self._key_of(one)
         client = key.client or None
-        state = SealedState.of(row) if layout.groups else None
-        draft: dict[str, Any] = {}
-        if state is not None:
-            draft = {**(state.flushed or {}), **(state.draft or {})} if is_new else (state.draft or {})
-        for tag in layout.tagged.values():
-            if get_history(row, tag.attribute).added:
-                self._opener.authorize(tag.category, Action.WRITE, client=client, subject=subject)
-                self._opener.note(tag.category, Action.WRITE, client=client, subject=subject)
-        groups = [group for group in layout.groups.values() if not draft.keys().isdisjoint(group.fields)]
-        if state is None or not (groups or is_new):
-            return
-        for group in groups:
-            self._opener.authorize(group.category, Action.WRITE, client=client, subject=subject)
-        if layout.adopting and not is_new and not getattr(row, VERSION):
-            self._opener.may_adopt(layout)
-            draft = {**taken_plain(row, layout), **draft}
-        version = 1 if is_new else (getattr(row, VERSION) or 0) + 1
-        was = None if version == 1 else version - 1
-        envelopes = {
-            group.column: self._sealed(row, group, draft, key, version=version, was=was)
-            for group in layout.groups.values()
-        }
-        for column, envelope in envelopes.items():
-            setattr(row, column, envelope)
-        setattr(row, VERSION, version)
-        self._index(row, layout, draft, client)
-        for group in groups:
-            self._opener.note(group.category, Action.WRITE, client=client, subject=subject)
-        if is_new or state.flushed is not None:
-            state.flushed = {**(state.flushed or {}), **draft}
-        state.draft = None
-        state.life, state.values = None, {}
+        if not (one.is_new and one.layout.is_subject):
+            self._authorize(one, client)
+        if one.layout.groups and (one.values or one.is_new):
+            self._seal(one, key)
+            if one.layout.indexes:
+                self._index(one, client)
+        for part in one.parts:
+            self._opener.note(part.category, Action.WRITE, client=client, subject=one.subject)
 
-    def _sealed(
-        self, row: Any, group: Group, draft: dict[str, Any], key: SubjectKey, *, version: int, was: int | None
-    ) -> bytes:
-        """One group's envelope; every group of a row follows the row's version, so all are written together."""
-        fields = {name: draft[name] for name in group.fields if name in draft}
-        if was is not None and len(fields) < len(group.fields):
-            fields = {**unsealed_fields(row, group, key, row_version=was), **fields}
-        if is_missing := [
-            name for name, kind in group.fields.items() if not kind.optional and fields.get(name) is None
-        ]:
-            raise RequestInvalid(f"{group.layout.name}.{is_missing[0]}: must be set before the row is written")
-        bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, version)
-        plaintext = encode_fields(fields, group.layout.name)
-        return seal(key.key, plaintext, key_version=key.version, bound_to=bound_to)
+    def _seal(self, one: _Written, key: SubjectKey) -> None:
+        """Write the envelopes of a row: every group follows the row's version, so all are written together."""
+        row, layout, version = one.row, one.layout, 1
+        if not one.is_new:
+            version = (getattr(row, VERSION) or 0) + 1
+            if version == 1 and layout.adopting:
+                self._opener.may_adopt(layout)
+                one.values = {**taken_plain(row, layout), **one.values}
+        groups = layout.groups.values()
+        made: dict[str, Any] = {group.column: self._sealed(one, group, key, version) for group in groups}
+        made[VERSION] = version
+        if one.is_new:
+            row.__dict__.update(made)  # as of a row that has no history yet
+        else:
+            for column, value in made.items():
+                setattr(row, column, value)
+        draft = Draft.of(row)
+        if one.is_new:
+            draft.flushed = one.values
+        elif draft.flushed is not None:
+            draft.flushed = {**draft.flushed, **one.values}
+        draft.assigned = None
+        for group in groups:
+            row.__dict__.pop(group.opened_at, None)
 
-    def _index(self, row: Any, layout: Layout, draft: dict[str, Any], client: str | None) -> None:
-        by_client = self._opener.holds_as_processor(layout)
-        holder = (client if by_client else None) or PUBLISHER
+    def _sealed(self, one: _Written, group: Group, key: SubjectKey, version: int) -> bytes:
+        """One group's envelope."""
+        fields = one.values
+        if fields.keys() != group.fields.keys():
+            fields = {name: fields[name] for name in group.fields if name in fields}
+            if version > 1 and len(fields) < len(group.fields):
+                fields = {**group.encoded(key, getattr(one.row, group.column), one.own, version - 1), **fields}
+        for name in group.required:
+            if fields.get(name) is None:
+                raise RequestInvalid(f"{group.layout.name}.{name}: must be set before the row is written")
+        return group.sealed(key, fields, one.own, version)
+
+    def _index(self, one: _Written, client: str | None) -> None:
+        layout = one.layout
         for name, index in layout.indexes.items():
-            if name in draft:
-                value = draft[name]
+            if name in one.values:
+                value = one.values[name]
+                holder = (client if self._opener.holds_as_processor(layout) else None) or PUBLISHER
                 made = None if value is None else index.of(self._index_key(holder), layout.table, name, value)
-                setattr(row, index.column, made)
+                setattr(one.row, index.column, made)
 
     def _index_key(self, holder: str) -> bytes:
         if holder not in self._index_keys:
@@ -222,31 +237,34 @@ def taken_plain(row: Any, layout: Layout) -> dict[str, Any]:
     return taken
 
 
-def unsealed_fields(row: Any, group: Group, key: SubjectKey, *, row_version: int) -> dict[str, Any]:
-    """The encoded fields of a group as they stand in a loaded row."""
-    envelope = getattr(row, group.column)
-    key = key.at(named_version(envelope) or key.version) or key
-    bound_to = group.binding(key.client, identifier(getattr(row, group.layout.key)), key.version, row_version)
-    fields: dict[str, Any] = orjson.loads(unseal(key.key, envelope, key_version=key.version, bound_to=bound_to))
-    return fields
-
-
-def _give_identifier(row: Any, name: str) -> None:
-    """The record is bound to the row's identifier, so a default is taken now and not at the insert."""
-    if getattr(row, name) is not None:
-        return
-    default = inspect(type(row)).columns[name].default
+def _identifier_of(row: Any, name: str, default: Any) -> Any:
+    """The row's identifier; the record is bound to it, so a default is taken now and not at the insert."""
+    value = row.__dict__.get(name)
+    if value is None and row._sa_instance_state.key is not None:
+        value = getattr(row, name)
+    if value is not None:
+        return value
     if default is None:
         raise RequestInvalid(
             f"{type(row).__name__}.{name}: must be set before the row is written, or have default=uuid4"
         )
-    setattr(row, name, default.arg(None) if default.is_callable else default.arg)
+    value = row.__dict__[name] = default.arg(None) if default.is_callable else default.arg
+    return value
+
+
+def _subject_of(row: Any, layout: Layout) -> str:
+    value = getattr(row, layout.subject)
+    if value is None:
+        value = _parent_value(row, layout.subject)
+    if value is None:
+        raise RequestInvalid(f"{layout.name}.{layout.subject}: must be set before the row is written")
+    return identifier(value)
 
 
 def _client_of(row: Any, layout: Layout) -> str | None:
     if layout.client is None:
         return None
-    value = getattr(row, layout.client)
+    value = row.__dict__.get(layout.client) or getattr(row, layout.client)
     if value is None:
         value = _parent_value(row, layout.client)
     return None if value is None else identifier(value)
@@ -261,8 +279,7 @@ def _parent_value(row: Any, name: str) -> Any:
             parent = getattr(row, relation.key) if local is column else None
             if parent is not None:
                 target = inspect(type(parent)).get_property_by_column(remote).key
-                _give_identifier(parent, target)
-                return getattr(parent, target)
+                return _identifier_of(parent, target, remote.default)
     return None
 
 

@@ -5,7 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, Date, DateTime, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+_ERASED = text("erased_at IS NOT NULL")
+"""Tombstones are few, and every look for them says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +77,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("made_at", DateTime(timezone=True), nullable=False),
             Column("erased_at", DateTime(timezone=True)),
             Index("ix_lgprivacy_subject_key_holder", "holder", "epoch"),
-            Index("ix_lgprivacy_subject_key_erased_at", "erased_at"),
+            Index("ix_lgprivacy_subject_key_erased_at", "erased_at", sqlite_where=_ERASED, postgresql_where=_ERASED),
         ),
         rotation=_table(
             "lgprivacy_rotation",

@@ -209,7 +209,7 @@ class Rights:
             with self._processing(
                 request.right, rule, actor, kind, f"{request.right} request {request.id}"
             ) as processing:
-                key = processing.keys(session, kind, (text,)).get((kind, text))
+                key = processing.keys(session, kind, (text,)).get(text)
                 pseudonym = key.pseudonym(school_year(self._house.utcnow())) if key is not None else None
                 if request.right is Right.EXPORT:
                     state, outcome = self._export(processing, session, request, one)
@@ -299,7 +299,7 @@ class Rights:
         """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
         kind, text = request.subject
         if changes:
-            key = self._house.keys.load(session, kind, [text])[kind, text]
+            key = self._house.keys.load(session, kind, [text])[text]
             self._keep_archive(
                 session, request, key, encode_fields({"changes": dict(changes)}, "changes"), request.due_at
             )

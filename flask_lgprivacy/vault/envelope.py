@@ -70,9 +70,30 @@ def named_version(envelope: bytes) -> int | None:
 
 def unseal(key: bytes, envelope: bytes, *, key_version: int, bound_to: bytes) -> bytes:
     """Open one record with the key of the version that it names; raises `SealBroken`, the same for every cause."""
-    if len(envelope) < _SMALLEST or envelope[:5] != _header(key_version):
+    if envelope[:5] != _header(key_version):
         raise SealBroken
     try:
         return AESGCM(key).decrypt(envelope[5:17], envelope[17:], bound_to)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # a nonce that was cut off is a value that the cipher does not take
+        raise SealBroken from None
+
+
+def seal_record(cipher: AESGCM, plaintext: bytes, prefix: bytes, row: str, key_version: int, row_version: int) -> bytes:
+    """Seal the record of a row with a cipher that has its key; the other parameters are those of `binding`."""
+    nonce = os.urandom(_NONCE)
+    bound_to = prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
+    return _header(key_version) + nonce + cipher.encrypt(nonce, plaintext, bound_to)
+
+
+def unseal_record(
+    cipher: AESGCM, envelope: bytes, prefix: bytes, row: str, key_version: int, row_version: int
+) -> bytes:
+    """Open the record of a row with a cipher that has its key; raises `SealBroken`, the same for every cause."""
+    if envelope[:5] != _header(key_version):
+        raise SealBroken
+    try:
+        return cipher.decrypt(
+            envelope[5:17], envelope[17:], prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
+        )
+    except (InvalidTag, ValueError):
         raise SealBroken from None

@@ -6,13 +6,14 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import SealBroken
+from .envelope import named_version, seal_record, unseal_record
 from .keyfile import KeyProvider
 from .secret import SecretBytes
 
@@ -23,6 +24,7 @@ MOST_SECONDS = 60.0
 _NONCE = 12
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 class _Secret:
@@ -38,13 +40,14 @@ class _Secret:
 class ClientKey(_Secret):
     """A client's key, which wraps its subjects' keys, and the key of its blind indexes."""
 
-    __slots__ = ("_cipher", "_index_key", "client", "epoch")
+    __slots__ = ("_bound_to", "_cipher", "_index_key", "client", "epoch")
 
     def __init__(self, client: str, epoch: int, material: bytes) -> None:
         self.client = client
         self.epoch = epoch
         self._cipher = AESGCM(material[:32])
         self._index_key = SecretBytes(material[32:])
+        self._bound_to = f"lgprivacy subject key\x01{client}\x00{epoch}\x00"
 
     @property
     def index_key(self) -> bytes:
@@ -54,20 +57,15 @@ class ClientKey(_Secret):
     def wrap(self, material: bytes, *, subject: str, version: int, randomness: Callable[[int], bytes]) -> bytes:
         """Wrap a subject's material; bound to client, epoch, subject and version."""
         nonce = randomness(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, material, self._bound_to(subject, version))
+        return nonce + self._cipher.encrypt(nonce, material, f"{self._bound_to}{subject}\x00{version}".encode())
 
     def unwrap(self, wrapped: bytes, *, subject: str, version: int, client: str) -> SubjectKey:
         """Unwrap the key of a subject of `client`; raises `SealBroken`."""
+        bound_to = f"{self._bound_to}{subject}\x00{version}".encode()
         try:
-            material = SecretBytes(
-                self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], self._bound_to(subject, version))
-            )
+            return SubjectKey(client, version, self._cipher.decrypt(wrapped[:_NONCE], wrapped[_NONCE:], bound_to))
         except (InvalidTag, ValueError):
             raise SealBroken from None
-        return SubjectKey(client, version, material)
-
-    def _bound_to(self, subject: str, version: int) -> bytes:
-        return f"lgprivacy subject key\x01{self.client}\x00{self.epoch}\x00{subject}\x00{version}".encode()
 
 
 class SubjectKey(_Secret):
@@ -76,15 +74,16 @@ class SubjectKey(_Secret):
     While keys are rotated, `older` is the key before it, under which some records still stand.
     """
 
-    __slots__ = ("_pseudonym", "_secret", "client", "key", "older", "version")
+    __slots__ = ("_cipher", "_material", "_pseudonym", "_year", "client", "older", "version")
 
     def __init__(self, client: str, version: int, material: bytes) -> None:
         self.client = client
         self.version = version
-        self.key = SecretBytes(material[:32])
-        self._secret = SecretBytes(material[32:])
-        self._pseudonym: tuple[int, str] | None = None
         self.older: SubjectKey | None = None
+        self._material = material if type(material) is bytes else bytes(material)
+        self._cipher: AESGCM | None = None
+        self._year = 0
+        self._pseudonym = ""
 
     def at(self, version: int) -> SubjectKey | None:
         """This key, or the older one of the same subject, that a record names by its version."""
@@ -95,26 +94,56 @@ class SubjectKey(_Secret):
 
     def after(self, older: SubjectKey | None) -> SubjectKey:
         """The same key with another one before it; the key itself is shared and stays as it is."""
-        key = SubjectKey(self.client, self.version, self.key + self._secret)
+        key = SubjectKey(self.client, self.version, self._material)
         key.older = older
         return key
+
+    def seal(self, plaintext: bytes, prefix: bytes, row: str, row_version: int) -> bytes:
+        """Seal one record under this key; the parameters are those of `unseal`."""
+        return seal_record(self.cipher, plaintext, prefix, row, self.version, row_version)
+
+    def unseal(self, envelope: bytes, prefix: bytes, row: str, row_version: int) -> bytes:
+        """Open one record with this key, or with the older one that it names; raises `SealBroken`, the same for every cause.
+
+        Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `row_version` counts the writes of the row.
+        """
+        try:
+            return unseal_record(self._cipher or self.cipher, envelope, prefix, row, self.version, row_version)
+        except SealBroken:
+            named = self.at(named_version(envelope) or self.version)
+            if named is None or named is self:
+                raise
+        return named.unseal(envelope, prefix, row, row_version)
+
+    @property
+    def cipher(self) -> AESGCM:
+        """The key, expanded once for all its records: half of what opening one costs."""
+        if self._cipher is None:
+            self._cipher = AESGCM(self._material[:32])
+        return self._cipher
+
+    @property
+    def key(self) -> bytes:
+        """The 32 bytes that seal records."""
+        return SecretBytes(self._material[:32])
 
     @property
     def secret(self) -> bytes:
         """The 16 bytes behind the pseudonyms."""
-        return self._secret
+        return SecretBytes(self._material[32:])
 
     def pseudonym(self, year: int) -> str:
         """The subject's name in the trail: 16 hexadecimal digits that change with the school year.
 
         Unlinked from the subject when the key is destroyed (GDPR Art. 4(5)).
         """
-        known = self._pseudonym
-        if known is None or known[0] != year:
+        if self._year != year:
             name = f"{self.client}\x00{year}".encode()
-            digest = hashlib.blake2s(name, key=self._secret, digest_size=8, person=b"lgprivps").hexdigest()
-            known = self._pseudonym = (year, digest)
-        return known[1]
+            self._pseudonym = hashlib.blake2s(
+                name, key=self._material[32:], digest_size=8, person=b"lgprivps"
+            ).hexdigest()
+            self._year = year
+        return self._pseudonym
 
 
 def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
@@ -163,10 +192,11 @@ class KeyCache(Generic[K, V]):
     could open what was erased elsewhere meanwhile; `clock` counts seconds.
     """
 
-    __slots__ = ("_clock", "_entries", "_lock", "_seconds", "_size")
+    __slots__ = ("_clock", "_entries", "_lock", "_seconds", "_size", "_until")
 
     def __init__(self, *, size: int, seconds: float, clock: Callable[[], float]) -> None:
-        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._until: dict[K, float] = {}
         self._lock = threading.Lock()
         self._size = size
         self._seconds = min(seconds, MOST_SECONDS)
@@ -174,54 +204,61 @@ class KeyCache(Generic[K, V]):
 
     def get(self, name: K) -> V | None:
         """The entry, or None where it is absent or expired."""
-        entry = self._entries.get(name)
-        if entry is None:
-            return None
-        if entry[0] < self._clock():
+        value = self._entries.get(name)
+        if value is not None and self._until.get(name, 0.0) < self._clock():
             self.forget(name)
             return None
-        return entry[1]
+        return value
 
-    def get_all(self, names: Iterable[K]) -> tuple[dict[K, V], list[K]]:
-        """The living entries among `names`, and the names that have none."""
-        now, entries = self._clock(), self._entries
-        found: dict[K, V] = {}
-        missing: list[K] = []
-        for name in names:
-            entry = entries.get(name)
-            if entry is None or entry[0] < now:
-                missing.append(name)
-            else:
-                found[name] = entry[1]
-        return found, missing
+    def get_all(self, wanted: Sequence[T], names: Sequence[K]) -> dict[T, V]:
+        """The living entries under `names`, by what is `wanted` at the same place."""
+        now, until = self._clock(), self._until
+        found = zip(wanted, names, map(self._entries.get, names), strict=True)
+        return {one: value for one, name, value in found if value is not None and until.get(name, 0.0) >= now}
 
     def put(self, name: K, value: V) -> None:
         """Keep an entry; the oldest goes when there are too many."""
         self.put_all(((name, value),))
 
     def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
-        """Keep many entries; the oldest go when there are too many."""
-        until = self._clock() + self._seconds
+        """Keep many entries; those whose time is over go, and the oldest when there are too many."""
+        now = self._clock()
+        kept = dict(entries)
         with self._lock:
-            self._entries.update((name, (until, value)) for name, value in entries)
-            while len(self._entries) > self._size:
-                self._entries.popitem(last=False)
+            for name in kept:
+                self._entries.pop(name, None)
+            self._entries.update(kept)
+            self._until.update(dict.fromkeys(kept, now + self._seconds))
+            while len(self._entries) > self._size or self._is_oldest_over(now):
+                name, _ = self._entries.popitem(last=False)
+                del self._until[name]
+
+    def _is_oldest_over(self, now: float) -> bool:
+        oldest = next(iter(self._entries), None)
+        return oldest is not None and self._until[oldest] < now
 
     def forget(self, name: K) -> None:
         """Drop an entry, if there is one."""
+        self.forget_all((name,))
+
+    def forget_all(self, names: Iterable[K]) -> None:
+        """Drop those entries that there are."""
         with self._lock:
-            self._entries.pop(name, None)
+            for name in names:
+                self._entries.pop(name, None)
+                self._until.pop(name, None)
 
     def forget_where(self, condition: Callable[[K, V], bool]) -> None:
         """Drop every entry for which a condition holds."""
         with self._lock:
-            for name in [name for name, (_, value) in self._entries.items() if condition(name, value)]:
-                del self._entries[name]
+            for name in [name for name, value in self._entries.items() if condition(name, value)]:
+                del self._entries[name], self._until[name]
 
     def clear(self) -> None:
         """Drop everything."""
         with self._lock:
             self._entries.clear()
+            self._until.clear()
 
     def __len__(self) -> int:
         return len(self._entries)

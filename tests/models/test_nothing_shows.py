@@ -52,7 +52,7 @@ def with_locals(fault: BaseException) -> str:
 def secrets_of(backend: Backend) -> list[str]:
     one = backend.students[backend.schools[0]][0].hex
     with backend.app.app_context():
-        key = backend.house.keys.load(db.session(), "student", [one])["student", one]
+        key = backend.house.keys.load(db.session(), "student", [one])[one]
         owner = backend.house.keys.index_key(db.session(), backend.schools[0].hex)
     return [bytes.__repr__(bytes(secret))[2:20] for secret in (key.key, key.secret, owner)]
 

@@ -1,0 +1,71 @@
+"""What a row holds of its sealed fields: assignments until the flush, and what was opened under a living opener."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any, NoReturn
+
+from sqlalchemy.orm.attributes import flag_dirty
+
+SLOT = "_lgprivacy"
+"""Where a row's `__dict__` keeps its `Draft`; a group's `Opened` stands under the slot and the group's column."""
+
+
+class _Hidden:
+    """Neither printed nor carried away with its row."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<sealed fields>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a row with opened or unsaved sealed fields cannot be pickled or copied; pass its id instead")
+
+
+class Opened(_Hidden):
+    """The opened fields of one group of one row: shown while their opener lives and their envelope is the row's."""
+
+    __slots__ = ("envelope", "life", "values")
+
+    def __init__(self, life: object, envelope: bytes, values: dict[str, Any]) -> None:
+        self.life = life
+        self.envelope = envelope
+        self.values = values
+
+
+class Draft(_Hidden):
+    """Sealed fields that were assigned and not flushed, and those that a flush wrote since the row was made."""
+
+    __slots__ = ("assigned", "flushed")
+
+    def __init__(self) -> None:
+        self.assigned: dict[str, Any] | None = None
+        self.flushed: dict[str, Any] | None = None
+
+    @staticmethod
+    def of(instance: Any) -> Draft:
+        """The draft of a row, made where there is none."""
+        row = instance.__dict__
+        draft = row.get(SLOT)
+        if draft is None:
+            draft = row[SLOT] = Draft()
+        return typing.cast(Draft, draft)
+
+
+def assign(instance: Any, opened_at: str, name: str, value: Any) -> None:
+    """Take an assignment, to be sealed at the next flush; what was opened of its group is read with it from now on."""
+    row = instance.__dict__
+    draft = row.get(SLOT) or Draft.of(instance)
+    if draft.assigned is None:
+        draft.assigned = {}
+        flag_dirty(instance)
+    draft.assigned[name] = value
+    opened = row.get(opened_at)
+    if opened is not None:
+        opened.values[name] = value
+
+
+def opened_at(column: str) -> str:
+    """The key under which a row's `__dict__` keeps what was opened of the group in a column."""
+    return f"{SLOT}:{column}"
