@@ -115,17 +115,19 @@ class Keyring:
             self.keys(session, kind, owners_in(session, self.house.graph.of(kind)))
         return self.subject_key(session, kind, one)
 
-    def _key_read_again(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
-        """The subject's key from the table, where a record names a version that is not held; else raises `SealBroken`."""
+    def _key_named_by(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
+        """The key of another version that a record names, while keys are rotated; raises `SealBroken`."""
         version = named_version(envelope)
-        if version is None or held.at(version) is not None:
+        if version is None or version == held.version:
             raise SealBroken
-        self.house.keys.forget(*subject)
-        self.forget_key(*subject)
-        newest = self.subject_key(None, *subject)
-        if newest.client != held.client:
+        key = held.at(version)
+        if key is None:
+            self.house.keys.forget(*subject)
+            self.forget_key(*subject)
+            key = self.subject_key(None, *subject).at(version)
+        if key is None or key.client != held.client:
             raise SealBroken
-        return newest
+        return key
 
     # --- rows that are being adopted ---
 

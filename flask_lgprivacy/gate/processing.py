@@ -218,8 +218,7 @@ class Processing(Keyring):
             try:
                 fields = group.unsealed(key, envelope, row, version)
             except SealBroken:
-                key = self._key_read_again(envelope, subject, key)
-                fields = group.unsealed(key, envelope, row, version)
+                fields = group.unsealed(self._key_named_by(envelope, subject, key), envelope, row, version)
         except SealBroken:
             self.refuse(SealBroken(), category=group.category, action=READ)
         touched[subject[1]] = key

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from ..errors import ModelInvalid, SealBroken, UndeclaredProcessing
-from ..vault import SubjectKey, binding_prefix
+from ..vault import SubjectKey, binding_prefix, unseal_record
 from .adopted import VERSION, AdoptedAttribute
 from .codec import ValueType, encode_fields, value_type
 from .indexes import Index, refuse_what_can_be_guessed
@@ -72,10 +72,11 @@ class Group:
         return key.seal(key.unseal(envelope, prefix, row, row_version), prefix, row, row_version)
 
     def unsealed(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> dict[str, Any]:
-        """The fields of a record, each of which is there; raises `SealBroken`, the same for every cause."""
+        """The fields of a record under this very key, none of them absent; raises `SealBroken`, the same for every cause."""
         fields: dict[str, Any] = {}
+        prefix = self.prefixes[key.client]
         try:
-            fields = orjson.loads(key.unseal(envelope, self.prefixes[key.client], row, row_version))
+            fields = orjson.loads(unseal_record(key.cipher, envelope, prefix, row, key.version, row_version))
             for name, decode in self.decoders:
                 value = fields.get(name)
                 if value is not None:

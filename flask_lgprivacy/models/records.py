@@ -48,37 +48,39 @@ def records(
     plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
     place = {name: number for number, name in enumerate(columns)}
     groups = [(place[group.column], group) for group in layout.groups.values() if group.category in wanted]
-    key_at, subject_at = place[layout.key], place[layout.subject]
+    key_at, subject_at, version_at = place[layout.key], place[layout.subject], place.get(VERSION, 0)
     client_at = place[layout.client] if layout.client else None
-    version_at = place.get(VERSION, 0)
+    kind, adopting, open_record = layout.kind, layout.adopting, opener.open_record
     result = session.execute(select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION))
     with closing(result):  # a refusal in between would leave a server-side cursor open
         for partition in result.partitions():
             owners = [identifier(row[subject_at]) for row in partition]
-            keys = opener.keys(session, layout.kind, dict.fromkeys(owners))
+            keys = opener.keys(session, kind, dict.fromkeys(owners))
             unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
             for row, owner in zip(partition, owners, strict=True):
-                subject = (layout.kind, owner)
-                key = keys.get(owner)
-                if key is None and not (layout.adopting and row[version_at] == 0):
-                    key = opener.subject_key(session, layout.kind, owner)
-                client = (
-                    _client(key, row, client_at)
-                    if key is not None or client_at is not None
-                    else unkeyed.get(owner) or ""
-                )
-                opened = {name: row[number] for number, name in plain}
+                key, version = keys.get(owner), row[version_at]
+                is_plain = bool(adopting) and version == 0
+                if key is None and not is_plain:
+                    key = opener.subject_key(session, kind, owner)
+                if client_at is None:
+                    client = key.client if key is not None else unkeyed.get(owner) or ""
+                else:
+                    client = "" if row[client_at] is None else identifier(row[client_at])
+                opened: dict[str, Any] = {}
                 here = owner if layout.is_subject else identifier(row[key_at])
                 for number, group in groups:
-                    if row[version_at] == 0 and layout.adopting:
-                        opener.open_plain(layout, group, subject, client or None)
-                        taken = {name: row[place[attribute.key]] for name, attribute in layout.adopting.items()}
+                    if is_plain:
+                        opener.open_plain(layout, group, (kind, owner), client or None)
+                        taken = {name: row[place[attribute.key]] for name, attribute in adopting.items()}
                         opened.update({name: taken.get(name) for name in group.fields})
                         continue
                     assert key is not None  # noqa: S101  only a row that is still to be adopted has none
-                    opened.update(opener.open_record(group, here, subject, client, row[number], row[version_at], key))
+                    fields = open_record(group, here, (kind, owner), client, row[number], version, key)
+                    opened = {**opened, **fields} if opened else fields
                 for tag in tags:
                     opener.look_at_record(tag, subject=owner, client=client or None)
+                for number, name in plain:
+                    opened[name] = row[number]
                 yield opened
 
 
@@ -88,10 +90,3 @@ def _clients_without_keys(
     """The clients of subjects that were recorded before this package, while their rows are adopted."""
     missing = {one for one in owners if one not in keys} if layout.adopting else set()
     return opener.clients_of(session, layout.kind, missing) if missing else {}
-
-
-def _client(key: SubjectKey | None, row: Any, client_at: int | None) -> str:
-    """Whose a row is: as it states, or as its subject's key says; "" for nobody's."""
-    if client_at is None:
-        return key.client if key is not None else ""
-    return "" if row[client_at] is None else identifier(row[client_at])

@@ -18,6 +18,7 @@ from ..gate import House
 from ..models import Layout
 
 Rows = list[dict[str, Any]]
+Table = tuple[list[str], list[list[Any]]]
 RIGHTS = {
     "access": "GDPR Art. 15",
     "rectification": "GDPR Art. 16",
@@ -36,14 +37,16 @@ def build_archive(house: House, kind: str, found: Sequence[tuple[Layout, Rows]],
     Files: `data.json`, one CSV for each model, `index.html`, `about.json` and `manifest.json` with SHA-256 sums.
     """
     about = describe_processing(house, kind, made_at=made_at)
+    tables = {layout.name: _table(layout, rows) for layout, rows in found}
     data = {
-        layout.name: [{name: _plain(value) for name, value in row.items()} for row in rows] for layout, rows in found
+        name: [dict(zip(header, map(_plain, values), strict=True)) for values in rows]
+        for name, (header, rows) in tables.items()
     }
     files = {
         "data.json": _json(data),
         "about.json": _json(about),
-        "index.html": _page(found, about).encode(),
-        **{f"{layout.name}.csv": _csv(rows) for layout, rows in found},
+        "index.html": _page(tables, about).encode(),
+        **{f"{name}.csv": _csv(*table) for name, table in tables.items()},
     }
     files["manifest.json"] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
     buffer = io.BytesIO()
@@ -102,25 +105,29 @@ def describe_processing(house: House, kind: str, *, made_at: str) -> dict[str, A
     }
 
 
-def _page(found: Sequence[tuple[Layout, Rows]], about: Mapping[str, Any]) -> str:
+def _table(layout: Layout, rows: Rows) -> Table:
+    """The names of a model's columns and each row's values under them: what identifies a row first, then its fields as declared.
+
+    A record holds its fields in the order in which they were written, which differs from row to row.
+    """
+    there = rows[0] if rows else {}
+    header = [name for name in there if name not in layout.field_categories]
+    header += [name for name in layout.labelled if name in there]
+    return header, [[row[name] for name in header] for row in rows]
+
+
+def _page(tables: Mapping[str, Table], about: Mapping[str, Any]) -> str:
     template = resources.files(__package__).joinpath("archive.html").read_text(encoding="utf-8")
-    tables = [
-        (
-            layout.name,
-            list(rows[0]) if rows else [],
-            [[_text(value) for value in row.values()] for row in rows],
-        )
-        for layout, rows in found
-    ]
-    return Environment(autoescape=True).from_string(template).render(tables=tables, about=about)
+    shown = [(name, header, [list(map(_text, values)) for values in rows]) for name, (header, rows) in tables.items()]
+    return Environment(autoescape=True).from_string(template).render(tables=shown, about=about)
 
 
-def _csv(rows: Rows) -> bytes:
+def _csv(header: list[str], rows: list[list[Any]]) -> bytes:
     buffer = io.StringIO(newline="")
     if rows:
         writer = csv.writer(buffer)
-        writer.writerow(rows[0])
-        writer.writerows([[_without_formula(_text(value)) for value in row.values()] for row in rows])
+        writer.writerow(header)
+        writer.writerows([[_without_formula(_text(value)) for value in values] for values in rows])
     return buffer.getvalue().encode()
 
 

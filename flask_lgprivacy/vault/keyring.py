@@ -71,17 +71,18 @@ class ClientKey(_Secret):
 class SubjectKey(_Secret):
     """The newest key of one data subject, and the secret under which the trail names this subject.
 
-    While keys are rotated, `older` is the key before it, under which some records still stand.
+    While keys are rotated, `older` is the key before it, under which some records still stand. `cipher` is the key expanded for
+    all its records, which is half of what opening one costs; it holds 2.5 kB.
     """
 
-    __slots__ = ("_cipher", "_material", "_pseudonym", "_year", "client", "older", "version")
+    __slots__ = ("_material", "_pseudonym", "_year", "cipher", "client", "older", "version")
 
     def __init__(self, client: str, version: int, material: bytes) -> None:
         self.client = client
         self.version = version
         self.older: SubjectKey | None = None
         self._material = material if type(material) is bytes else bytes(material)
-        self._cipher: AESGCM | None = None
+        self.cipher = AESGCM(material[:32])
         self._year = 0
         self._pseudonym = ""
 
@@ -108,19 +109,12 @@ class SubjectKey(_Secret):
         Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `row_version` counts the writes of the row.
         """
         try:
-            return unseal_record(self._cipher or self.cipher, envelope, prefix, row, self.version, row_version)
+            return unseal_record(self.cipher, envelope, prefix, row, self.version, row_version)
         except SealBroken:
             named = self.at(named_version(envelope) or self.version)
             if named is None or named is self:
                 raise
         return named.unseal(envelope, prefix, row, row_version)
-
-    @property
-    def cipher(self) -> AESGCM:
-        """The key, expanded once for all its records: half of what opening one costs."""
-        if self._cipher is None:
-            self._cipher = AESGCM(self._material[:32])
-        return self._cipher
 
     @property
     def key(self) -> bytes:

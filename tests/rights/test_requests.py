@@ -106,6 +106,25 @@ def test_a_cell_that_a_spreadsheet_would_run_is_shown(backend: Backend) -> None:
     assert f"'=cmd|'{CANARY}'" in table
 
 
+def test_fields_stand_under_their_names_in_whatever_order_they_were_written(either: Backend) -> None:
+    one = either.students[either.schools[0]][0]
+    actor = either.teacher()
+    with either.app.app_context(), either.job("student.activity", actor=actor, actions={"read", "write"}):
+        db.session.add(Exercise(note=f"{CANARY} b", strokes=["b"], student_id=one))
+        later = Exercise(strokes=["c"], student_id=one)
+        db.session.add(later)
+        db.session.commit()
+        later.note = f"{CANARY} c"
+        db.session.commit()
+    archive = export(either, either.administrator(), about(either))
+    table = list(csv.DictReader(io.StringIO(archive.read("Exercise.csv").decode())))
+    assert list(table[0])[-2:] == ["strokes", "note"]
+    assert {row["note"]: row["strokes"] for row in table if row["note"]} == {
+        f"{CANARY} b": '["b"]',
+        f"{CANARY} c": '["c"]',
+    }
+
+
 def test_an_archive_expires(tmp_path: Path) -> None:
     now = [dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)]
     backend = make_backend(tmp_path / "b", privacy=LGPrivacy(utcnow=lambda: now[0]))

@@ -69,6 +69,7 @@ class Exercise(Model):
     student: Mapped[Student] = relationship(back_populates="exercises")
     made_at: Mapped[datetime | None] = not_personal("when a row was made")
     strokes: Mapped[list[Any]] = sealed("student.activity")
+    note: Mapped[str | None] = sealed("student.activity")
 
 
 class Account(Model):
