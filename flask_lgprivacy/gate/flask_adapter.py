@@ -223,7 +223,7 @@ class FlaskGate:
             processing.begin(stated)
         processing.accepted = self._intake.take(processing, here)
         answer = self._dispatch() if call is None else call(**(here.view_args or {}))
-        if type(answer) is not str:
+        if processing.ledger.touched:
             self._refuse_personal_url(location_of(answer))
         return answer
 

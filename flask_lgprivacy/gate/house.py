@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -164,4 +165,11 @@ class House:
 
 def timestamp(moment: dt.datetime) -> str:
     """A moment in UTC as ISO 8601 text with milliseconds."""
-    return moment.isoformat(timespec="milliseconds")[:23] + "Z"
+    second = _second(moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
+    return f"{second}.{moment.microsecond // 1000:03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(*parts: int) -> str:
+    """The text up to the second, which many events share."""
+    return "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}".format(*parts)

@@ -34,10 +34,15 @@ def shows(processing: Processing, url: str) -> bool:
 def location_of(answer: Any) -> str:
     """The Location that a view's answer carries, in whichever form it was returned, or ""."""
     if isinstance(answer, Response):
-        return answer.headers.get("Location") or ""
+        return _location_in(answer.headers)
     if isinstance(answer, tuple):
         for part in answer[1:]:
             if isinstance(part, Mapping | list | tuple | Headers):
-                return Headers(part).get("Location") or ""
+                return _location_in(Headers(part))
         return location_of(answer[0])
     return ""
+
+
+def _location_in(headers: Headers) -> str:
+    """The Location among headers; a look-up of one that is absent would raise and catch an exception."""
+    return next((value for name, value in headers if name.lower() == "location"), "")
