@@ -111,9 +111,10 @@ class Keyring:
     def _key_of(self, instance: Any, kind: str, one: str) -> SubjectKey:
         """The key of a row's subject, fetched together with those of the other rows in its session."""
         session = object_session(instance)
+        held = self._keys[kind]
         if session is not None:
-            self.keys(session, kind, owners_in(session, self.house.graph.of(kind)))
-        return self.subject_key(session, kind, one)
+            held = self.keys(session, kind, owners_in(session, self.house.graph.of(kind)))
+        return held.get(one) or self.subject_key(session, kind, one)
 
     def _key_named_by(self, envelope: bytes, subject: SubjectName, held: SubjectKey) -> SubjectKey:
         """The key of another version that a record names, while keys are rotated; raises `SealBroken`."""

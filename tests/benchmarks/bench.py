@@ -28,7 +28,9 @@ from databases import uri
 from decisions import decisions
 from flask import Flask, jsonify
 from floors import GateAlone, least_gate, opening
-from models import FIELDS, Base, Plain, School, Sealed, Utils, db, fields
+from models import FIELDS, Base, School, Sealed, Utils, db, fields
+from reference import Reference, reference_app, within
+from reference import db as reference_db
 from sqlalchemy import delete, select
 
 from flask_lgprivacy import Actor, LGPrivacy
@@ -65,10 +67,12 @@ def measure(database: str, clock: Callable[[Work], float]) -> None:
         db.session.add(school)
         db.session.commit()
         school_id = school.id
-        inserting(privacy, school_id)
-        reading(app, privacy, school_id)
-        memory(app, privacy, school_id)
-    listing(app, school_id)
+    plain = reference_app(app.config["SQLALCHEMY_DATABASE_URI"])
+    with app.app_context():
+        inserting(privacy, plain, school_id)
+        reading(app, privacy, plain, school_id)
+        memory(app, privacy, plain, school_id)
+    listing(app, plain, school_id)
     alone = LGPrivacy(trail=FileTrail(folder / "custody", now=str, flush=lambda _: None))
     keepers_app = application(folder, alone, "custody")
     with keepers_app.app_context():
@@ -105,63 +109,62 @@ def job(privacy: LGPrivacy, school_id: UUID, action: str) -> Any:
 # --- rows ---
 
 
-def inserting(privacy: LGPrivacy, school_id: UUID) -> None:
-    def insert(model: Any) -> None:
-        db.session.add_all([model(school_id=school_id, **fields(number)) for number in range(ROWS)])
-        db.session.commit()
+def inserting(privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:
+    def insert(session: Any, model: Any) -> None:
+        session.add_all([model(school_id=school_id, **fields(number)) for number in range(ROWS)])
+        session.commit()
 
     def sealed() -> None:
         with job(privacy, school_id, "write"):
-            insert(Sealed)
+            insert(db.session, Sealed)
+
+    def reference() -> None:
+        with within(plain) as session:
+            insert(session, Reference)
 
     def empty() -> None:
         db.session.rollback()
-        for model in (Plain, Sealed, Utils):
-            db.session.execute(delete(model.__table__))
         for table in Base.metadata.tables.values():
-            if table.name == "lgprivacy_subject_key":
+            if table.name in ("sealed", "utils", "lgprivacy_subject_key"):
                 db.session.execute(delete(table))
         db.session.commit()
         db.session.expunge_all()
+        with within(plain) as session:
+            session.execute(delete(Reference.__table__))
+            session.commit()
 
-    row(
-        "insert 10,000 rows of six fields against plaintext",
-        sealed,
-        lambda: insert(Plain),
-        aim=1.4,
-        before=empty,
-        rounds=3,
-    )
+    row("insert 10,000 rows of six fields against plaintext", sealed, reference, aim=1.4, before=empty, rounds=3)
     empty()
     sealed()
-    insert(Plain)
-    insert(Utils)
+    reference()
+    insert(db.session, Utils)
 
 
-def reading(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
-    def read(model: Any) -> int:
+def reading(app: Flask, privacy: LGPrivacy, reference: Flask, school_id: UUID) -> None:
+    def read(session: Any, model: Any) -> int:
         total = 0
-        for student in db.session.scalars(select(model)):
+        for student in session.scalars(select(model)):
             for name in FIELDS:
                 total += getattr(student, name) is not None
-        db.session.expunge_all()
+        session.expunge_all()
         return total
 
     def sealed() -> None:
         with job(privacy, school_id, "read"):
-            assert read(Sealed) == ROWS * len(FIELDS)
+            assert read(db.session, Sealed) == ROWS * len(FIELDS)
 
     def bulk() -> None:
         with job(privacy, school_id, "read"):
             assert sum(1 for _ in privacy.records(Sealed)) == ROWS
 
     def plain() -> None:
-        read(Plain)
+        with within(reference) as session:
+            read(session, Reference)
 
     forget = house(app).keys.forget_all
     row("read 10,000 rows through the ORM against plaintext, keys warm", sealed, plain, aim=1.2)
     row("read 10,000 rows through the ORM against plaintext, keys cold", sealed, plain, aim=1.4, before=forget)
-    utils = lambda: read(Utils)  # noqa: E731
+    utils = lambda: read(db.session, Utils)  # noqa: E731
     row("read 10,000 rows against sqlalchemy-utils AES-GCM, keys warm", sealed, utils, aim=0.36, rounds=3)
     row(
         "read 10,000 rows against sqlalchemy-utils AES-GCM, keys cold", sealed, utils, aim=0.36, before=forget, rounds=3
@@ -180,30 +183,34 @@ def reading(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
     opening(row, plain, ROWS, fields(1))
 
 
-def memory(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
-    def hold(model: Any) -> list[Any]:
-        held = list(db.session.scalars(select(model)))
+def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:
+    def hold(session: Any, model: Any) -> list[Any]:
+        held = list(session.scalars(select(model)))
         for student in held:
             for name in FIELDS:
                 getattr(student, name)
         return held
 
-    def peak(model: Any) -> float:
-        db.session.expunge_all()
+    def traced(work: Work) -> float:
         gc.collect()
         tracemalloc.start()
-        if model is Sealed:
-            with job(privacy, school_id, "read"):
-                hold(model)
-        else:
-            hold(model)
+        work()
         top = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return top
 
+    def sealed() -> None:
+        with job(privacy, school_id, "read"):
+            hold(db.session, Sealed)
+        db.session.expunge_all()
+
+    def reference() -> None:
+        with within(plain) as session:
+            hold(session, Reference)
+
     for state, before in (("warm", None), ("cold", house(app).keys.forget_all)):
         measured = pairs(
-            lambda: peak(Sealed), lambda: peak(Plain), before=before, rounds=3, clock=lambda measure: measure()
+            lambda: traced(sealed), lambda: traced(reference), before=before, rounds=3, clock=lambda work: work()
         )
         record(f"peak memory, 10,000 rows held and read, keys {state}", measured, aim=None)
 
@@ -211,33 +218,33 @@ def memory(app: Flask, privacy: LGPrivacy, school_id: UUID) -> None:
 # --- requests ---
 
 
-def listing(app: Flask, school_id: UUID) -> None:
+def listing(app: Flask, plain: Flask, school_id: UUID) -> None:
     privacy = LGPrivacy()
-    first = {}
-    with app.app_context():
-        for model in (Plain, Sealed):
-            ids = db.session.scalars(select(model.id).limit(30)).all()
-            first[model] = list(ids)
     actor = Actor("bench", role="teacher", client=school_id)
     house(app).load_actor = lambda: actor
-    plain_app = Flask("plain")
-    plain_app.config["SQLALCHEMY_DATABASE_URI"] = app.config["SQLALCHEMY_DATABASE_URI"]
-    db.init_app(plain_app)
 
-    def shown(model: Any) -> Any:
-        rows = db.session.scalars(select(model).where(model.id.in_(first[model])))
+    def first(session: Any, model: Any) -> list[UUID]:
+        return list(session.scalars(select(model.id).limit(30)).all())
+
+    with app.app_context():
+        sealed_ids = first(db.session, Sealed)
+    with within(plain) as session:
+        plain_ids = first(session, Reference)
+
+    def shown(session: Any, model: Any, ids: list[UUID]) -> Any:
+        rows = session.scalars(select(model).where(model.id.in_(ids)))
         return jsonify([{name: getattr(student, name) for name in FIELDS} for student in rows])
 
     @app.get("/sealed")
     @privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service")
     def sealed_view() -> Any:
-        return shown(Sealed)
+        return shown(db.session, Sealed, sealed_ids)
 
-    @plain_app.get("/plain")
+    @plain.get("/plain")
     def plain_view() -> Any:
-        return shown(Plain)
+        return shown(reference_db.session, Reference, plain_ids)
 
-    ours, reference = caller(app, "/sealed", 20), caller(plain_app, "/plain", 20)
+    ours, reference = caller(app, "/sealed", 20), caller(plain, "/plain", 20)
     row("list 30 students as JSON against the plaintext view, keys warm", ours, reference, aim=1.25)
     forget = house(app).keys.forget_all
     cold = caller(app, "/sealed", 20, before=forget)
@@ -247,7 +254,7 @@ def listing(app: Flask, school_id: UUID) -> None:
 def endpoint(folder: Path) -> None:
     bare = Flask("bare")
     bare.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{folder}/bare.db"
-    db.init_app(bare)
+    reference_db.init_app(bare)
 
     @bare.get("/x")
     def x() -> Any:
@@ -256,7 +263,7 @@ def endpoint(folder: Path) -> None:
     reference = caller(bare, "/x", 2000)
     least = Flask("least")
     least.config["SQLALCHEMY_DATABASE_URI"] = bare.config["SQLALCHEMY_DATABASE_URI"]
-    db.init_app(least)
+    reference_db.init_app(least)
     least.add_url_rule("/x", view_func=x)
     least_gate(least, Actor("bench", role="teacher"))
     row("floor: the least gate around a view, which decides nothing", caller(least, "/x", 2000), reference, aim=None)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from flask_sqlalchemy import SQLAlchemy
+from reference import SixFields
 from sqlalchemy import Column, Date, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy_utils import StringEncryptedType
@@ -28,15 +29,9 @@ class School(Model):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
 
 
-class Plain(Model):
+class Plain(SixFields, Model):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"), index=True)
-    first_name: Mapped[str]
-    last_name: Mapped[str]
-    email: Mapped[str]
-    level: Mapped[str]
-    remark: Mapped[str]
-    birth_date: Mapped[date]
 
 
 class Sealed(Model):
