@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from sqlalchemy.orm import Session, SessionTransaction
 
 from ..vault import ClientKey, SubjectKey
@@ -18,20 +20,15 @@ EpochName = tuple[str, int | None]
 """A client and one of its epochs, or None for the newest."""
 
 
-def cache_name(kind: str, one: str) -> str:
-    """Under what name a subject's key is cached: a text, which the garbage collector does not look at."""
-    return f"{kind}\x00{one}"
-
-
 class Scope:
-    """Client keys, and subject keys by `cache_name`, seen in one transaction; `is_fresh` where it may have made some of them."""
+    """Client keys, and subject keys by kind, seen in one transaction; `is_fresh` where it may have made some of them."""
 
     __slots__ = ("clients", "is_fresh", "subjects")
 
     def __init__(self, *, is_fresh: bool) -> None:
         self.is_fresh = is_fresh
         self.clients: dict[EpochName, ClientKey] = {}
-        self.subjects: dict[str, SubjectKey] = {}
+        self.subjects: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
 
     def clear(self) -> None:
         """Forget what a rollback took back."""

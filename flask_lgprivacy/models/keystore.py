@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,7 @@ from ..vault import (
     unwrap_client_key,
     wrap_client_material,
 )
-from .keyscope import DESTROYED, FRESH, EpochName, Scope, cache_name
+from .keyscope import DESTROYED, FRESH, EpochName, Scope
 from .keytable import KeyTable, chunks, living
 from .opening import SubjectName
 from .tables import Tables
@@ -59,16 +60,14 @@ class KeyStore:
         self._client_cache: KeyCache[EpochName, ClientKey] = KeyCache(
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
-        self._cache: KeyCache[str, SubjectKey] = KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
+        self._caches: defaultdict[str, KeyCache[str, SubjectKey]] = defaultdict(
+            lambda: KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
+        )
 
     def __repr__(self) -> str:
         return "<KeyStore>"
 
     # --- keys of subjects ---
-
-    def cached(self, kind: str, one: str) -> SubjectKey | None:
-        """The key of a subject, where this process holds it already."""
-        return self._cache.get(cache_name(kind, one))
 
     def load(
         self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
@@ -79,8 +78,8 @@ class KeyStore:
         destroyed or renewed meanwhile.
         """
         asked = list(ids)
-        found = self._cache.get_all(asked, [cache_name(kind, one) for one in asked])
-        if not for_writing:
+        found = self._caches[kind].get_all(asked)
+        if found and not for_writing:
             asked = [one for one in asked if one not in found]
         if not asked:
             return found
@@ -111,7 +110,7 @@ class KeyStore:
     ) -> dict[str, SubjectKey]:
         """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
         made: dict[str, SubjectKey] = {}
-        self._cache.forget_all(cache_name(kind, one) for one in subjects)
+        self._caches[kind].forget_all(subjects)
         with self._transaction(session, writing=True) as (connection, scope):
             scope.clients.clear()
             for chunk in chunks(list(subjects)):
@@ -179,14 +178,15 @@ class KeyStore:
 
     def forget(self, kind: str, one: str) -> None:
         """Read a subject's keys from the table at the next use."""
-        self._cache.forget(cache_name(kind, one))
+        self._caches[kind].forget(one)
 
     # --- keys of clients ---
 
     def forget_client(self, client: str) -> None:
         """Read a client's keys, and those of its subjects, from the table at the next use."""
         self._client_cache.forget_where(lambda name, _: name[0] == client)
-        self._cache.forget_where(lambda _, key: key.client == client)
+        for cache in list(self._caches.values()):
+            cache.forget_where(lambda _, key: key.client == client)
 
     def destroy_client(self, session: Session, client: str) -> int:
         """Destroy a client's keys, however many subjects it has; returns how many epochs there were.
@@ -265,7 +265,8 @@ class KeyStore:
 
     def forget_all(self) -> None:
         """Let go of every unwrapped key; the next use reads the key table."""
-        self._cache.clear()
+        for cache in list(self._caches.values()):
+            cache.clear()
         self._client_cache.clear()
 
     def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
@@ -298,8 +299,9 @@ class KeyStore:
             self._publish(scope)
 
     def _publish(self, scope: Scope) -> None:
-        self._client_cache.put_all(scope.clients.items())
-        self._cache.put_all(scope.subjects.items())
+        self._client_cache.put_all(scope.clients)
+        for kind, keys in scope.subjects.items():
+            self._caches[kind].put_all(keys)
 
     # --- unwrapping ---
 
@@ -368,13 +370,14 @@ class KeyStore:
         for one, version, holder, client, epoch, wrapped in rows:
             if wrapped is None:
                 continue
-            if (holder, epoch) not in owners:
-                owners[holder, epoch] = self._owner(connection, scope, holder, epoch, is_second_look=is_second_look)
-            owner = owners[holder, epoch]
+            name = (holder, epoch)
+            if name not in owners:
+                owners[name] = self._owner(connection, scope, holder, epoch, is_second_look=is_second_look)
+            owner = owners[name]
             if owner is None:
                 moved.append(one)
                 continue
-            cached = known.get(one)
+            cached = known.get(one) if known else None
             key = cached.at(version) if cached is not None else None
             if key is None:
                 bound_to = bound_name(kind, one, client)
@@ -386,7 +389,7 @@ class KeyStore:
         if moved and not is_second_look:
             again = self.table.subject_rows(connection, kind, moved)
             keys.update(self._unwrapped(connection, scope, kind, again, known={}, is_second_look=True))
-        scope.subjects.update((cache_name(kind, one), key) for one, key in keys.items())
+        scope.subjects[kind].update(keys)
         return keys
 
     def _owner(

@@ -242,7 +242,7 @@ def _select_subjects(table: Table) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     query = (
         select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
         .where(columns.kind == bindparam("kind"))
-        .order_by(columns.version)
+        .order_by(columns.subject, columns.version)
     )
     listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
     return (

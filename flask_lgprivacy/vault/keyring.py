@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2s
 from typing import Final, Generic, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -24,7 +25,6 @@ MOST_SECONDS = 60.0
 _NONCE = 12
 K = TypeVar("K")
 V = TypeVar("V")
-T = TypeVar("T")
 
 
 class _Secret:
@@ -132,12 +132,15 @@ class SubjectKey(_Secret):
         Unlinked from the subject when the key is destroyed (GDPR Art. 4(5)).
         """
         if self._year != year:
-            name = f"{self.client}\x00{year}".encode()
-            self._pseudonym = hashlib.blake2s(
-                name, key=self._material[32:], digest_size=8, person=b"lgprivps"
-            ).hexdigest()
+            name = _client_and_year(self.client, year)
+            self._pseudonym = blake2s(name, key=self._material[32:], digest_size=8, person=b"lgprivps").hexdigest()
             self._year = year
         return self._pseudonym
+
+
+@lru_cache(maxsize=16)
+def _client_and_year(client: str, year: int) -> bytes:
+    return f"{client}\x00{year}".encode()
 
 
 def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
@@ -204,25 +207,24 @@ class KeyCache(Generic[K, V]):
             return None
         return value
 
-    def get_all(self, wanted: Sequence[T], names: Sequence[K]) -> dict[T, V]:
-        """The living entries under `names`, by what is `wanted` at the same place."""
+    def get_all(self, names: Sequence[K]) -> dict[K, V]:
+        """The living entries under some names."""
         now, until = self._clock(), self._until
-        found = zip(wanted, names, map(self._entries.get, names), strict=True)
-        return {one: value for one, name, value in found if value is not None and until.get(name, 0.0) >= now}
+        found = zip(names, map(self._entries.get, names), strict=True)
+        return {name: value for name, value in found if value is not None and until.get(name, 0.0) >= now}
 
     def put(self, name: K, value: V) -> None:
         """Keep an entry; the oldest goes when there are too many."""
-        self.put_all(((name, value),))
+        self.put_all({name: value})
 
-    def put_all(self, entries: Iterable[tuple[K, V]]) -> None:
+    def put_all(self, entries: Mapping[K, V]) -> None:
         """Keep many entries; those whose time is over go, and the oldest when there are too many."""
         now = self._clock()
-        kept = dict(entries)
         with self._lock:
-            for name in kept:
+            for name in entries if self._entries else ():
                 self._entries.pop(name, None)
-            self._entries.update(kept)
-            self._until.update(dict.fromkeys(kept, now + self._seconds))
+            self._entries.update(entries)
+            self._until.update(dict.fromkeys(entries, now + self._seconds))
             while len(self._entries) > self._size or self._is_oldest_over(now):
                 name, _ = self._entries.popitem(last=False)
                 del self._until[name]

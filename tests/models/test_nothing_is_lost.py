@@ -21,7 +21,6 @@ from flask_lgprivacy.errors import (
     SubjectErased,
     UndeclaredProcessing,
 )
-from flask_lgprivacy.models.keyscope import cache_name
 
 
 def first(backend: Backend, school: int = 0) -> Any:
@@ -361,7 +360,7 @@ def test_an_erased_key_that_was_cached_meanwhile_is_forgotten(either: Backend) -
         keys, session = either.house.keys, db.session()
         alive = keys.load(session, "student", [one])
         keys.destroy(session, "student", one)
-        keys._cache.put(cache_name("student", one), alive[one])
+        keys._caches["student"].put(one, alive[one])
         session.commit()
         if either.app.config.get("LGPRIVACY_KEYS_BIND") is None:
             assert not keys.load(session, "student", [one])
