@@ -106,7 +106,7 @@ class Rotation:
 
     def _rewrap_client_key(self, connection: Connection, row: Any, service: str) -> None:
         clients = self._table.clients
-        services = self._keys.services
+        services = self._keys.clients.services
         material = unwrap_client_material(services.named(row.service), row.client, row.epoch, row.wrapped)
         wrapped = wrap_client_material(services.named(service), row.client, row.epoch, material)
         connection.execute(
@@ -172,12 +172,14 @@ class Rotation:
             made = select(clients.made_at < before).where(clients.client == client, clients.epoch == newest.epoch)
             epoch = int(newest.epoch)
             if connection.execute(made).scalar_one():
-                key = unwrap_client_key(self._keys.services.named(newest.service), client, epoch, newest.wrapped)
+                key = unwrap_client_key(
+                    self._keys.clients.services.named(newest.service), client, epoch, newest.wrapped
+                )
                 epoch = int(rows[0].epoch) + 1
                 material = renewed_client_material(key, self._keys.randomness)
                 if with_index_key:
                     material = new_client_material(self._keys.randomness)
-                self._keys.insert_epoch(connection, client, epoch, newest.service, material)
+                self._keys.clients.insert_epoch(connection, client, epoch, newest.service, material)
         session.commit()
         return epoch
 
@@ -189,8 +191,8 @@ class Rotation:
                 .where(subjects.holder == client, subjects.epoch < epoch, subjects.wrapped.is_not(None))
                 .limit(CHUNK)
             ).all()
-            owners = {one: self._keys.client_key(connection, client, one) for one in {row.epoch for row in rows}}
-            newest = self._keys.client_key(connection, client, epoch) if rows else None
+            owners = {one: self._keys.clients.of_epoch(connection, client, one) for one in {row.epoch for row in rows}}
+            newest = self._keys.clients.of_epoch(connection, client, epoch) if rows else None
             changed = []
             for row in rows:
                 assert newest is not None  # noqa: S101  rows, so there is a key
@@ -273,7 +275,7 @@ class Rotation:
         while True:
             with self._keys.connected(session) as connection:
                 rows = connection.execute(oldest.where(tuple_(subjects.kind, subjects.subject) > last)).all()
-                owners = {row.holder: self._keys.current_client_key(connection, row.holder) for row in rows}
+                owners = {row.holder: self._keys.clients.current(connection, row.holder) for row in rows}
                 held = self._newest_keys(connection, rows)
                 self._table.insert_subjects(
                     connection,
@@ -298,7 +300,7 @@ class Rotation:
     def _renewed(self, connection: Connection, kind: str, row: Any, owner: ClientKey) -> dict[str, Any]:
         """The row of the next version of a subject's key."""
         name = bound_name(kind, row.subject, row.client)
-        wrapping = self._keys.client_key(connection, row.holder, row.epoch)
+        wrapping = self._keys.clients.of_epoch(connection, row.holder, row.epoch)
         key = self._opened(wrapping, row, name)
         material = renewed_subject_material(key, self._keys.randomness)
         return self._keys.subject_row(

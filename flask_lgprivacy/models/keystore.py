@@ -18,13 +18,10 @@ from ..vault import (
     ClientKey,
     KeyCache,
     KeyServices,
-    SingleFlight,
     SubjectKey,
-    new_client_material,
     new_subject_material,
-    unwrap_client_key,
-    wrap_client_material,
 )
+from .clientkeys import ClientKeys
 from .keyscope import DESTROYED, FRESH, EpochName, Scope
 from .keytable import KeyTable, chunks, living
 from .opening import SubjectName
@@ -51,15 +48,12 @@ class KeyStore:
         utcnow: Callable[[], dt.datetime],
     ) -> None:
         self.table = KeyTable(tables)
-        self.services = services
         self.randomness = randomness
         self.utcnow = utcnow
         self.cache_seconds = cache_seconds
         self._engine = engine
-        self._unwrapping: SingleFlight[EpochName, ClientKey] = SingleFlight()
-        self._client_cache: KeyCache[EpochName, ClientKey] = KeyCache(
-            size=cache_size, seconds=cache_seconds, clock=time.monotonic
-        )
+        cache: KeyCache[EpochName, ClientKey] = KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
+        self.clients = ClientKeys(self.table, services, cache, randomness=randomness, utcnow=utcnow)
         self._caches: defaultdict[str, KeyCache[str, SubjectKey]] = defaultdict(
             lambda: KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
         )
@@ -135,7 +129,7 @@ class KeyStore:
         if PUBLISHER in subjects.values():
             raise RequestInvalid(f"{PUBLISHER!r} names the publisher's own key; give this client another identifier")
         holders = {client: client if held_by_client and client else PUBLISHER for client in subjects.values()}
-        owners = {client: self.current_client_key(connection, name, scope) for client, name in holders.items()}
+        owners = {client: self.clients.current(connection, name, scope) for client, name in holders.items()}
         made, rows, now = {}, [], self.utcnow()
         for one, client in subjects.items():
             material = new_subject_material(self.randomness)
@@ -184,7 +178,7 @@ class KeyStore:
 
     def forget_client(self, client: str) -> None:
         """Read a client's keys, and those of its subjects, from the table at the next use."""
-        self._client_cache.forget_where(lambda name, _: name[0] == client)
+        self.clients.forget(client)
         for cache in list(self._caches.values()):
             cache.forget_where(lambda _, key: key.client == client)
 
@@ -202,11 +196,11 @@ class KeyStore:
 
     def index_key(self, session: Session, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
-        known = self._client_cache.get((holder, None))
+        known = self.clients.cached(holder)
         if known is not None:
             return known.index_key
         with self._transaction(session, writing=True) as (connection, scope):
-            return self.current_client_key(connection, holder, scope).index_key
+            return self.clients.current(connection, holder, scope).index_key
 
     def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
         """The keys under which a holder's blind indexes may stand, the newest first; several while they are rotated.
@@ -217,19 +211,19 @@ class KeyStore:
             rows = self.table.client_rows(connection, holder)
             if rows and not any(living(rows)):
                 raise SubjectErased
-            keys = [self._client_key(connection, scope, holder, row.epoch).index_key for row in living(rows)]
+            keys = [self.clients.of_epoch(connection, holder, row.epoch, scope).index_key for row in living(rows)]
         return tuple(dict.fromkeys(keys))
 
     def publisher_secret(self, session: Session) -> bytes:
         """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
-        if self._client_cache.get((PUBLISHER, None)) is None:
+        if self.clients.cached(PUBLISHER) is None:
             engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
             if isinstance(engine, Engine):
                 with engine.begin() as connection:
                     if not self.table.client_rows(connection, PUBLISHER):
-                        self._make_client_key(connection, PUBLISHER)
+                        self.clients.make(connection, PUBLISHER)
                 with engine.connect() as connection:
-                    return self._client_key(connection, Scope(is_fresh=False), PUBLISHER, None).index_key
+                    return self.clients.of_epoch(connection, PUBLISHER, None).index_key
         return self.index_key(session, PUBLISHER)
 
     def erased_clients(self, session: Session) -> list[str]:
@@ -267,7 +261,7 @@ class KeyStore:
         """Let go of every unwrapped key; the next use reads the key table."""
         for cache in list(self._caches.values()):
             cache.clear()
-        self._client_cache.clear()
+        self.clients.forget_all()
 
     def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
         forget()
@@ -299,59 +293,11 @@ class KeyStore:
             self._publish(scope)
 
     def _publish(self, scope: Scope) -> None:
-        self._client_cache.put_all(scope.clients)
+        self.clients.keep(scope)
         for kind, keys in scope.subjects.items():
             self._caches[kind].put_all(keys)
 
     # --- unwrapping ---
-
-    def current_client_key(self, connection: Connection, holder: str, scope: Scope | None = None) -> ClientKey:
-        """The newest epoch of a client, as the table says it now, made at first need; it stays until the commit."""
-        rows = self.table.client_rows(connection, holder, lock=True)
-        if not rows:
-            self._make_client_key(connection, holder)
-            rows = self.table.client_rows(connection, holder, lock=True)
-        if rows[0].wrapped is None:
-            raise SubjectErased
-        return self._client_key(connection, scope or Scope(is_fresh=True), holder, rows[0].epoch)
-
-    def client_key(self, connection: Connection, holder: str, epoch: int) -> ClientKey:
-        """One epoch of a client's key that stands in the table; raises `KeyLost`, `SubjectErased` or `KeyUnavailable`."""
-        return self._client_key(connection, Scope(is_fresh=False), holder, epoch)
-
-    def _client_key(self, connection: Connection, scope: Scope, holder: str, epoch: int | None) -> ClientKey:
-        """A client's key; unwrapped once, however many threads ask, where no rollback can take it back."""
-        name = (holder, epoch)
-        known = scope.clients.get(name) or self._client_cache.get(name)
-        if known is not None:
-            return known
-        if scope.is_fresh:
-            key = self._unwrapped_client_key(connection, holder, epoch)
-        else:
-            key = self._unwrapping.run(name, lambda: self._unwrapped_client_key(connection, holder, epoch))
-            self._client_cache.put(name, key)
-        scope.clients[name] = key
-        return key
-
-    def _unwrapped_client_key(self, connection: Connection, holder: str, epoch: int | None) -> ClientKey:
-        rows = self.table.client_rows(connection, holder)
-        if rows and not any(living(rows)):
-            raise SubjectErased
-        row = next((row for row in living(rows) if epoch in (None, row.epoch)), None)
-        if row is None:
-            raise KeyLost
-        return unwrap_client_key(self.services.named(row.service), holder, row.epoch, row.wrapped)
-
-    def _make_client_key(self, connection: Connection, holder: str) -> None:
-        material = new_client_material(self.randomness)
-        self.insert_epoch(connection, holder, 1, self.services.default, material)
-
-    def insert_epoch(self, connection: Connection, holder: str, epoch: int, service: str, material: bytes) -> bool:
-        """Insert an epoch of a client's key, wrapped by a key service; False where it is there already."""
-        wrapped = wrap_client_material(self.services.named(service), holder, epoch, material)
-        now = self.utcnow()
-        values = {"client": holder, "epoch": epoch, "service": service, "wrapped": wrapped}
-        return self.table.insert_client(connection, {**values, "made_at": now, "wrapped_at": now})
 
     def _unwrapped(
         self,
@@ -397,7 +343,7 @@ class KeyStore:
     ) -> ClientKey | None:
         """The key that wrapped a row's; None where the client is erased or, at the first look, where a rotation went by."""
         try:
-            return self._client_key(connection, scope, holder, epoch)
+            return self.clients.of_epoch(connection, holder, epoch, scope)
         except SubjectErased:
             return None
         except KeyLost:

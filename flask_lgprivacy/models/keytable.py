@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import (
-    Column,
     Connection,
     CursorResult,
     Dialect,
-    Insert,
     Row,
     Select,
     String,
@@ -28,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from .driver import Prepared
 from .tables import Tables
 
 CHUNK = 500
@@ -36,15 +36,32 @@ SUBJECT_KEY = ("kind", "subject", "version", "holder", "client", "epoch", "wrapp
 T = TypeVar("T")
 
 
+class _Statements(NamedTuple):
+    """What is asked of the key table all the time, for one dialect."""
+
+    subjects: Prepared
+    new_subjects: Prepared
+    clients: Prepared
+
+
 class KeyTable:
     """What is done to the two tables of wrapped keys; `wrapped` is NULL where a key was destroyed."""
 
     def __init__(self, tables: Tables) -> None:
         self.subjects: Table = tables.subject_key
         self.clients: Table = tables.client_key
-        self._select_subjects = _select_subjects(tables.subject_key)
-        self._select_clients = _select_clients(tables.client_key)
-        self._inserts: dict[str, _SubjectInsert] = {}
+        self._client_query = _client_query(tables.client_key)
+        self._prepared: dict[str, _Statements] = {}
+
+    def _for(self, connection: Connection) -> _Statements:
+        dialect = connection.dialect
+        if dialect.name not in self._prepared:
+            self._prepared[dialect.name] = _Statements(
+                subjects=_subject_query(self.subjects, dialect),
+                new_subjects=_subject_insert(self.subjects, dialect),
+                clients=Prepared(self._client_query, dialect),
+            )
+        return self._prepared[dialect.name]
 
     # --- subjects ---
 
@@ -53,18 +70,14 @@ class KeyTable:
 
         A portion is read whole before its rows are given out, so that other statements may run in between.
         """
-        query, written = self._select_subjects[connection.dialect.name == "sqlite"]
+        query = self._for(connection).subjects
         for chunk in chunks(ids):
-            yield from connection.execute(query, {"kind": kind, "ids": written(chunk)}).all()
+            yield from query.execute(connection, {"kind": kind, "ids": chunk}).all()
 
     def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
         """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
-        dialect = connection.dialect
-        if dialect.name not in self._inserts:
-            statement = self._insert(connection, self.subjects).on_conflict_do_nothing()
-            self._inserts[dialect.name] = _SubjectInsert(statement, dialect, self.subjects.c.made_at)
-        insert = self._inserts[dialect.name]
-        return sum(insert.execute(connection, chunk) for chunk in chunks(rows)) == len(rows)
+        insert = self._for(connection).new_subjects
+        return sum(insert.execute_many(connection, chunk) for chunk in chunks(rows)) == len(rows)
 
     @staticmethod
     def _insert(connection: Connection, table: Table) -> Any:
@@ -118,15 +131,15 @@ class KeyTable:
 
     def client_rows(self, connection: Connection, client: str, *, lock: bool = False) -> list[Row[Any]]:
         """Rows (epoch, service, wrapped) of a client's keys, the newest first; `lock` keeps them as they are until the commit."""
-        if lock:
-            self._hold(connection, client)
-        query = self._select_clients.with_for_update(read=True) if lock else self._select_clients
-        return list(connection.execute(query, {"client": client}).all())
+        if not lock:
+            return list(self._for(connection).clients.execute(connection, {"client": client}).all())
+        self._hold(connection, client)
+        return list(connection.execute(self._client_query.with_for_update(read=True), {"client": client}).all())
 
     def lock_client(self, connection: Connection, client: str) -> None:
         """Wait until nobody makes keys for a client, and let nobody do it until the commit."""
         self._hold(connection, client)
-        connection.execute(self._select_clients.with_for_update(), {"client": client})
+        connection.execute(self._client_query.with_for_update(), {"client": client})
 
     def lock_all_clients(self, connection: Connection) -> None:
         """Wait until nobody makes or changes a client's key, and let nobody do it until the commit."""
@@ -196,27 +209,6 @@ class KeyTable:
         return max((_aware(at) for at in moments if at is not None), default=None)
 
 
-class _SubjectInsert:
-    """The INSERT of many new subject keys, whose values go to the driver as they are.
-
-    Through SQLAlchemy each row's values are bound one by one, which takes as long again as the database.
-    """
-
-    def __init__(self, statement: Insert, dialect: Dialect, made_at: Column[Any]) -> None:
-        compiled: Any = statement.compile(dialect=dialect, column_keys=SUBJECT_KEY)
-        self._text = str(compiled)
-        self._order: list[str] | None = compiled.positiontup
-        self._written: Any = made_at.type.dialect_impl(dialect).bind_processor(dialect) or (lambda moment: moment)
-
-    def execute(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
-        """Insert rows of `SUBJECT_KEY`; returns how many were inserted."""
-        order, given = self._order, list[Any](rows)
-        if order is not None:
-            moments = {moment: self._written(moment) for moment in {row["made_at"] for row in rows}}
-            given = [tuple([moments[row[name]] if name == "made_at" else row[name] for name in order]) for row in rows]
-        return connection.exec_driver_sql(self._text, given).rowcount
-
-
 def _aware(moment: dt.datetime) -> dt.datetime:
     """SQLite gives back times without their zone; all of ours are UTC."""
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
@@ -233,25 +225,34 @@ def living(rows: Iterable[Any]) -> Iterator[Any]:
     return (row for row in rows if row.wrapped is not None)
 
 
-def _select_subjects(table: Table) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """The query for many subjects on PostgreSQL and on SQLite, each with how it takes their identifiers: as one parameter.
+def _subject_insert(table: Table, dialect: Dialect) -> Prepared:
+    """The INSERT of new subject keys; those that another process was quicker with are left out."""
+    insert: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
+    write = table.c.made_at.type.dialect_impl(dialect).bind_processor(dialect)
+    written = {"made_at": lru_cache(maxsize=1)(write)} if write is not None else {}
+    return Prepared(insert.on_conflict_do_nothing(), dialect, names=SUBJECT_KEY, written=written)
 
-    A parameter for each would have its place written into the statement anew every time.
-    """
+
+def _subject_query(table: Table, dialect: Dialect) -> Prepared:
+    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of PostgreSQL an array."""
     columns = table.c
     query = (
         select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
         .where(columns.kind == bindparam("kind"))
         .order_by(columns.subject, columns.version)
     )
+    if dialect.name == "postgresql":
+        wanted = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
+        return Prepared(query.where(wanted), dialect, written={"ids": list})
     listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
-    return (
-        (query.where(columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))), list),
-        (query.where(columns.subject.in_(select(listed.c.value))), lambda ids: orjson.dumps(ids).decode()),
+    return Prepared(
+        query.where(columns.subject.in_(select(listed.c.value))),
+        dialect,
+        written={"ids": lambda ids: orjson.dumps(ids).decode()},
     )
 
 
-def _select_clients(table: Table) -> Select[*tuple[Any, ...]]:
+def _client_query(table: Table) -> Select[*tuple[Any, ...]]:
     columns = table.c
     return (
         select(columns.epoch, columns.service, columns.wrapped)

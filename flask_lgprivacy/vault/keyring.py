@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2s
+from itertools import islice, takewhile
 from typing import Final, Generic, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidTag
@@ -192,7 +192,7 @@ class KeyCache(Generic[K, V]):
     __slots__ = ("_clock", "_entries", "_lock", "_seconds", "_size", "_until")
 
     def __init__(self, *, size: int, seconds: float, clock: Callable[[], float]) -> None:
-        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._entries: dict[K, V] = {}
         self._until: dict[K, float] = {}
         self._lock = threading.Lock()
         self._size = size
@@ -222,16 +222,16 @@ class KeyCache(Generic[K, V]):
         now = self._clock()
         with self._lock:
             for name in entries if self._entries else ():
-                self._entries.pop(name, None)
+                self._entries.pop(name, None)  # so that the oldest stay in front
             self._entries.update(entries)
             self._until.update(dict.fromkeys(entries, now + self._seconds))
-            while len(self._entries) > self._size or self._is_oldest_over(now):
-                name, _ = self._entries.popitem(last=False)
-                del self._until[name]
-
-    def _is_oldest_over(self, now: float) -> bool:
-        oldest = next(iter(self._entries), None)
-        return oldest is not None and self._until[oldest] < now
+            surplus = len(self._entries) - self._size
+            if surplus > 0:
+                leaving = list(islice(self._entries, surplus + self._size // 8))
+            else:
+                leaving = list(takewhile(lambda name: self._until[name] < now, self._entries))
+            for name in leaving:
+                del self._entries[name], self._until[name]
 
     def forget(self, name: K) -> None:
         """Drop an entry, if there is one."""

@@ -29,9 +29,9 @@ from decisions import decisions
 from flask import Flask, jsonify
 from floors import GateAlone, least_gate, opening
 from models import FIELDS, Base, School, Sealed, Utils, db, fields
-from reference import Reference, reference_app, within
+from reference import Least, Reference, least_rows, reference_app, within
 from reference import db as reference_db
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.audit import FileTrail
@@ -110,17 +110,17 @@ def job(privacy: LGPrivacy, school_id: UUID, action: str) -> Any:
 
 
 def inserting(privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:
-    def insert(session: Any, model: Any) -> None:
+    def add(session: Any, model: Any) -> None:
         session.add_all([model(school_id=school_id, **fields(number)) for number in range(ROWS)])
         session.commit()
 
     def sealed() -> None:
         with job(privacy, school_id, "write"):
-            insert(db.session, Sealed)
+            add(db.session, Sealed)
 
     def reference() -> None:
         with within(plain) as session:
-            insert(session, Reference)
+            add(session, Reference)
 
     def empty() -> None:
         db.session.rollback()
@@ -137,7 +137,7 @@ def inserting(privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:
     empty()
     sealed()
     reference()
-    insert(db.session, Utils)
+    add(db.session, Utils)
 
 
 def reading(app: Flask, privacy: LGPrivacy, reference: Flask, school_id: UUID) -> None:
@@ -181,6 +181,15 @@ def reading(app: Flask, privacy: LGPrivacy, reference: Flask, school_id: UUID) -
     row("bulk path to dictionaries against the plaintext ORM, keys warm", bulk, plain, aim=0.5)
     row("bulk path to dictionaries against the plaintext ORM, keys cold", bulk, plain, aim=0.5, before=forget)
     opening(row, plain, ROWS, fields(1))
+    with within(reference) as session:
+        session.execute(insert(Least.__table__), list(least_rows(school_id, map(fields, range(ROWS)))))
+        session.commit()
+
+    def least() -> None:
+        with within(reference) as session:
+            read(session, Least)
+
+    row("floor: one record a row through the ORM, opened by a descriptor that decides nothing", least, plain, aim=None)
 
 
 def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:

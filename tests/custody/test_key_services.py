@@ -83,7 +83,7 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
     refused = [one["code"] for event in read_trail(backend.folder / "trail") for one in event.get("refused", [])]
     assert "key-unavailable" in refused
     service.start()
-    backend.house.keys.services.named("root")._until = 0.0
+    backend.house.keys.clients.services.named("root")._until = 0.0
     assert listing(backend, 2).status_code == 200
 
 
