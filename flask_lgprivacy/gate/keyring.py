@@ -109,9 +109,13 @@ class Keyring:
             self.refuse(away)
 
     def _key_of(self, instance: Any, kind: str, one: str) -> SubjectKey:
-        """The key of a row's subject, fetched together with those of the other rows in its session."""
-        session = object_session(instance)
+        """The key of a row's subject; one that the process does not hold comes with those of the other rows in its session."""
         held = self._keys[kind]
+        cached = self.house.keys.cached(kind, one)
+        if cached is not None:
+            held[one] = cached
+            return cached
+        session = object_session(instance)
         if session is not None:
             held = self.keys(session, kind, owners_in(session, self.house.graph.of(kind)))
         return held.get(one) or self.subject_key(session, kind, one)

@@ -63,6 +63,10 @@ class KeyStore:
 
     # --- keys of subjects ---
 
+    def cached(self, kind: str, one: str) -> SubjectKey | None:
+        """The key of a subject, where this process holds it."""
+        return self._caches[kind].get(one)
+
     def load(
         self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
     ) -> dict[str, SubjectKey]:

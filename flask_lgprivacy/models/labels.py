@@ -170,7 +170,8 @@ class SealedField:
         values = opener.open(instance, group)
         if assigned is not None:
             values.update((name, value) for name, value in assigned.items() if name in group.fields)
-        row[self.opened_at] = Opened(opener.life, row[self.column], values)
+        opened = row[self.opened_at] = Opened()
+        opened.life, opened.envelope, opened.values = opener.life, row[self.column], values
         return values[self.name]
 
     def __set__(self, instance: Any, value: Any) -> None:

@@ -28,10 +28,9 @@ class Opened(_Hidden):
 
     __slots__ = ("envelope", "life", "values")
 
-    def __init__(self, life: object, envelope: bytes, values: dict[str, Any]) -> None:
-        self.life = life
-        self.envelope = envelope
-        self.values = values
+    life: object
+    envelope: bytes
+    values: dict[str, Any]
 
 
 class Draft(_Hidden):
