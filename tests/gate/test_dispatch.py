@@ -1,0 +1,146 @@
+"""What the gate checked is what runs, however an application calls its views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from school import CANARY, STORES, Backend, Student, db
+from sqlalchemy import select
+from sqlalchemy.orm import DeclarativeBase
+
+from flask_lgprivacy import LGPrivacy
+from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
+
+PROFILE: Any = {"roles": {"teacher"}, "purpose": "provide-service"}
+
+
+def names() -> Any:
+    return [student.first_name for student in db.session.scalars(select(Student).order_by(Student.id).limit(1))]
+
+
+def get(backend: Backend, path: str) -> Any:
+    with acting_as(backend.app, backend.teacher()):
+        return backend.app.test_client().get(path)
+
+
+def test_a_view_that_is_replaced_is_looked_at_again(backend: Backend) -> None:
+    @backend.app.get("/x")
+    @backend.privacy.handles(**PROFILE)
+    def view() -> str:
+        return "first"
+
+    @backend.privacy.handles(**PROFILE)
+    def second() -> str:
+        return "second"
+
+    assert get(backend, "/x").text == "first"
+    backend.app.view_functions["view"] = second
+    assert get(backend, "/x").text == "second"
+
+
+def test_a_view_that_is_replaced_by_a_bare_one_is_refused(backend: Backend) -> None:
+    @backend.app.get("/x")
+    @backend.privacy.handles(**PROFILE)
+    def view() -> str:
+        return "first"
+
+    assert get(backend, "/x").text == "first"
+    backend.app.view_functions["view"] = lambda: "bare"
+    assert_refused(get(backend, "/x"), code="endpoint-undeclared")
+
+
+def test_a_wrapper_around_a_declared_view_runs(backend: Backend) -> None:
+    ran = []
+
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def view() -> Any:
+        return {"rows": len(db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all())}
+
+    def wrapped() -> Any:
+        ran.append("wrapper")
+        return view()
+
+    wrapped.__dict__.update(view.__dict__)
+    backend.app.add_url_rule("/x", "x", wrapped)
+    assert get(backend, "/x").json == {"rows": 2}
+    assert ran == ["wrapper"]
+
+
+def test_one_view_behind_two_endpoints_is_declared_in_both(backend: Backend) -> None:
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def view() -> Any:
+        first = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).first()
+        return [first.first_name] if first is not None else []
+
+    backend.app.add_url_rule("/one", "one", view)
+    backend.app.add_url_rule("/two", "two", view)
+    with captured_trail(backend.app) as trail:
+        answers = [get(backend, "/one").text, get(backend, "/two").text]
+    assert all(CANARY in answer for answer in answers)
+    assert [event.endpoint for event in trail.events if event.event == "processing"] == ["one", "two"]
+
+
+class Counting(Flask):
+    """An application that calls its views in its own way."""
+
+    calls = 0
+
+    def dispatch_request(self) -> Any:
+        self.calls += 1
+        return super().dispatch_request()
+
+
+def bare_application(tmp_path: Any, kind: type[Flask]) -> tuple[Any, LGPrivacy]:
+    class Base(DeclarativeBase):
+        pass
+
+    database = SQLAlchemy(model_class=Base, engine_options={"hide_parameters": True})
+    app = kind("own", instance_path=str(tmp_path))
+    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/own.db", LGPRIVACY_STORES=STORES, TESTING=True)
+    database.init_app(app)
+    privacy = LGPrivacy(app)
+    with app.app_context():
+        privacy.initialise()
+        database.create_all()
+    return app, privacy
+
+
+def test_an_application_that_calls_views_in_its_own_way_goes_on_doing_so(tmp_path: Any) -> None:
+    app, privacy = bare_application(tmp_path, Counting)
+
+    @app.get("/x")
+    @privacy.exempt("a constant")
+    def x() -> str:
+        return "ok"
+
+    assert app.test_client().get("/x").text == "ok"
+    assert app.calls == 1
+
+
+def test_it_calls_no_view_that_states_nothing(tmp_path: Any) -> None:
+    app, _ = bare_application(tmp_path, Counting)
+
+    @app.get("/x")
+    def x() -> str:
+        raise AssertionError("this view is not to run")
+
+    assert_refused(app.test_client().get("/x"), code="endpoint-undeclared")
+    assert app.calls == 0
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "HEAD"])
+def test_automatic_methods_do_not_run_the_view_unasked(backend: Backend, method: str) -> None:
+    ran = []
+
+    @backend.app.get("/x")
+    @backend.privacy.handles(**PROFILE)
+    def view() -> str:
+        ran.append(method)
+        return "ok"
+
+    with acting_as(backend.app, backend.teacher()):
+        answer = backend.app.test_client().open("/x", method=method)
+    assert (answer.status_code, ran) == (200, [] if method == "OPTIONS" else ["HEAD"])

@@ -1,0 +1,128 @@
+"""Many rows in one session: their keys come together, and what was opened follows its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from school import CANARY, Backend, Exercise, Student, add_school, db
+from sqlalchemy import event, select
+
+from flask_lgprivacy.errors import UndeclaredProcessing
+from flask_lgprivacy.models import residents
+from flask_lgprivacy.vault import KeyCache
+
+
+@contextmanager
+def queries_for_keys(backend: Backend) -> Iterator[list[str]]:
+    """The queries for keys of subjects that are made meanwhile."""
+    found: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM lgprivacy_subject_key" in statement:
+            found.append(statement)
+
+    engine = db.engines["keys"]
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def test_keys_come_together_whichever_rows_are_read_first(backend: Backend) -> None:
+    backend.house.keys.forget_all()
+    actor = backend.teacher()
+    with backend.app.app_context(), backend.job("student.profile", "student.activity", actor=actor):
+        students = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all()
+        exercises = db.session.scalars(select(Exercise).where(Exercise.student_id.in_([s.id for s in students]))).all()
+        with queries_for_keys(backend) as found:
+            assert all(exercise.strokes for exercise in exercises)
+            assert all(student.first_name for student in students)
+    assert (len(exercises), len(students), len(found)) == (2, 2, 1)
+
+
+def test_a_session_of_many_rows_does_not_ask_for_key_after_key(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residents, "PER_QUERY", 50)
+    with backend.app.app_context():
+        add_school(backend, 180)
+        backend.house.keys.forget_all()
+        with backend.reading(2), queries_for_keys(backend) as found:
+            students = db.session.scalars(select(Student).where(Student.school_id == backend.schools[2])).all()
+            assert len({student.first_name for student in students}) == 180
+    assert len(found) == 4, "three rows by themselves, then all that are left"
+
+
+def test_a_field_that_was_assigned_is_read_beside_those_that_were_opened(backend: Backend) -> None:
+    with backend.app.app_context(), backend.writing():
+        student = db.session.get(Student, backend.students[backend.schools[0]][0])
+        assert student.first_name == f"{CANARY} A0"
+        student.first_name = f"{CANARY} new"
+        assert (student.first_name, student.preferences) == (f"{CANARY} new", {"colour": f"{CANARY}-blue"})
+        db.session.rollback()
+        assert student.first_name == f"{CANARY} A0"
+
+
+def test_an_assignment_before_the_first_reading_leaves_the_other_fields(backend: Backend) -> None:
+    with backend.app.app_context(), backend.writing():
+        student = db.session.get(Student, backend.students[backend.schools[0]][0])
+        student.first_name = f"{CANARY} new"
+        assert student.preferences == {"colour": f"{CANARY}-blue"}
+        assert student.first_name == f"{CANARY} new"
+        db.session.flush()
+        assert (student.first_name, student.preferences) == (f"{CANARY} new", {"colour": f"{CANARY}-blue"})
+
+
+def test_an_assignment_is_read_outside_a_processing_and_nothing_else_is(backend: Backend) -> None:
+    with backend.app.app_context():
+        with backend.writing():
+            student = db.session.get(Student, backend.students[backend.schools[0]][0])
+            assert student.first_name
+            student.first_name = f"{CANARY} new"
+        assert student.first_name == f"{CANARY} new"
+        with pytest.raises(UndeclaredProcessing):
+            _ = student.preferences
+        db.session.rollback()
+
+
+@pytest.mark.parametrize("how", ["refresh", "expire", "expire-one", "populate"])
+def test_a_row_that_is_loaded_again_shows_what_is_stored_now(backend: Backend, how: str) -> None:
+    one = backend.students[backend.schools[0]][0]
+    with backend.app.app_context(), backend.writing():
+        student = db.session.get(Student, one)
+        assert student.first_name == f"{CANARY} A0"
+        with backend.app.app_context():
+            other = db.session.get(Student, one)
+            other.first_name = f"{CANARY} other"
+            db.session.commit()
+            db.session.remove()
+        assert student.first_name == f"{CANARY} A0"
+        if how == "refresh":
+            db.session.refresh(student)
+        elif how == "populate":
+            db.session.scalars(select(Student).where(Student.id == one).execution_options(populate_existing=True)).all()
+        else:
+            db.session.expire(student, None if how == "expire" else ["lgprivacy_student_profile", "lgprivacy_version"])
+        assert student.first_name == f"{CANARY} other"
+
+
+def test_a_key_whose_time_is_over_goes_when_others_come() -> None:
+    now = [0.0]
+    cache: KeyCache[str, int] = KeyCache(size=9, seconds=10, clock=lambda: now[0])
+    cache.put_all({"a": 1, "b": 2})
+    now[0] = 6
+    cache.put("a", 3)
+    now[0] = 11
+    cache.put("c", 4)
+    assert (len(cache), cache.get("a"), cache.get("b")) == (2, 3, None)
+    assert cache.get_all(["a", "b", "c"]) == {"a": 3, "c": 4}
+
+
+def test_many_keys_at_once_stay_within_the_size_of_a_cache() -> None:
+    cache: KeyCache[int, int] = KeyCache(size=16, seconds=10, clock=lambda: 0.0)
+    cache.put_all(dict.fromkeys(range(40), 1))
+    assert 0 < len(cache) <= 16
+    assert cache.get(39) == 1
