@@ -64,6 +64,8 @@ def guard(view: View, declaration: Declaration) -> View:
 
 def exempt(view: View, reason: str) -> View:
     """Mark a view as processing no personal data; whatever is sealed or tagged stays shut in it."""
+    if isinstance(getattr(view, MARK, None), tuple):
+        raise DeclarationInvalid(f"{view.__name__} is both exempt and declared; keep one of the two")
     setattr(view, MARK, Exemption(reason))
     return view
 
@@ -110,14 +112,14 @@ class Census:
         known = self._known.get((endpoint, method))
         if known is None or known.view is not view:
             stated = self._look_up(endpoint, method, view)
-            known = self._known[endpoint, method] = Registered(view, stated, self._callable(view))
+            known = self._known[endpoint, method] = Registered(view, stated, self._callable(view, stated))
         return known
 
-    def _callable(self, view: Any) -> Callable[..., Any] | None:
+    def _callable(self, view: Any, stated: Stated | None) -> Callable[..., Any] | None:
         """What is called once the gate entered a view's declarations; None where only the application can call it."""
         if view is None or not self._calls_views or self._app.ensure_sync(view) is not view:
             return None
-        is_guard = getattr(view, "__lgprivacy_guard__", None) is view
+        is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(stated) is tuple
         return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
 
     def stated(self, endpoint: str, method: str) -> Stated | None:
@@ -282,8 +284,8 @@ class FlaskGate:
 
 def _dispatches_as_flask_does(app: Flask) -> bool:
     """Whether nobody overrode or wrapped how an application calls its views, so that the gate may call them itself."""
-    own = getattr(app.dispatch_request, "__func__", None)
-    return own is Flask.dispatch_request and not hasattr(own, "__wrapped__")
+    own: Any = getattr(app.dispatch_request, "__func__", None)
+    return own is Flask.dispatch_request and own.__module__ == Flask.__module__ and not hasattr(own, "__wrapped__")
 
 
 def _page(problem: dict[str, Any]) -> str:

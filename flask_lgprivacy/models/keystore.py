@@ -111,12 +111,12 @@ class KeyStore:
         self._caches[kind].forget_all(subjects)
         with self._transaction(session, writing=True) as (connection, scope):
             scope.clients.clear()
-            for chunk in chunks(list(subjects)):
-                existing = list(self.table.subject_rows(connection, kind, chunk))
-                if any(row.wrapped is None for row in existing):
-                    raise SubjectErased
-                made.update(self._unwrapped(connection, scope, kind, existing, known={}))
-                clients = {one: subjects[one] for one in chunk if one not in made}
+            existing = list(self.table.subject_rows(connection, kind, list(subjects)))
+            if any(row.wrapped is None for row in existing):
+                raise SubjectErased
+            made.update(self._unwrapped(connection, scope, kind, existing, known={}))
+            for chunk in chunks([one for one in subjects if one not in made]):
+                clients = {one: subjects[one] for one in chunk}
                 made.update(self._created(connection, scope, kind, clients, held_by_client=held_by_client))
         return made
 

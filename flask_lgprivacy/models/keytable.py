@@ -51,6 +51,9 @@ class KeyTable:
         self.subjects: Table = tables.subject_key
         self.clients: Table = tables.client_key
         self._client_query = _client_query(tables.client_key)
+        self._any_subjects = _subject_rows(tables.subject_key).where(
+            tables.subject_key.c.subject.in_(bindparam("ids", expanding=True))
+        )
         self._prepared: dict[str, _Statements] = {}
 
     def _for(self, connection: Connection) -> _Statements:
@@ -72,7 +75,11 @@ class KeyTable:
         """
         query = self._for(connection).subjects
         for chunk in chunks(ids):
-            yield from query.execute(connection, {"kind": kind, "ids": chunk}).all()
+            values = {"kind": kind, "ids": chunk}
+            if "".join(chunk).isprintable():
+                yield from query.execute(connection, values).all()
+            else:  # JSON does not carry every text to SQLite and back
+                yield from connection.execute(self._any_subjects, values).all()
 
     def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
         """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
@@ -233,14 +240,18 @@ def _subject_insert(table: Table, dialect: Dialect) -> Prepared:
     return Prepared(insert.on_conflict_do_nothing(), dialect, names=SUBJECT_KEY, written=written)
 
 
-def _subject_query(table: Table, dialect: Dialect) -> Prepared:
-    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of PostgreSQL an array."""
+def _subject_rows(table: Table) -> Select[*tuple[Any, ...]]:
     columns = table.c
-    query = (
+    return (
         select(columns.subject, columns.version, columns.holder, columns.client, columns.epoch, columns.wrapped)
         .where(columns.kind == bindparam("kind"))
         .order_by(columns.subject, columns.version)
     )
+
+
+def _subject_query(table: Table, dialect: Dialect) -> Prepared:
+    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of PostgreSQL an array."""
+    columns, query = table.c, _subject_rows(table)
     if dialect.name == "postgresql":
         wanted = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
         return Prepared(query.where(wanted), dialect, written={"ids": list})

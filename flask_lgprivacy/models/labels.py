@@ -154,10 +154,9 @@ class SealedField:
         return self._look(instance, row, opener)
 
     def _look(self, instance: Any, row: dict[str, Any], opener: Opener | None) -> Any:
-        draft = row.get(SLOT)
-        assigned = draft.assigned if draft is not None else None
-        if assigned is not None and self.name in assigned:
-            return assigned[self.name]
+        draft = row.get(SLOT)  # what was assigned is no local of this frame: a traceback may print locals
+        if draft is not None and draft.assigned is not None and self.name in draft.assigned:
+            return draft.assigned[self.name]
         if opener is None:
             raise UndeclaredProcessing(
                 f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
@@ -167,11 +166,15 @@ class SealedField:
         group = self._groups.get(model)
         if group is None:
             group = self._groups[model] = layout_of(model).groups[self.column]
+        if instance._sa_instance_state.key is None and self.column not in row:
+            return None  # never stored and never assigned
         values = opener.open(instance, group)
-        if assigned is not None:
-            values.update((name, value) for name, value in assigned.items() if name in group.fields)
-        opened = row[self.opened_at] = Opened()
+        if draft is not None and draft.assigned is not None:
+            values.update((name, value) for name, value in draft.assigned.items() if name in group.fields)
+        opened = Opened()
         opened.life, opened.envelope, opened.values = opener.life, row[self.column], values
+        if opened.envelope is not None:  # a row that is still in plain text is looked at anew each time
+            row[self.opened_at] = opened
         return values[self.name]
 
     def __set__(self, instance: Any, value: Any) -> None:

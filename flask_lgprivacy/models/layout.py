@@ -84,7 +84,7 @@ class Group:
         except (TypeError, ValueError, ArithmeticError):
             fields, value = {}, None  # a traceback may print locals
             raise SealBroken from None
-        if len(fields) < len(self.fields):
+        if fields.keys() != self.fields.keys():
             return {**dict.fromkeys(self.fields), **fields}
         return fields
 

@@ -26,10 +26,14 @@ def owners_in(session: Session, layouts: Iterable[Layout]) -> list[str]:
         session.info[_WAITED] = waited
         return []
     session.info[_WAITED] = 0
-    leads = {layout.model: layout.subject for layout in layouts}
+    layouts = list(layouts)
+    leads: dict[type, str | None] = {}
     found: dict[str, None] = {}
     for row in rows.values():
-        leading = leads.get(type(row))
+        model = type(row)
+        if model not in leads:
+            leads[model] = next((layout.subject for layout in layouts if issubclass(model, layout.model)), None)
+        leading = leads[model]
         owner = row.__dict__.get(leading) if leading is not None else None
         if owner is not None:
             found[identifier(owner)] = None

@@ -58,6 +58,7 @@ def assign(instance: Any, opened_at: str, name: str, value: Any) -> None:
     draft = row.get(SLOT) or Draft.of(instance)
     if draft.assigned is None:
         draft.assigned = {}
+    if not instance._sa_instance_state.modified:
         flag_dirty(instance)
     draft.assigned[name] = value
     opened = row.get(opened_at)

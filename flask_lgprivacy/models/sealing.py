@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import inspect
-from sqlalchemy.orm import Mapper, Session, object_session
+from sqlalchemy.orm import LoaderCallableStatus, Mapper, Session, object_session
 from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, RequestInvalid, SealBroken, UndeclaredProcessing
@@ -177,15 +177,19 @@ class _Flush:
         """Write the envelopes of a row: every group follows the row's version, so all are written together."""
         row, layout, version = one.row, one.layout, 1
         if not one.is_new:
-            version = (getattr(row, VERSION) or 0) + 1
-            if version == 1 and layout.adopting:
+            if layout.adopting and not getattr(row, VERSION):
                 self._opener.may_adopt(layout)
                 one.values = {**taken_plain(row, layout), **one.values}
+            version = (
+                getattr(row, VERSION) or 0
+            ) + 1  # after the plain text was taken: somebody may have adopted the row
         groups = layout.groups.values()
         made: dict[str, Any] = {group.column: self._sealed(one, group, key, version) for group in groups}
         made[VERSION] = version
         if one.is_new:
-            row.__dict__.update(made)  # as of a row that has no history yet
+            row.__dict__.update(made)
+            was = dict.fromkeys(made, LoaderCallableStatus.NO_VALUE)
+            row._sa_instance_state.committed_state.update(was)  # the row may take a deleted one's place
         else:
             for column, value in made.items():
                 setattr(row, column, value)
@@ -205,10 +209,16 @@ class _Flush:
             fields = {name: fields[name] for name in group.fields if name in fields}
             if version > 1 and len(fields) < len(group.fields):
                 fields = {**group.encoded(key, getattr(one.row, group.column), one.own, version - 1), **fields}
-        for name in group.required:
-            if fields.get(name) is None:
-                raise RequestInvalid(f"{group.layout.name}.{name}: must be set before the row is written")
-        return group.sealed(key, fields, one.own, version)
+        if len(fields) < len(group.fields) or None in fields.values():
+            missing = [name for name in group.required if fields.get(name) is None]
+            if missing:
+                fields = {}  # a traceback may print locals
+                raise RequestInvalid(f"{group.layout.name}.{missing[0]}: must be set before the row is written")
+        try:
+            return group.sealed(key, fields, one.own, version)
+        except RequestInvalid as fault:
+            fields, why = {}, fault.message
+        raise RequestInvalid(why)
 
     def _index(self, one: _Written, client: str | None) -> None:
         layout = one.layout

@@ -106,14 +106,14 @@ def describe_processing(house: House, kind: str, *, made_at: str) -> dict[str, A
 
 
 def _table(layout: Layout, rows: Rows) -> Table:
-    """The names of a model's columns and each row's values under them: what identifies a row first, then its fields as declared.
+    """The names of a model's columns and each row's values under them: its fields as declared, after whatever else the rows hold.
 
-    A record holds its fields in the order in which they were written, which differs from row to row.
+    A record holds its fields in the order in which they were written, and may hold one that the model has no more.
     """
-    there = rows[0] if rows else {}
+    there = dict.fromkeys(name for row in rows for name in row)
     header = [name for name in there if name not in layout.field_categories]
     header += [name for name in layout.labelled if name in there]
-    return header, [[row[name] for name in header] for row in rows]
+    return header, [[row.get(name) for name in header] for row in rows]
 
 
 def _page(tables: Mapping[str, Table], about: Mapping[str, Any]) -> str:

@@ -322,3 +322,24 @@ def test_a_row_that_is_adopted_between_its_load_and_its_reading_is_read_all_the_
         mine.first_name = f"{CANARY} newer"
         db.session.commit()
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
+
+
+def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_fields(made: Any) -> None:
+    app, privacy, ids, _ = made
+    with app.app_context():
+        with job(privacy, "read"):
+            mine = db.session.get(Pupil, ids[0])
+            born = mine.birth_date
+        db.session.expunge(mine)
+        db.session.rollback()
+        db.session.add(mine)  # as it was loaded: in plain text
+        adopted = threading.Thread(target=adopt, args=(app, "Pupil"))
+        adopted.start()
+        adopted.join()
+        with job(privacy, "read", "write"):
+            mine.first_name, mine.last_name = f"{CANARY} newer", f"{CANARY} newest"
+            db.session.commit()
+        db.session.remove()
+        with job(privacy, "read"):
+            mine = db.session.get(Pupil, ids[0])
+            assert (mine.first_name, mine.birth_date, mine.lgprivacy_version) == (f"{CANARY} newer", born, 2)

@@ -12,6 +12,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import DeclarativeBase
 
 from flask_lgprivacy import LGPrivacy
+from flask_lgprivacy.errors import DeclarationInvalid
+from flask_lgprivacy.gate import Exemption
+from flask_lgprivacy.gate.flask_adapter import MARK
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
 
 PROFILE: Any = {"roles": {"teacher"}, "purpose": "provide-service"}
@@ -144,3 +147,48 @@ def test_automatic_methods_do_not_run_the_view_unasked(backend: Backend, method:
     with acting_as(backend.app, backend.teacher()):
         answer = backend.app.test_client().open("/x", method=method)
     assert (answer.status_code, ran) == (200, [] if method == "OPTIONS" else ["HEAD"])
+
+
+def test_an_exemption_on_a_declared_view_is_refused_when_it_is_written(backend: Backend) -> None:
+    with pytest.raises(DeclarationInvalid, match="both exempt and declared"):
+
+        @backend.privacy.exempt("a constant")
+        @backend.privacy.handles("student.profile", **PROFILE)
+        def view() -> str:
+            return "ok"
+
+
+def test_a_declared_view_that_is_exempted_by_hand_still_asks_who_is_there(backend: Backend) -> None:
+    ran = []
+
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def view() -> str:
+        ran.append(1)
+        return "ok"
+
+    setattr(view, MARK, Exemption("set past the decorator"))
+    backend.app.add_url_rule("/x", "x", view)
+    with acting_as(backend.app, None):
+        assert_refused(backend.app.test_client().get("/x"), code="authentication-required")
+    assert ran == []
+
+
+def test_an_application_whose_class_was_patched_is_called_through_the_patch(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called, plain = [], Flask.dispatch_request
+
+    def patched(self: Flask) -> Any:
+        called.append(1)
+        return plain(self)
+
+    monkeypatch.setattr(Flask, "dispatch_request", patched)
+    app, privacy = bare_application(tmp_path, Flask)
+
+    @app.get("/x")
+    @privacy.exempt("a constant")
+    def x() -> str:
+        return "ok"
+
+    assert app.test_client().get("/x").text == "ok"
+    assert called == [1]

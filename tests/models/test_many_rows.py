@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from school import CANARY, Backend, Exercise, Student, add_school, db
@@ -41,6 +43,20 @@ def test_keys_come_together_whichever_rows_are_read_first(backend: Backend) -> N
             assert all(exercise.strokes for exercise in exercises)
             assert all(student.first_name for student in students)
     assert (len(exercises), len(students), len(found)) == (2, 2, 1)
+
+
+def test_rows_of_a_subclass_are_found_too() -> None:
+    class Work:
+        def __init__(self, owner: str | None) -> None:
+            self.student_id = owner
+
+    class Drill(Work):
+        pass
+
+    rows = dict(enumerate([Work("a"), Drill("b"), Work(None), object.__new__(Drill)]))
+    session: Any = SimpleNamespace(identity_map=rows, info={})
+    layout: Any = SimpleNamespace(model=Work, subject="student_id")
+    assert residents.owners_in(session, [layout]) == ["a", "b"]
 
 
 def test_a_session_of_many_rows_does_not_ask_for_key_after_key(
