@@ -180,9 +180,7 @@ class _Flush:
             if layout.adopting and not getattr(row, VERSION):
                 self._opener.may_adopt(layout)
                 one.values = {**taken_plain(row, layout), **one.values}
-            version = (
-                getattr(row, VERSION) or 0
-            ) + 1  # after the plain text was taken: somebody may have adopted the row
+            version = 1 + (getattr(row, VERSION) or 0)  # as it is now: somebody may have adopted the row meanwhile
         groups = layout.groups.values()
         made: dict[str, Any] = {group.column: self._sealed(one, group, key, version) for group in groups}
         made[VERSION] = version
