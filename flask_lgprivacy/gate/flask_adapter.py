@@ -117,7 +117,7 @@ class Census:
 
     def _callable(self, view: Any, stated: Stated | None) -> Callable[..., Any] | None:
         """What is called once the gate entered a view's declarations; None where only the application can call it."""
-        if view is None or not self._calls_views or self._app.ensure_sync(view) is not view:
+        if view is None or not self._calls_views or inspect.iscoroutinefunction(view):
             return None
         is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(stated) is tuple
         return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
@@ -284,8 +284,11 @@ class FlaskGate:
 
 def _dispatches_as_flask_does(app: Flask) -> bool:
     """Whether nobody overrode or wrapped how an application calls its views, so that the gate may call them itself."""
-    own: Any = getattr(app.dispatch_request, "__func__", None)
-    return own is Flask.dispatch_request and own.__module__ == Flask.__module__ and not hasattr(own, "__wrapped__")
+    for name in ("dispatch_request", "ensure_sync"):
+        own: Any = getattr(getattr(app, name), "__func__", None)
+        if own is not getattr(Flask, name) or own.__module__ != Flask.__module__ or hasattr(own, "__wrapped__"):
+            return False
+    return True
 
 
 def _page(problem: dict[str, Any]) -> str:

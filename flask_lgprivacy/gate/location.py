@@ -22,10 +22,8 @@ def shows(processing: Processing, url: str) -> bool:
         return False
     text = unquote_plus(url)
     for row in processing.session().identity_map.values():
-        values = [
-            held.values for held in row.__dict__.values() if type(held) is Opened and held.life is processing.life
-        ]
-        for one in chain.from_iterable(opened.values() for opened in values):
+        opened = [held for held in row.__dict__.values() if type(held) is Opened and held.life is processing.life]
+        for one in chain.from_iterable((*held.before.values(), *held.values.values()) for held in opened):
             if isinstance(one, str) and len(one) >= SHORTEST and one in text:
                 return True
     return False

@@ -140,7 +140,9 @@ class KeyStore:
             made[one] = SubjectKey(client or "", 1, material)
             rows.append(self.subject_row(owners[client], material, kind, one, client, version=1, made_at=now))
         if not self.table.insert_subjects(connection, rows):
-            there = self.table.subject_rows(connection, kind, list(subjects))
+            there = list(self.table.subject_rows(connection, kind, list(subjects)))
+            if any(row.wrapped is None for row in there):
+                raise SubjectErased
             made.update(self._unwrapped(connection, scope, kind, there, known={}))
         return made
 

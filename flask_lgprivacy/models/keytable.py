@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -75,11 +74,12 @@ class KeyTable:
         """
         query = self._for(connection).subjects
         for chunk in chunks(ids):
-            values = {"kind": kind, "ids": chunk}
-            if "".join(chunk).isprintable():
-                yield from query.execute(connection, values).all()
+            if connection.dialect.name == "postgresql":
+                yield from query.execute(connection, {"kind": kind, "ids": list(chunk)}).all()
+            elif "".join(chunk).isprintable():
+                yield from query.execute(connection, {"kind": kind, "ids": orjson.dumps(chunk).decode()}).all()
             else:  # JSON does not carry every text to SQLite and back
-                yield from connection.execute(self._any_subjects, values).all()
+                yield from connection.execute(self._any_subjects, {"kind": kind, "ids": list(chunk)}).all()
 
     def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
         """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
@@ -235,9 +235,9 @@ def living(rows: Iterable[Any]) -> Iterator[Any]:
 def _subject_insert(table: Table, dialect: Dialect) -> Prepared:
     """The INSERT of new subject keys; those that another process was quicker with are left out."""
     insert: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
-    write = table.c.made_at.type.dialect_impl(dialect).bind_processor(dialect)
-    written = {"made_at": lru_cache(maxsize=1)(write)} if write is not None else {}
-    return Prepared(insert.on_conflict_do_nothing(), dialect, names=SUBJECT_KEY, written=written)
+    return Prepared(
+        insert.on_conflict_do_nothing(), dialect, names=SUBJECT_KEY, types={"made_at": table.c.made_at.type}
+    )
 
 
 def _subject_rows(table: Table) -> Select[*tuple[Any, ...]]:
@@ -254,13 +254,9 @@ def _subject_query(table: Table, dialect: Dialect) -> Prepared:
     columns, query = table.c, _subject_rows(table)
     if dialect.name == "postgresql":
         wanted = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
-        return Prepared(query.where(wanted), dialect, written={"ids": list})
+        return Prepared(query.where(wanted), dialect)
     listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
-    return Prepared(
-        query.where(columns.subject.in_(select(listed.c.value))),
-        dialect,
-        written={"ids": lambda ids: orjson.dumps(ids).decode()},
-    )
+    return Prepared(query.where(columns.subject.in_(select(listed.c.value))), dialect)
 
 
 def _client_query(table: Table) -> Select[*tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from .adopted import PLAIN, VERSION
 from .codec import ValueType
 from .layout import INFO, Group, complete_model, layout_of
 from .opening import Opener, current_opener
-from .rowstate import SLOT, Opened, assign, opened_at
+from .rowstate import NO_ENVELOPE, SLOT, Opened, assign, opened_at
 
 _opener = current_opener.get
 
@@ -168,14 +168,14 @@ class SealedField:
             group = self._groups[model] = layout_of(model).groups[self.column]
         if instance._sa_instance_state.key is None and self.column not in row:
             return None  # never stored and never assigned
-        values = opener.open(instance, group)
-        if draft is not None and draft.assigned is not None:
-            values.update((name, value) for name, value in draft.assigned.items() if name in group.fields)
         opened = Opened()
-        opened.life, opened.envelope, opened.values = opener.life, row[self.column], values
-        if opened.envelope is not None:  # a row that is still in plain text is looked at anew each time
-            row[self.opened_at] = opened
-        return values[self.name]
+        opened.values = opened.before = opener.open(instance, group)
+        envelope = row[self.column]
+        opened.life, opened.envelope = opener.life, NO_ENVELOPE if envelope is None else envelope
+        if draft is not None and draft.assigned is not None:
+            opened.assign({name: value for name, value in draft.assigned.items() if name in group.fields})
+        row[self.opened_at] = opened
+        return opened.values[self.name]
 
     def __set__(self, instance: Any, value: Any) -> None:
         kind = self.type

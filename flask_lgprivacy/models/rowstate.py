@@ -11,6 +11,10 @@ SLOT = "_lgprivacy"
 """Where a row's `__dict__` keeps its `Draft`; a group's `Opened` stands under the slot and the group's column."""
 
 
+NO_ENVELOPE = b"in plain text"
+"""The envelope of a row that has none yet; no row's own, so it is never taken for one."""
+
+
 class _Hidden:
     """Neither printed nor carried away with its row."""
 
@@ -24,13 +28,22 @@ class _Hidden:
 
 
 class Opened(_Hidden):
-    """The opened fields of one group of one row: shown while their opener lives and their envelope is the row's."""
+    """The opened fields of one group of one row: shown while their opener lives and their envelope is the row's.
 
-    __slots__ = ("envelope", "life", "values")
+    `before` holds them as they were opened, where `values` has something that was assigned since; a row that is still in plain
+    text has no envelope, so `NO_ENVELOPE` stands for it and what it holds is looked at anew each time.
+    """
+
+    __slots__ = ("before", "envelope", "life", "values")
 
     life: object
     envelope: bytes
     values: dict[str, Any]
+    before: dict[str, Any]
+
+    def assign(self, values: dict[str, Any]) -> None:
+        """Read assigned values from now on; what was opened stays known."""
+        self.values = {**self.values, **values}
 
 
 class Draft(_Hidden):
@@ -63,7 +76,7 @@ def assign(instance: Any, opened_at: str, name: str, value: Any) -> None:
     draft.assigned[name] = value
     opened = row.get(opened_at)
     if opened is not None:
-        opened.values[name] = value
+        opened.assign({name: value})
 
 
 def opened_at(column: str) -> str:

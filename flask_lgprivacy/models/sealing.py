@@ -99,6 +99,7 @@ class _Flush:
         for row, layout in changed:
             refuse_moving(row, layout)
         fresh = [_Written(row, layout, is_new=True) for row, layout in new]
+        self._refuse_taking_places(fresh)
         rows = fresh + [_Written(row, layout, is_new=False) for row, layout in changed]
         for one in fresh:
             if one.layout.is_subject:
@@ -107,6 +108,19 @@ class _Flush:
         self._load_keys(rows)
         for one in rows:
             self._write(one)
+
+    def _refuse_taking_places(self, rows: list[_Written]) -> None:
+        """A row in the place of one that the same flush deletes would be an UPDATE to the database: nobody asked for *erase*."""
+        leaving = {
+            (layout.table.name, identifier(getattr(row, layout.key)))
+            for row, layout in _labelled(self._session.deleted)
+        }
+        for one in rows if leaving else ():
+            if (one.layout.table.name, one.own) in leaving:
+                raise RequestInvalid(
+                    f"{one.layout.name}.{one.layout.key}: a row with this identifier is deleted in the same flush; "
+                    "flush the deletion first, or change that row"
+                )
 
     def _authorize(self, one: _Written, client: str | None) -> None:
         """Of a new subject, what its row says of it must be permitted before it has a key; of others, what their key says."""
@@ -202,12 +216,12 @@ class _Flush:
 
     def _sealed(self, one: _Written, group: Group, key: SubjectKey, version: int) -> bytes:
         """One group's envelope."""
-        fields = one.values
-        if fields.keys() != group.fields.keys():
+        fields, is_whole = one.values, one.values.keys() == group.fields.keys()
+        if not is_whole:
             fields = {name: fields[name] for name in group.fields if name in fields}
             if version > 1 and len(fields) < len(group.fields):
                 fields = {**group.encoded(key, getattr(one.row, group.column), one.own, version - 1), **fields}
-        if len(fields) < len(group.fields) or None in fields.values():
+        if not is_whole or None in fields.values():
             missing = [name for name in group.required if fields.get(name) is None]
             if missing:
                 fields = {}  # a traceback may print locals

@@ -20,7 +20,7 @@ from uuid import UUID
 import pytest
 from adopting import SCHOOLS, Homework, Pupil, db, job, make, plain_rows
 from databases import IS_POSTGRESQL, SQLITE_ONLY, run_alone, run_sql, server_files
-from flask import Flask
+from flask import Flask, redirect
 from killing import kill_in_the_middle
 from school import CANARY, close, make_backend
 from sqlalchemy import Column, String, select
@@ -28,11 +28,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm.exc import StaleDataError
 
-from flask_lgprivacy import LGPrivacy, find_by, sealed, subject
+from flask_lgprivacy import Actor, LGPrivacy, find_by, sealed, subject
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.errors import AccessDenied, ConfigurationError, ModelInvalid, UndeclaredProcessing
 from flask_lgprivacy.models import records
 from flask_lgprivacy.policy import Right
+from flask_lgprivacy.testing import acting_as, assert_refused
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SUBJECTS = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "1500"))
@@ -343,3 +344,16 @@ def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_
         with job(privacy, "read"):
             mine = db.session.get(Pupil, ids[0])
             assert (mine.first_name, mine.birth_date, mine.lgprivacy_version) == (f"{CANARY} newer", born, 2)
+
+
+def test_what_is_read_in_plain_text_is_in_no_redirect(made: Any) -> None:
+    app, privacy, ids, _ = made
+
+    @app.get("/x")
+    @privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service")
+    def view() -> Any:
+        pupil = db.session.get(Pupil, ids[0])
+        return redirect("/y?n=" + pupil.first_name)
+
+    with acting_as(app, Actor("t", role="teacher", client=SCHOOLS[0])):
+        assert_refused(app.test_client().get("/x"), code="intake-refused")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, redirect
 from flask_sqlalchemy import SQLAlchemy
 from school import CANARY, STORES, Backend, Student, db
 from sqlalchemy import select
@@ -15,7 +16,7 @@ from flask_lgprivacy import LGPrivacy
 from flask_lgprivacy.errors import DeclarationInvalid
 from flask_lgprivacy.gate import Exemption
 from flask_lgprivacy.gate.flask_adapter import MARK
-from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
+from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
 
 PROFILE: Any = {"roles": {"teacher"}, "purpose": "provide-service"}
 
@@ -192,3 +193,43 @@ def test_an_application_whose_class_was_patched_is_called_through_the_patch(
 
     assert app.test_client().get("/x").text == "ok"
     assert called == [1]
+
+
+@pytest.mark.parametrize("assigned", [False, True])
+def test_what_was_opened_is_in_no_redirect_whatever_was_assigned_since(backend: Backend, assigned: bool) -> None:
+    @backend.app.get("/x")
+    @backend.privacy.handles("student.profile", **PROFILE, actions={"read", "write"})
+    def view() -> Any:
+        student = db.session.get(Student, backend.students[backend.schools[0]][0])
+        was = student.first_name
+        if assigned:
+            student.first_name = "somebody else"
+        return redirect("/y?n=" + was)
+
+    assert_refused(get(backend, "/x"), code="intake-refused")
+
+
+class WithoutAsync(Flask):
+    """An application in an environment that cannot run coroutines."""
+
+    def ensure_sync(self, func: Any) -> Any:
+        if iscoroutinefunction(func):
+            raise RuntimeError("no coroutines here")
+        return func
+
+
+def test_an_application_that_cannot_run_a_view_still_refuses_it(tmp_path: Any) -> None:
+    app, privacy = bare_application(tmp_path, WithoutAsync)
+
+    @app.get("/declared")
+    @privacy.handles("student.profile", **PROFILE)
+    async def declared() -> str:
+        return "ok"
+
+    @app.get("/bare")
+    async def bare() -> str:
+        return "ok"
+
+    assert_refused(app.test_client().get("/declared"), code="authentication-required")
+    assert_refused(app.test_client().get("/bare"), code="endpoint-undeclared")
+    assert "bare GET" in undeclared_endpoints(app)

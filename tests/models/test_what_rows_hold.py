@@ -7,7 +7,7 @@ import traceback
 import zipfile
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -40,6 +40,17 @@ def beneath_the_test(fault: BaseException) -> str:
     return "".join(shown.format())
 
 
+def test_a_row_does_not_take_the_place_of_one_that_the_same_flush_deletes(backend: Backend) -> None:
+    with backend.app.app_context(), writing_activity(backend):
+        old = exercise_of(backend)
+        db.session.delete(old)
+        db.session.add(Exercise(id=old.id, student_id=old.student_id, strokes=[["new"]]))
+        with pytest.raises(RequestInvalid, match="flush the deletion first"):
+            db.session.commit()
+        db.session.rollback()
+        assert exercise_of(backend).strokes == [[f"{CANARY}-stroke", 1, 2.5]]
+
+
 @pytest.mark.parametrize("owner", [0, 1])
 def test_a_row_that_takes_the_place_of_a_deleted_one_has_a_record_of_its_own(either: Backend, owner: int) -> None:
     other = either.students[either.schools[0]][owner]
@@ -48,12 +59,26 @@ def test_a_row_that_takes_the_place_of_a_deleted_one_has_a_record_of_its_own(eit
             old = exercise_of(either)
             one = old.id
             db.session.delete(old)
+            db.session.flush()
             db.session.add(Exercise(id=one, student_id=other, strokes=[["new"]], note=f"{CANARY} new"))
             db.session.commit()
         db.session.remove()
         with reading_activity(either):
             row = db.session.get(Exercise, one)
             assert (row.student_id, row.strokes, row.note) == (other, [["new"]], f"{CANARY} new")
+
+
+def test_a_row_that_takes_an_orphans_place_has_a_record_of_its_own(backend: Backend) -> None:
+    with backend.app.app_context():
+        with writing_activity(backend):
+            old = exercise_of(backend)
+            one = old.id
+            old.student.exercises = [Exercise(id=one, strokes=[["new"]], note=f"{CANARY} new")]
+            db.session.commit()
+        db.session.remove()
+        with reading_activity(backend):
+            row = db.session.get(Exercise, one)
+            assert (row.strokes, row.note) == ([["new"]], f"{CANARY} new")
 
 
 def test_an_assignment_after_an_expired_group_is_stored(backend: Backend) -> None:
@@ -121,6 +146,34 @@ def test_a_record_of_an_older_model_opens_with_the_fields_of_this_one(backend: B
         with reading_activity(backend):
             row = db.session.get(Exercise, one)
             assert (row.note, row.strokes) == (None, [["old"]])
+
+
+def test_a_field_that_the_model_has_no_more_makes_up_for_none_that_is_required(backend: Backend) -> None:
+    with backend.app.app_context():
+        one = written_by_another_model(backend, {"remark": f"{CANARY} renamed field", "note": f"{CANARY} note"})
+        with writing_activity(backend):
+            row = db.session.get(Exercise, one)
+            row.note = f"{CANARY} newer"
+            with pytest.raises(RequestInvalid, match="strokes: must be set"):
+                db.session.commit()
+            db.session.rollback()
+
+
+def test_who_is_erased_while_a_key_is_made_gets_none(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, one = backend.house.keys.table, uuid4()
+    insert = table.insert_subjects
+
+    def erased_meanwhile(connection: Any, rows: Any) -> bool:
+        table.bury_subject(connection, "student", one.hex, "publisher", backend.house.utcnow())
+        return bool(insert(connection, rows))
+
+    monkeypatch.setattr(table, "insert_subjects", erased_meanwhile)
+    with backend.app.app_context(), backend.writing():
+        db.session.add(Student(id=one, school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
+        with pytest.raises(SubjectErased):
+            db.session.commit()
+        db.session.rollback()
+        assert db.session.get(Student, one) is None
 
 
 def test_an_archive_holds_a_field_that_the_model_has_no_more(backend: Backend) -> None:
