@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from school import CANARY, Backend, Exercise, Student, add_school, db
+from databases import IS_POSTGRESQL
+from school import CANARY, Backend, Exercise, Student, add_school, close, db, make_backend
 from sqlalchemy import event, select
 
 from flask_lgprivacy.errors import UndeclaredProcessing
@@ -142,3 +144,19 @@ def test_many_keys_at_once_stay_within_the_size_of_a_cache() -> None:
     cache.put_all(dict.fromkeys(range(40), 1))
     assert 0 < len(cache) <= 16
     assert cache.get(39) == 1
+
+
+def test_keys_are_found_where_a_host_moves_its_tables_to_another_schema(tmp_path: Path) -> None:
+    schema = "public" if IS_POSTGRESQL else "main"
+    backend = make_backend(
+        tmp_path / "moved",
+        separate_keys=False,
+        SQLALCHEMY_ENGINE_OPTIONS={"execution_options": {"schema_translate_map": {None: schema}}},
+    )
+    backend.house.keys.forget_all()
+    asked: list[str] = []
+    with backend.app.app_context(), backend.reading():
+        event.listen(db.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
+        assert db.session.get(Student, backend.students[backend.schools[0]][0]).first_name == f"{CANARY} A0"
+    assert any(f"FROM {schema}.lgprivacy_subject_key" in one.replace('"', "") for one in asked)
+    close(backend)
