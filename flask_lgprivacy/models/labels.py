@@ -185,7 +185,13 @@ class SealedField:
             assert kind is not None  # noqa: S101  the layout resolves every field's type
         if type(value) is not kind.taken_as_is:
             kind.check(value, self.qualified)
-        assign(instance, self.opened_at, self.name, value)
+        row = instance.__dict__
+        draft = row.get(SLOT)
+        is_known = draft is not None and draft.assigned is not None and instance._sa_instance_state.modified
+        if is_known and self.opened_at not in row:
+            draft.assigned[self.name] = value
+        else:
+            assign(instance, self.opened_at, self.name, value)
 
     def _refuse_comparison(self, *_: Any) -> Any:
         model = self.qualified.split(".")[0]

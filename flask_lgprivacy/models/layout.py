@@ -138,7 +138,9 @@ class Layout:
         return tuple(self.field_categories)
 
     def parts_of(self, names: Set[str]) -> tuple[Group, ...]:
-        """The groups that hold any of some sealed fields."""
+        """The groups that hold any of some sealed fields of the model."""
+        if len(self.groups) == 1:
+            return tuple(self.groups.values()) if names else ()
         return tuple([group for group in self.groups.values() if not names.isdisjoint(group.fields)])
 
     def category_of(self, name: str) -> str | None:

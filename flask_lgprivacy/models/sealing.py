@@ -85,6 +85,7 @@ class _Written:
 
     @property
     def subject(self) -> SubjectName:
+        """Made each time: one more object to each row of a large flush would be one more for the collector to go through."""
         return self.layout.kind, self.owner
 
 
@@ -205,13 +206,13 @@ class _Flush:
         else:
             for column, value in made.items():
                 setattr(row, column, value)
-        draft = Draft.of(row)
+        draft = row.__dict__.get(SLOT) or Draft.of(row)
         if one.is_new:
             draft.flushed = one.values
         elif draft.flushed is not None:
             draft.flushed = {**draft.flushed, **one.values}
         draft.assigned = None
-        for group in groups:
+        for group in groups if not one.is_new else ():
             row.__dict__.pop(group.opened_at, None)
 
     def _sealed(self, one: _Written, group: Group, key: SubjectKey, version: int) -> bytes:
