@@ -219,7 +219,7 @@ class Processing(Keyring):
                 fields = group.unsealed(key, envelope, row, version)
             except SealBroken:
                 fields = group.unsealed(self._key_named_by(envelope, subject, key), envelope, row, version)
-        except SealBroken:
+        except (SealBroken, TypeError):  # an envelope that is none, or whose version is none
             self.refuse(SealBroken(), category=group.category, action=READ)
         touched[subject[1]] = key
         return fields

@@ -30,8 +30,8 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from flask_lgprivacy import Actor, LGPrivacy, find_by, sealed, subject
 from flask_lgprivacy.audit import read_trail
-from flask_lgprivacy.errors import AccessDenied, ConfigurationError, ModelInvalid, UndeclaredProcessing
-from flask_lgprivacy.models import records
+from flask_lgprivacy.errors import AccessDenied, ConfigurationError, ModelInvalid, SealBroken, UndeclaredProcessing
+from flask_lgprivacy.models import layout_of, records
 from flask_lgprivacy.policy import Right
 from flask_lgprivacy.testing import acting_as, assert_refused
 
@@ -357,3 +357,16 @@ def test_what_is_read_in_plain_text_is_in_no_redirect(made: Any) -> None:
 
     with acting_as(app, Actor("t", role="teacher", client=SCHOOLS[0])):
         assert_refused(app.test_client().get("/x"), code="intake-refused")
+
+
+def test_an_adopted_row_whose_record_was_taken_away_is_refused(made: Any) -> None:
+    app, privacy, ids, _ = made
+    adopt(app, "Pupil")
+    with app.app_context():
+        with db.engine.begin() as connection:
+            column = next(iter(layout_of(Pupil).groups))
+            connection.execute(Pupil.__table__.update().values({column: None}))
+        with job(privacy, "read"), pytest.raises(SealBroken):
+            _ = db.session.get(Pupil, ids[0]).first_name
+        with job(privacy, "read"), pytest.raises(SealBroken):
+            list(records(db.session(), Pupil, Pupil.school_id == SCHOOLS[0]))
