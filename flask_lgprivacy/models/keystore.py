@@ -32,8 +32,8 @@ class KeyStore:
     """Keys of clients and subjects in their table.
 
     Parameters: `services` hold the root keys; `engine` of the key table's own database, or None where it shares the
-    data's; `cache_size` and `cache_seconds` bound how many unwrapped keys a process holds, and how long; `randomness`
-    and `utcnow` are the world's.
+    data's; `cache_size` and `cache_seconds` bound how many unwrapped keys of each kind of subject a process holds, and how long;
+    `randomness` and `utcnow` are the world's.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from ..errors import ModelInvalid, SealBroken, UndeclaredProcessing
-from ..vault import SubjectKey, binding_prefix, unseal_record
+from ..vault import SubjectKey, binding, binding_prefix, unseal_with
 from .adopted import VERSION, AdoptedAttribute
 from .codec import ValueType, encode_fields, value_type
 from .indexes import Index, refuse_what_can_be_guessed
@@ -74,9 +74,9 @@ class Group:
     def unsealed(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> dict[str, Any]:
         """The fields of a record under this very key, none of them absent; raises `SealBroken`, the same for every cause."""
         fields: dict[str, Any] = {}
-        prefix = self.prefixes[key.client]
         try:
-            fields = orjson.loads(unseal_record(key.cipher, envelope, prefix, row, key.version, row_version))
+            bound_to = binding(self.prefixes[key.client], row, key.version, row_version)
+            fields = orjson.loads(unseal_with(key.cipher, envelope, key.version, bound_to))
             for name, decode in self.decoders:
                 value = fields.get(name)
                 if value is not None:

@@ -1,7 +1,7 @@
 """The vault: key providers, keys of clients and subjects, the sealed record and the blind index."""
 
 from .blind import FEW, BlindIndex
-from .envelope import binding, binding_prefix, named_version, seal, unseal, unseal_record
+from .envelope import binding, binding_prefix, named_version, seal, unseal, unseal_with
 from .ingest import ingest_key, is_named, open_ingested, seal_for_ingest
 from .keyfile import KeyProvider, LocalKeyFile
 from .keyring import (
@@ -46,7 +46,7 @@ __all__ = [
     "seal",
     "seal_for_ingest",
     "unseal",
-    "unseal_record",
+    "unseal_with",
     "unwrap_client_key",
     "unwrap_client_material",
     "wrap_client_material",

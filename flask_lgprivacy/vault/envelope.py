@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
+from struct import error as StructError  # noqa: N812  the module's only name for it
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -39,9 +40,12 @@ def binding(prefix: bytes, row: str, key_version: int, row_version: int) -> byte
     """What a record is bound to, as bytes without ambiguity; the associated data of its AEAD call.
 
     Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `key_version` counts the subject's keys,
-    `row_version` the writes of the row, both from 1.
+    `row_version` the writes of the row, both from 1. Raises `SealBroken` for what is no such number.
     """
-    return prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
+    try:
+        return prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
+    except StructError:
+        raise SealBroken from None
 
 
 def seal(
@@ -57,8 +61,15 @@ def seal(
     Parameters: `key` of 32 bytes; `bound_to` from `binding` with the same `key_version`; `randomness` gives
     the nonce. Returns the envelope.
     """
+    return seal_with(AESGCM(key), plaintext, key_version, bound_to, randomness)
+
+
+def seal_with(
+    cipher: AESGCM, plaintext: bytes, key_version: int, bound_to: bytes, randomness: Callable[[int], bytes] = os.urandom
+) -> bytes:
+    """The same with a cipher that has the key."""
     nonce = randomness(_NONCE)
-    return _header(key_version) + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
+    return _header(key_version) + nonce + cipher.encrypt(nonce, plaintext, bound_to)
 
 
 def named_version(envelope: bytes) -> int | None:
@@ -70,30 +81,14 @@ def named_version(envelope: bytes) -> int | None:
 
 def unseal(key: bytes, envelope: bytes, *, key_version: int, bound_to: bytes) -> bytes:
     """Open one record with the key of the version that it names; raises `SealBroken`, the same for every cause."""
+    return unseal_with(AESGCM(key), envelope, key_version, bound_to)
+
+
+def unseal_with(cipher: AESGCM, envelope: bytes, key_version: int, bound_to: bytes) -> bytes:
+    """The same with a cipher that has the key."""
     if envelope[:5] != _header(key_version):
         raise SealBroken
     try:
-        return AESGCM(key).decrypt(envelope[5:17], envelope[17:], bound_to)
+        return cipher.decrypt(envelope[5:17], envelope[17:], bound_to)
     except (InvalidTag, ValueError):  # a nonce that was cut off is a value that the cipher does not take
-        raise SealBroken from None
-
-
-def seal_record(cipher: AESGCM, plaintext: bytes, prefix: bytes, row: str, key_version: int, row_version: int) -> bytes:
-    """Seal the record of a row with a cipher that has its key; the other parameters are those of `binding`."""
-    nonce = os.urandom(_NONCE)
-    bound_to = prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
-    return _header(key_version) + nonce + cipher.encrypt(nonce, plaintext, bound_to)
-
-
-def unseal_record(
-    cipher: AESGCM, envelope: bytes, prefix: bytes, row: str, key_version: int, row_version: int
-) -> bytes:
-    """Open the record of a row with a cipher that has its key; raises `SealBroken`, the same for every cause."""
-    if envelope[:5] != _header(key_version):
-        raise SealBroken
-    try:
-        return cipher.decrypt(
-            envelope[5:17], envelope[17:], prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
-        )
-    except (InvalidTag, ValueError):
         raise SealBroken from None

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import SealBroken
-from .envelope import named_version, seal_record, unseal_record
+from .envelope import binding, named_version, seal_with, unseal_with
 from .keyfile import KeyProvider
 from .secret import SecretBytes
 
@@ -72,7 +72,7 @@ class SubjectKey(_Secret):
     """The newest key of one data subject, and the secret under which the trail names this subject.
 
     While keys are rotated, `older` is the key before it, under which some records still stand. `cipher` is the key expanded for
-    all its records, which is half of what opening one costs; it holds 2.5 kB.
+    all its records, which saves a third of what opening one costs; it holds 2.5 kB.
     """
 
     __slots__ = ("_material", "_pseudonym", "_year", "cipher", "client", "older", "version")
@@ -101,7 +101,7 @@ class SubjectKey(_Secret):
 
     def seal(self, plaintext: bytes, prefix: bytes, row: str, row_version: int) -> bytes:
         """Seal one record under this key; the parameters are those of `unseal`."""
-        return seal_record(self.cipher, plaintext, prefix, row, self.version, row_version)
+        return seal_with(self.cipher, plaintext, self.version, binding(prefix, row, self.version, row_version))
 
     def unseal(self, envelope: bytes, prefix: bytes, row: str, row_version: int) -> bytes:
         """Open one record with this key, or with the older one that it names; raises `SealBroken`, the same for every cause.
@@ -109,7 +109,8 @@ class SubjectKey(_Secret):
         Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `row_version` counts the writes of the row.
         """
         try:
-            return unseal_record(self.cipher, envelope, prefix, row, self.version, row_version)
+            bound_to = binding(prefix, row, self.version, row_version)
+            return unseal_with(self.cipher, envelope, self.version, bound_to)
         except SealBroken:
             named = self.at(named_version(envelope) or self.version)
             if named is None or named is self:

@@ -15,9 +15,10 @@ from databases import IS_POSTGRESQL
 from school import CANARY, Backend, Exercise, Student, db
 from sqlalchemy import event, select
 
-from flask_lgprivacy.errors import PrivacyError, RequestInvalid, SubjectErased
+from flask_lgprivacy.errors import PrivacyError, RequestInvalid, SealBroken, SubjectErased
 from flask_lgprivacy.models import layout_of, records
 from flask_lgprivacy.rights.archive import build_archive
+from flask_lgprivacy.testing import captured_trail
 
 
 def exercise_of(backend: Backend) -> Any:
@@ -235,3 +236,18 @@ def test_any_identifier_that_a_database_takes_keeps_its_key(either: Backend, one
         with pytest.raises(SubjectErased):
             keys.create(db.session(), "student", {one: client}, held_by_client=True)
         db.session.rollback()
+
+
+@pytest.mark.parametrize("version", [-1, 2, 0])
+def test_a_row_version_that_somebody_changed_is_a_broken_seal(either: Backend, version: int) -> None:
+    one = either.students[either.schools[0]][0]
+    with either.app.app_context():
+        with db.engine.begin() as connection:
+            table = Student.__table__
+            connection.execute(table.update().where(table.c.id == one).values(lgprivacy_version=version))
+        with captured_trail(either.app) as trail, either.reading():
+            with pytest.raises(SealBroken):
+                _ = db.session.get(Student, one).first_name
+            with pytest.raises(SealBroken):
+                list(records(db.session(), Student, Student.id == one, categories={"student.profile"}))
+    assert [refused.code for refused in trail.events[-1].refused] == ["seal-broken"]
