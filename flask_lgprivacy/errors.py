@@ -82,6 +82,14 @@ class UndeclaredProcessing(PrivacyError):
     commitment = "declared-processing"
 
 
+class ViewBypassed(PrivacyError):
+    """A declared endpoint was answered by something else than its view, such as a cache."""
+
+    code = "view-bypassed"
+    opaque = True
+    commitment = "declared-processing"
+
+
 class DisclosureRefused(AccessDenied):
     """A disclosure is not declared, not permitted or not labelled; refused before any connection.
 

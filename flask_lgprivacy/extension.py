@@ -42,8 +42,8 @@ from .models import (
     define_tables,
     records,
 )
-from .models.engines import check_engines, listen
-from .models.layout import layout_on
+from .models.engines import check_engines
+from .models.registration import layout_on
 from .policy import Action, Decisions, Policy, load_policy
 from .reports import Usage, parse_usage
 from .rights import Background, Consents, Rights
@@ -158,7 +158,6 @@ class LGPrivacy:
         house.before_serving = partial(_before_serving, house)
         usage = Usage(house, parse_usage(settings.usage, policy))
         house.settle = usage.store
-        listen(database.session)
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
             house.models_changed()

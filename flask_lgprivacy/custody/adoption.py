@@ -15,6 +15,7 @@ from ..models import Graph, Layout, identifier
 from ..models.adopted import VERSION
 from ..models.columns import client_column, spellings, subject_column
 from ..models.keytable import CHUNK
+from ..models.sessions import OURS
 from ..vault import PUBLISHER, SubjectKey
 
 LONGEST_DAYS = 90
@@ -87,7 +88,7 @@ class Adoption:
                 return
             keys = self._keys(session, [identifier(row._owner) for row in rows])
             changed = [self._adopted(session, row._asdict(), keys[identifier(row._owner)]) for row in rows]
-            written: Any = session.execute(self._statement(), changed)
+            written: Any = session.execute(self._statement(), changed, execution_options=OURS)
             self.adopted += max(written.rowcount, 0)
             session.commit()
             last = rows[-1]._key

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ..gate import House
 from ..models import SubjectName, identifier
 from ..models.columns import subject_column
+from ..models.sessions import OURS
 
 
 def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple[str, Table, Any]]:
@@ -34,7 +35,7 @@ def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple
 def remove_rows(house: House, session: Session, kind: str, ones: Sequence[Any]) -> dict[str, int]:
     """Delete every row of some subjects; returns, by model, how many. The caller commits."""
     return {
-        name: session.execute(delete(table).where(condition)).rowcount  # type: ignore[attr-defined]
+        name: session.execute(delete(table).where(condition), execution_options=OURS).rowcount  # type: ignore[attr-defined]
         for name, table, condition in owned_tables(house, kind, ones)
     }
 

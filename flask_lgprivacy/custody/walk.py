@@ -10,6 +10,7 @@ from sqlalchemy import Select, Update, func, select
 from sqlalchemy.orm import Session
 
 from ..models import Layout
+from ..models.sessions import OURS
 
 
 class RowWalk:
@@ -40,7 +41,7 @@ class RowWalk:
         while rows := session.execute(query).all():
             changes = self.changed(session, rows)
             if changes:
-                session.execute(self._replace, changes)
+                session.execute(self._replace, changes, execution_options=OURS)
             session.commit()
             yield len(rows), len(changes)
             query = self._query.where(key > rows[-1]._key)

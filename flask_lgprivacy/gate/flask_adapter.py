@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -13,9 +14,19 @@ from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from markupsafe import escape
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
-from ..errors import DeclarationInvalid, EndpointUndeclared, IntakeRefused, PrivacyError, UndeclaredProcessing
+from ..errors import (
+    DeclarationInvalid,
+    EndpointUndeclared,
+    IntakeRefused,
+    PrivacyError,
+    RequestConflict,
+    UndeclaredProcessing,
+)
 from ..models import current_opener
+from .answers import refuse_answer_of_another, refuse_cached
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
 from .intake import Intake
@@ -41,19 +52,13 @@ def guard(view: View, declaration: Declaration) -> View:
 
         @functools.wraps(inner)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
-            processing = _processing()
-            if processing.entered is declarations:
-                return await inner(*args, **kwargs)
-            with processing.within(declarations):
+            with _running(declarations):
                 return await inner(*args, **kwargs)
     else:
 
         @functools.wraps(inner)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            processing = _processing()
-            if processing.entered is declarations:
-                return inner(*args, **kwargs)
-            with processing.within(declarations):
+            with _running(declarations):
                 return inner(*args, **kwargs)
 
     setattr(guarded, MARK, declarations)
@@ -68,6 +73,28 @@ def exempt(view: View, reason: str) -> View:
         raise DeclarationInvalid(f"{view.__name__} is both exempt and declared; keep one of the two")
     setattr(view, MARK, Exemption(reason))
     return view
+
+
+@contextmanager
+def _running(declarations: tuple[Declaration, ...]) -> Iterator[None]:
+    """The view that the gate let in runs; one that another view calls has a processing of its own, told before the other goes on."""
+    outer = _processing()
+    if outer.entered is declarations:
+        outer.view_ran = True
+        yield
+        return
+    inner = outer.inner()
+    token = current_opener.set(inner)
+    try:
+        inner.begin(declarations)
+        yield
+    finally:
+        current_opener.reset(token)
+        try:
+            inner.house.record(inner, None)
+        finally:
+            inner.end()
+            outer.answer_for(inner)
 
 
 def _processing() -> Processing:
@@ -172,8 +199,11 @@ class FlaskGate:
         self.census = Census(app, exemptions, calls_views=_dispatches_as_flask_does(app))
         self._house = house
         self._intake = Intake(house)
+        self._app = app
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
+        self._preprocess = app.preprocess_request
+        app.preprocess_request = self._preprocessed  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
         self._plain_redirect = app.redirect
         app.redirect = self._redirect  # type: ignore[method-assign]
@@ -190,6 +220,9 @@ class FlaskGate:
             stated = getattr(handler, MARK, None)
             for declaration in stated if isinstance(stated, tuple) else ():
                 check_declaration(declaration, self._house.decisions, f"endpoint {endpoint!r}")
+                if declaration.categories:
+                    refuse_cached(view, endpoint)
+                    refuse_cached(handler, endpoint)
 
     def _check_at_registration(self, app: Flask) -> None:
         for endpoint, view in app.view_functions.items():
@@ -205,6 +238,35 @@ class FlaskGate:
         app.add_url_rule = add_url_rule  # type: ignore[method-assign, assignment]
 
     def _gated_dispatch(self) -> ResponseReturnValue:
+        """Dispatch a request, and answer refusals here: whoever takes over Flask's error handling would make other answers of them."""
+        try:
+            return self._dispatched()
+        except PrivacyError as refusal:
+            return self._refused(refusal)
+        except (StaleDataError, ObjectDeletedError) as fault:
+            if self._handler_of(fault) is not None:
+                raise
+            return self._refused(
+                RequestConflict("somebody else changed or removed this meanwhile; load it and try again")
+            )
+
+    def _refused(self, refusal: PrivacyError) -> ResponseReturnValue:
+        """The application's own answer to a kind of refusal, where it has one, else ours."""
+        handler = self._handler_of(refusal)
+        return self.answer(refusal) if handler is None else self._app.ensure_sync(handler)(refusal)
+
+    def _handler_of(self, fault: Exception) -> Any:
+        """What the application registered for a fault itself, or for its kind among ours; not for all exceptions."""
+        for name in (*request_ctx.request.blueprints, None):
+            for kind in type(fault).__mro__:
+                handler = self._app.error_handler_spec[name][None].get(kind)
+                if handler is not None and handler != self.answer:
+                    return handler
+                if kind in (PrivacyError, SQLAlchemyError):
+                    break
+        return None
+
+    def _dispatched(self) -> ResponseReturnValue:
         """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps the view; else dispatch."""
         here = request_ctx.request
         rule = here.url_rule
@@ -219,14 +281,36 @@ class FlaskGate:
             processing.refuse(
                 EndpointUndeclared(f"endpoint {endpoint!r} declares no processing for {method}; {remedy}")
             )
+        is_declared = type(stated) is tuple
         if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
-            call = None
-        elif type(stated) is tuple:
-            processing.begin(stated)
+            call, is_declared = None, False
+        elif is_declared:
+            processing.begin(cast("tuple[Declaration, ...]", stated))
         processing.accepted = self._intake.take(processing, here)
-        answer = self._dispatch() if call is None else call(**(here.view_args or {}))
-        if processing.ledger.touched:
-            self._refuse_personal_url(location_of(answer))
+        if call is None:
+            answer = self._dispatch()
+        else:
+            processing.view_ran = call is not self._app.view_functions[endpoint]
+            answer = call(**(here.view_args or {}))
+        if is_declared:
+            refuse_answer_of_another(processing, answer)
+            if processing.ledger.touched:
+                self._refuse_personal_url(location_of(answer))
+        return answer
+
+    def _preprocessed(self, *args: Any) -> ResponseReturnValue | None:
+        """What a hook answers in place of a declared view is released only if it is a refusal, or sends somebody elsewhere."""
+        answer = self._preprocess(*args)
+        here = request_ctx.request
+        if answer is None or here.url_rule is None or here.method == "OPTIONS":
+            return answer
+        if type(self.census.stated(here.url_rule.endpoint, here.method)) is tuple:
+            processing = _processing()
+            processing.endpoint, processing.method = here.url_rule.endpoint, here.method
+            try:
+                refuse_answer_of_another(processing, answer)
+            except PrivacyError as refusal:
+                return self._refused(refusal)
         return answer
 
     def _redirect(self, location: str, code: int = 302) -> Any:

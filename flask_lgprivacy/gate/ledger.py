@@ -33,6 +33,13 @@ class Ledger:
     def __bool__(self) -> bool:
         return bool(self.touched or self.refused or self.withheld)
 
+    def copy(self) -> Ledger:
+        """What is noted so far, to be told while it goes on."""
+        copy = Ledger()
+        copy.touched, copy.refused = {name: dict(of) for name, of in self.touched.items()}, dict(self.refused)
+        copy.withheld, copy.grants = dict(self.withheld), dict(self.grants)
+        return copy
+
     def page(self, category: str, action: str, client: str | None, kind: str) -> dict[str, SubjectKey | None]:
         """The subjects of a kind that were touched in one way, to be added to until the next `take`."""
         return self.touched.setdefault((category, action, client, kind), {})

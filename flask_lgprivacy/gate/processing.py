@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, cast
 
 from sqlalchemy.orm import Session, object_session
@@ -21,6 +20,7 @@ from ..models.adopted import plain_text
 from ..policy import Action, Condition, Decision
 from ..policy.decide import Cell
 from ..vault import SubjectKey
+from . import forks
 from .actor import PUBLIC_ROLE, Actor
 from .conditions import Conditions
 from .declaration import Declaration
@@ -30,6 +30,7 @@ from .house import House, timestamp
 from .keyring import READ, Keyring
 from .ledger import Ledger
 
+_numbers = itertools.count()
 NEVER_WITHHELD = frozenset({Condition.OWN_CLIENT.value, Condition.STRONG_AUTHENTICATION.value})
 """Conditions that are about the whole row or the actor: where one is missing, the row is refused and not shown in part."""
 
@@ -40,7 +41,9 @@ class Processing(Keyring):
     __slots__ = (
         "__weakref__",
         "_conditions",
+        "_forks",
         "_granted",
+        "_intended",
         "_keys",
         "_opened",
         "_readable",
@@ -53,10 +56,13 @@ class Processing(Keyring):
         "endpoint",
         "entered",
         "house",
+        "is_direct",
         "ledger",
         "life",
         "method",
+        "number",
         "via",
+        "view_ran",
     )
 
     def __init__(self, house: House, via: Literal["request", "job"]) -> None:
@@ -72,6 +78,11 @@ class Processing(Keyring):
         self.method: str | None = None
         self.ledger = Ledger()
         self.accepted: Any = None
+        self.is_direct = False
+        self.view_ran = False
+        self.number = next(_numbers)
+        self._forks = forks.count
+        self._intended = False
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._opened = False
         self._granted: set[tuple[Any, ...]] = set()
@@ -90,8 +101,7 @@ class Processing(Keyring):
 
     def enter(self, declaration: Declaration, actor: Actor | None) -> None:
         """Take a declaration and an actor that are already decided upon."""
-        if self.ended:
-            raise UndeclaredProcessing("this request or job has ended; nothing is processed under it any more")
+        self._refuse_ended()
         if self.house.before_serving is not None:
             self._prepare()
         self.declaration = declaration
@@ -108,17 +118,19 @@ class Processing(Keyring):
         except PrivacyError as unready:
             self.refuse(unready)
 
-    @contextmanager
-    def within(self, declarations: tuple[Declaration, ...]) -> Iterator[None]:
-        """Run a guarded view that another view calls: under its own declaration, and only for as long as it runs."""
-        before = (self.entered, self.declaration, self._granted)
-        self._granted = set()
-        try:
-            self.begin(declarations)
-            yield
-        finally:
-            self.entered, self.declaration, self._granted = before
-            self._readable = {}
+    def inner(self) -> Processing:
+        """A processing of its own for a guarded view that another view calls, with an actor of its own."""
+        self._refuse_ended()
+        inner = Processing(self.house, "request")
+        inner.endpoint, inner.method, inner.accepted = self.endpoint, self.method, self.accepted
+        inner.is_direct = self.is_direct
+        return inner
+
+    def intend(self) -> None:
+        """Say in the trail, once, what is about to be written or deleted; raises `TrailUnavailable`, and then nothing is."""
+        if not self._intended:
+            self.house.trail.commit(self.event(status=None, stage="intent"))
+            self._intended = True
 
     def end(self) -> None:
         """Shut everything that was open under this; what still holds on to it opens nothing more."""
@@ -146,8 +158,11 @@ class Processing(Keyring):
     def event(self, *, status: int | None, stage: Literal["intent", "outcome"] = "outcome") -> ProcessingEvent:
         """What happened since the last call, as an event of the trail."""
         now = self.house.utcnow()
-        touched, refused = self.ledger.take(now)
-        withheld, grants = self.ledger.take_permissions()
+        ledger = (
+            self.ledger if stage == "outcome" else self.ledger.copy()
+        )  # an outcome tells what its intent told, and more
+        touched, refused = ledger.take(now)
+        withheld, grants = ledger.take_permissions()
         self._readable = {}
         self._opened = self._opened or bool(touched)
         declaration, actor = self.declaration, self.actor
@@ -180,6 +195,8 @@ class Processing(Keyring):
 
     def open(self, instance: Any, group: Group) -> dict[str, Any]:
         """The opened fields of one group of one row."""
+        if self._forks != forks.count:
+            self._refuse_in_fork()
         row = instance.__dict__
         try:
             owner, own, held, envelope, version = group.place(row)
@@ -222,7 +239,21 @@ class Processing(Keyring):
         except (SealBroken, TypeError):  # an envelope that is none, or whose version is none
             self.refuse(SealBroken(), category=group.category, action=READ)
         touched[subject[1]] = key
+        if self.is_direct:
+            self.house.record(self, None)
         return fields
+
+    def _refuse_ended(self) -> None:
+        if self.ended:
+            raise UndeclaredProcessing("this request or job has ended; nothing is processed under it any more")
+        if self._forks != forks.count:
+            self._refuse_in_fork()
+
+    def _refuse_in_fork(self) -> NoReturn:
+        """A child process has a copy of the gate as it stood open; what it did there, no trail would say."""
+        raise UndeclaredProcessing(
+            "this process was forked from one in which the processing runs; begin one here: with privacy.processing(…)"
+        )
 
     def _authorize_reading(self, group: Group, client: str, who: SubjectName) -> dict[str, SubjectKey | None]:
         """Decide about one subject; where the answer holds for all subjects of the client, remember it."""
@@ -238,8 +269,6 @@ class Processing(Keyring):
         layout = tagged.layout
         row = instance.__dict__
         value = row.get(layout.subject) or getattr(instance, layout.subject)
-        if instance._sa_instance_state.key is None:
-            return
         subject = identifier(value)
         client = self.subject_key(object_session(instance), layout.kind, subject).client or None
         if layout.is_subject and layout.client is not None:
@@ -253,6 +282,8 @@ class Processing(Keyring):
         who = (tagged.layout.kind, subject)
         self.authorize(tagged.category, Action.READ, client=client, subject=who)
         self.note(tagged.category, Action.READ, client=client, subject=who)
+        if self.is_direct:
+            self.house.record(self, None)
 
     def look_up(self, category: str, *, kind: str, client: str | None, what: str) -> None:
         """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows.
@@ -350,6 +381,8 @@ class Processing(Keyring):
 
     def expects(self, category: str, action: Action, what: str) -> None:
         """Raise `UndeclaredProcessing` unless the declaration names the category and the action."""
+        if self._forks != forks.count:
+            self._refuse_in_fork()
         declaration = self.declaration
         where = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
         if declaration is None:

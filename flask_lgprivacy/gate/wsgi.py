@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _slot: ContextVar[Opener | None] = current_opener
+SOCKETS = ("werkzeug.socket", "gunicorn.socket", "eventlet.input", "wsgi.websocket", "wsgi.hijack", "x-wsgiorg.hijack")
+"""Where servers hand over the client's connection, which a view could write to past the trail. A WebSocket needs it, so there each
+opening is recorded before its value is shown."""
 UNAVAILABLE = json.dumps(
     {
         "type": "about:blank",
@@ -40,7 +43,7 @@ class Door:
         self._house = house
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        processing = Processing(self._house, "request")
+        processing = self._begun(environ)
         token = _slot.set(processing)
         status, headers, raised = "", [], None
 
@@ -67,14 +70,16 @@ class Door:
         except BaseException:
             try:
                 _close(body)
-                if processing.is_telling:
-                    self._house.record(processing, 500)
             finally:
-                processing.end()
+                try:
+                    if processing.is_telling:
+                        self._house.record(processing, 500)
+                finally:
+                    processing.end()
             raise
         finally:
             _slot.reset(token)
-        if processing.has_opened:
+        if processing.declaration is not None or processing.has_opened:
             headers = [(name, value) for name, value in headers if name.lower() != "cache-control"]
             headers.append(("Cache-Control", "no-store"))
         start_response(status, headers, raised)
@@ -82,6 +87,15 @@ class Door:
             processing.end()
             return (first,)
         return _Chunks(processing, body, chunks, first)
+
+
+    def _begun(self, environ: WSGIEnvironment) -> Processing:
+        """The processing of a request, and the client's connection kept from a view that has no use for it."""
+        processing = Processing(self._house, "request")
+        processing.is_direct = "HTTP_UPGRADE" in environ
+        for name in () if processing.is_direct else SOCKETS:
+            environ.pop(name, None)
+        return processing
 
 
 def _unavailable(start_response: StartResponse) -> Iterable[bytes]:
@@ -141,10 +155,12 @@ class _Chunks:
         try:
             with self._recorded():
                 _close(self._body)
-            self._processing.house.record_uses(self._processing)
-            self._processing.house.settle()
         finally:
-            self._processing.end()
+            try:
+                self._processing.house.record_uses(self._processing)
+                self._processing.house.settle()
+            finally:
+                self._processing.end()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:

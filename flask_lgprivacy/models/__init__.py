@@ -1,14 +1,13 @@
 """Labels on models: what a column is, whose a row is, and how it is sealed."""
 
-from .bulk import refuse_bulk_statement, refuse_unsealed_methods
 from .graph import Graph, build_graph, capacity_of
 from .keystore import KeyStore
 from .labels import belongs_to, not_personal, sealed, subject, tagged
-from .layout import Group, Layout, Tagged, layout_of
+from .layout import Group, Layout, Tagged
 from .lookup import find_by, matching
 from .opening import Opener, SubjectName, current_opener, identifier
 from .records import records
-from .sealing import seal_before_flush
+from .registration import layout_of
 from .tables import Tables, define_tables
 
 __all__ = [
@@ -31,9 +30,6 @@ __all__ = [
     "matching",
     "not_personal",
     "records",
-    "refuse_bulk_statement",
-    "refuse_unsealed_methods",
-    "seal_before_flush",
     "sealed",
     "subject",
     "tagged",

@@ -47,7 +47,7 @@ class ValueType:
     """The type whose every value comes back as what it was."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "taken_as_is", None if self.python is float else self.python)
+        object.__setattr__(self, "taken_as_is", self.python if self.python in _ALWAYS_EQUAL else None)
 
     def check(self, value: Any, field: str) -> None:
         """Raise `TypeError`, without the value, where a value is not of this type."""
@@ -56,6 +56,36 @@ class ValueType:
                 raise TypeError(f"{field} takes {self.python.__name__}, not None")
         elif not _is_of(value, self.python):
             raise TypeError(f"{field} takes {self.python.__name__}, not {type(value).__name__}")
+        elif self.python not in _ALWAYS_EQUAL and not comes_back_equal(value, self.decode):
+            raise TypeError(f"{field}: {_REMEDIES.get(self.python, _JSON_REMEDY)}")
+
+
+_ALWAYS_EQUAL = frozenset({str, bool, bytes, dt.date, UUID})
+"""Types whose every value comes back as what it was, or cannot be encoded at all."""
+_JSON_REMEDY = (
+    "holds something that JSON does not give back as it was (a tuple, a set, NaN, bytes, a Decimal, a time, an enum member, a key that "
+    "is no text); assign plain lists, objects, texts, numbers, booleans and None"
+)
+_REMEDIES: dict[type, str] = {
+    int: "takes whole numbers of 64 bits",
+    float: "takes finite numbers",
+    Decimal: "takes numbers, not NaN",
+    dt.datetime: "takes times whose offset from UTC is whole minutes",
+    dt.time: "takes a time of day without a time zone; use a datetime for a moment",
+}
+
+
+def comes_back_equal(value: Any, decode: Decoder | None) -> bool:
+    """Whether a value is the same after it was written as JSON and read: equal, and for a moment with the same offset from UTC."""
+    try:
+        again = orjson.loads(orjson.dumps(value, default=_encode if decode is not None else None))
+        again = again if decode is None else decode(again)
+        if isinstance(value, dt.datetime):
+            local = value.replace(tzinfo=None, fold=0)
+            return bool(local == again.replace(tzinfo=None) and value.utcoffset() == again.utcoffset())
+        return bool(again == value)
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        return False
 
 
 def _is_of(value: Any, python: type) -> bool:
@@ -87,7 +117,13 @@ def value_type(annotation: Any, field: str) -> ValueType:
 
 
 def encode_fields(values: dict[str, Any], where: str) -> bytes:
-    """The fields of a group as JSON; raises `RequestInvalid` naming the model where JSON cannot hold them."""
+    """The fields of a group as JSON; raises `RequestInvalid` naming the model where JSON cannot hold them.
+
+    Lists and objects are looked at once more: somebody may have changed them since they were assigned.
+    """
+    for value in values.values():
+        if isinstance(value, dict | list) and not comes_back_equal(value, None):
+            raise RequestInvalid(f"{where}: a field {_JSON_REMEDY}")
     try:
         return orjson.dumps(values, default=_encode)
     except TypeError:

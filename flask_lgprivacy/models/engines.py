@@ -1,20 +1,18 @@
-"""An application's engines and sessions, made fit to hold sealed records."""
+"""An application's engines, made fit to hold sealed records."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.orm import scoped_session
 
 from ..errors import ConfigurationError
-from .bulk import refuse_bulk_statement, refuse_unsealed_methods
-from .keyscope import rolled_back, transaction_ended
-from .sealing import seal_before_flush
+from .sessions import guard_engine, guard_sessions
 
 
 def check_engines(engines: dict[str | None, Engine], keys_bind: str | None) -> None:
-    """Refuse engines that print values; raises `ConfigurationError`."""
+    """Refuse engines that print values, and guard the others and their sessions; raises `ConfigurationError`."""
+    guard_sessions()
     for name, engine in engines.items():
         if not engine.hide_parameters:
             which = f"bind {name!r}" if name else "the database engine"
@@ -23,6 +21,7 @@ def check_engines(engines: dict[str | None, Engine], keys_bind: str | None) -> N
             )
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _overwrite_deleted)
+        guard_engine(engine)
     if keys_bind is not None and keys_bind not in engines:
         raise ConfigurationError(f"LGPRIVACY_KEYS_BIND names {keys_bind!r}, which is not in SQLALCHEMY_BINDS")
 
@@ -31,15 +30,3 @@ def _overwrite_deleted(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA secure_delete = ON")
     cursor.close()
-
-
-def listen(session: scoped_session[Any]) -> None:
-    """Put the gate's listeners on an application's sessions."""
-    if not event.contains(session, "before_flush", seal_before_flush):
-        event.listen(session, "before_flush", seal_before_flush)
-    if not event.contains(session, "after_transaction_end", transaction_ended):
-        event.listen(session, "after_transaction_end", transaction_ended)
-        event.listen(session, "after_soft_rollback", rolled_back)
-    if not event.contains(session, "do_orm_execute", refuse_bulk_statement):
-        event.listen(session, "do_orm_execute", refuse_bulk_statement)
-    refuse_unsealed_methods(session.session_factory.class_)

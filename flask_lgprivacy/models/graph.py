@@ -11,8 +11,9 @@ from sqlalchemy.orm import Mapper
 from ..errors import ModelInvalid
 from ..policy import Capacity, Policy, SensitiveTerms
 from .columns import subject_column
-from .labels import SealedField
-from .layout import Layout, layout_on
+from .layout import Layout
+from .registration import layout_on
+from .unlabelled import refuse_sensitive_names, refuse_unguarded_mappers, refuse_unlabelled_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +47,14 @@ class Graph:
 
 def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
     """Check every labelled model against the policy and return the graph; raises `ModelInvalid`."""
-    layouts = []
     mappers = sorted(mappers, key=lambda found: found.class_.__name__)
-    for mapper in mappers:
-        layout = layout_on(mapper)
-        if layout is not None:
-            layouts.append(layout)
-        elif any(isinstance(value, SealedField) for base in mapper.class_.__mro__ for value in vars(base).values()):
-            raise ModelInvalid(
-                f"{mapper.class_.__name__} has sealed columns and no __privacy__; add subject(kind) or belongs_to(kind), of the "
-                f"kinds {', '.join(policy.subjects)}"
-            )
+    refuse_unguarded_mappers(mappers, policy)
+    layouts = [layout for mapper in mappers if (layout := layout_on(mapper)) is not None]
     subjects: dict[str, Layout] = {}
     belongings: dict[str, list[Layout]] = {}
     terms = SensitiveTerms(policy)
     for layout in layouts:
-        _check_layout(layout, policy, terms)
+        _check_layout(layout, policy)
         if layout.is_subject:
             if layout.kind in subjects:
                 raise ModelInvalid(f"{layout.name}: {subjects[layout.kind].name} is already subject({layout.kind!r})")
@@ -71,7 +64,8 @@ def build_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Graph:
     for kind, held in belongings.items():
         if kind not in subjects:
             raise ModelInvalid(f"{held[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})")
-    _refuse_silent_tables(mappers, subjects)
+    refuse_sensitive_names(mappers, terms)
+    refuse_unlabelled_tables(mappers, layouts)
     graph = Graph(subjects, {kind: tuple(held) for kind, held in belongings.items()})
     for kind, layout in subjects.items():
         _check_scope(graph, kind, layout)
@@ -91,20 +85,6 @@ def _check_scope(graph: Graph, kind: str, layout: Layout) -> None:
         )
 
 
-def _refuse_silent_tables(mappers: list[Mapper[Any]], subjects: dict[str, Layout]) -> None:
-    """A table that points at a person says something about them; it is exported and erased with them, or the start fails."""
-    tables = {layout.table: layout for layout in subjects.values()}
-    for mapper in mappers:
-        for column in mapper.columns if layout_on(mapper) is None else ():
-            for foreign in column.foreign_keys:
-                layout = tables.get(foreign.column.table)
-                if layout is not None:
-                    raise ModelInvalid(
-                        f"{mapper.class_.__name__} has a foreign key to {layout.name} and no __privacy__; "
-                        f"add belongs_to({layout.kind!r})"
-                    )
-
-
 def capacity_of(graph: Graph, kind: str, policy: Policy) -> Capacity:
     """In which capacity the data of a kind of subject is held; one for all of its sealed categories."""
     capacities = {
@@ -118,20 +98,13 @@ def capacity_of(graph: Graph, kind: str, policy: Policy) -> Capacity:
     return next(iter(capacities), Capacity.CONTROLLER)
 
 
-def _check_layout(layout: Layout, policy: Policy, terms: SensitiveTerms) -> None:
+def _check_layout(layout: Layout, policy: Policy) -> None:
     if layout.kind not in policy.subjects:
         raise ModelInvalid(
             f"{layout.name}: the policy document has no subject {layout.kind!r}; it has {', '.join(policy.subjects)}"
         )
     fields = {name: group.category for group in layout.groups.values() for name in group.fields}
     fields.update({name: tag.category for name, tag in layout.tagged.items()})
-    for name in [*fields, *layout.table.columns.keys()]:
-        found = terms.match(name)
-        if found is not None:
-            raise ModelInvalid(
-                f"{layout.name}.{name}: the name stands for sensitive data, and {found.says} [{found.clause}]; remove or rename the column",
-                clause=found.clause,
-            )
     for name, category in fields.items():
         prohibited = next(
             (p for p in policy.prohibitions if category in p.categories and not p.actions and not p.except_purposes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Column, Integer, LargeBinary, event
@@ -12,8 +13,11 @@ from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from ..vault.blind import LENGTH, BlindIndex
 from .adopted import PLAIN, VERSION
 from .codec import ValueType
-from .layout import INFO, Group, complete_model, layout_of
+from .flushing import assigned_in_flush
+from .layout import Group
+from .mapping import complete_model
 from .opening import Opener, current_opener
+from .registration import INFO, layout_of
 from .rowstate import NO_ENVELOPE, SLOT, Opened, assign, opened_at
 
 _opener = current_opener.get
@@ -112,6 +116,7 @@ class SealedField:
         self.type: ValueType | None = None
         self.name, self.qualified = "…", "Model.…"
         self._groups: dict[type, Group] = {}
+        self._validators: dict[type, Callable[[Any, str, Any], Any]] = {}
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -119,13 +124,7 @@ class SealedField:
         self.index_column = f"lgprivacy_{name}_index" if self.blind is not None else None
         present = vars(owner)
         if VERSION not in present:
-            version: Mapped[int] = mapped_column(Integer, nullable=False, info={INFO: {"reason": "row version"}})
-            setattr(owner, VERSION, version)
-            owner.__mapper_args__ = {  # type: ignore[attr-defined]
-                **present.get("__mapper_args__", {}),
-                "version_id_col": version,
-                "version_id_generator": False,
-            }
+            setattr(owner, VERSION, mapped_column(Integer, nullable=False, info={INFO: {"reason": "row version"}}))
         if self.column not in present:
             setattr(
                 owner,
@@ -183,6 +182,9 @@ class SealedField:
             layout_of(type(instance))
             kind = self.type
             assert kind is not None  # noqa: S101  the layout resolves every field's type
+        if self._validators:
+            validate = self._validators.get(type(instance))
+            value = value if validate is None else validate(instance, self.name, value)
         if type(value) is not kind.taken_as_is:
             kind.check(value, self.qualified)
         row = instance.__dict__
@@ -192,6 +194,13 @@ class SealedField:
             draft.assigned[self.name] = value
         else:
             assign(instance, self.opened_at, self.name, value)
+        if instance._sa_instance_state.session_id is not None:
+            assigned_in_flush(instance)
+
+    def validate_with(self, model: type, validator: Any) -> None:
+        """Call a model's own validator (SQLAlchemy's `@validates`) at each assignment."""
+        if validator is not None:
+            self._validators[model] = validator[0]
 
     def _refuse_comparison(self, *_: Any) -> Any:
         model = self.qualified.split(".")[0]

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from ..errors import SealedComparison, UndeclaredProcessing
 from ..vault import PUBLISHER
 from .indexes import Index
-from .layout import Layout, layout_of
+from .layout import Layout
 from .opening import Opener, current_opener, identifier
+from .registration import layout_of
 
 M = TypeVar("M")
 

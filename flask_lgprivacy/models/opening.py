@@ -111,6 +111,10 @@ class Opener(Protocol):
         """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows."""
         ...
 
+    def intend(self) -> None:
+        """Say in the trail, once, what is about to be written or deleted; raises `TrailUnavailable`, and then nothing is."""
+        ...
+
     def expects(self, category: str, action: Action, what: str) -> None:
         """Raise unless the running declaration names the category and action; `what` names the code for the developer."""
         ...

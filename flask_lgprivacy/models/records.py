@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from ..errors import UndeclaredProcessing
 from ..vault import SubjectKey
 from .adopted import VERSION
-from .layout import Layout, layout_of
+from .layout import Layout
 from .opening import Opener, current_opener, identifier
+from .registration import layout_of
 
 PARTITION = 1000
 

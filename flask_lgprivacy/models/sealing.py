@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import inspect
-from sqlalchemy.orm import LoaderCallableStatus, Mapper, Session, object_session
+from sqlalchemy.orm import LoaderCallableStatus, Session
 from sqlalchemy.orm.attributes import get_history
 
 from ..errors import PrivacyError, RequestInvalid, SealBroken, UndeclaredProcessing
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey
 from .adopted import VERSION, plain_text
-from .layout import Group, Layout, Tagged, layout_on
+from .layout import Group, Layout, Tagged
 from .opening import Opener, SubjectName, current_opener, identifier
+from .registration import layout_of, layout_on
 from .rowstate import SLOT, Draft
-
-
-def seal_before_flush(session: Session, _context: Any, _instances: Any) -> None:
-    """The session's `before_flush` listener: everything labelled goes through the gate, or the flush fails."""
-    new = list(_labelled(session.new))
-    changed = [(row, layout) for row, layout in _labelled(session.dirty) if _has_labelled_change(row, layout)]
-    if new or changed:
-        opener = _opener(layout.name for _, layout in (*new, *changed))
-        _Flush(session, opener).run(new, changed)
 
 
 def _opener(names: Iterable[str]) -> Opener:
@@ -38,23 +30,8 @@ def _opener(names: Iterable[str]) -> Opener:
     return opener
 
 
-def _labelled(rows: Iterable[Any]) -> Iterator[tuple[Any, Layout]]:
-    """Those rows whose model is labelled, each with its layout."""
-    layouts: dict[type, Layout | None] = {}
-    for row in rows:
-        model = type(row)
-        if model not in layouts:
-            layouts[model] = layout_on(inspect(model))
-        layout = layouts[model]
-        if layout is not None:
-            yield row, layout
-
-
-def _has_labelled_change(row: Any, layout: Layout) -> bool:
-    """Whether a changed row changed in what is labelled; a row that moved is caught by `before_update`."""
-    draft = row.__dict__.get(SLOT)
-    if draft is not None and draft.assigned is not None:
-        return True
+def has_tagged_change(row: Any, layout: Layout) -> bool:
+    """Whether a tagged column of a row was changed since it was loaded."""
     return any(get_history(row, name).has_changes() for name in layout.tagged)
 
 
@@ -62,10 +39,23 @@ class _Written:
     """One row that a flush writes.
 
     `own` is its identifier, `owner` its subject's, `client` what a subject's own row states; `values` are the sealed fields to be
-    written, `parts` the groups that hold any of them and the tagged columns that changed.
+    written, `parts` the groups that hold any of them and the tagged columns that changed. `sealed` is the version under which its
+    records were sealed in this flush, `bound_to` what its row stated then.
     """
 
-    __slots__ = ("client", "is_new", "layout", "own", "owner", "parts", "row", "values")
+    __slots__ = (
+        "bound_to",
+        "client",
+        "is_new",
+        "is_written",
+        "layout",
+        "own",
+        "owner",
+        "parts",
+        "row",
+        "sealed",
+        "values",
+    )
 
     def __init__(self, row: Any, layout: Layout, *, is_new: bool) -> None:
         self.row = row
@@ -74,14 +64,26 @@ class _Written:
         self.own = identifier(_identifier_of(row, layout.key, layout.default))
         self.owner = self.own if layout.is_subject else _subject_of(row, layout)
         self.client = _client_of(row, layout)
+        self.sealed = 0
+        self.is_written = False
+        self.bound_to = layout.stated(row)
         draft = row.__dict__.get(SLOT)
         self.values: dict[str, Any] = (draft.assigned or {}) if draft is not None else {}
         if is_new and draft is not None and draft.flushed:
             self.values = {**draft.flushed, **self.values}
-        self.parts: tuple[Group | Tagged, ...] = layout.parts_of(self.values.keys())
-        if layout.tagged:
-            changed = [tag for tag in layout.tagged.values() if get_history(row, tag.attribute).added]
-            self.parts = (*self.parts, *changed)
+        self.parts = self._parts(self.values)
+
+    def _parts(self, values: dict[str, Any]) -> tuple[Group | Tagged, ...]:
+        parts: tuple[Group | Tagged, ...] = self.layout.parts_of(values.keys())
+        if self.layout.tagged:
+            changed = [tag for tag in self.layout.tagged.values() if get_history(self.row, tag.attribute).added]
+            parts = (*parts, *changed)
+        return parts
+
+    def take(self, assigned: dict[str, Any]) -> None:
+        """Take what was assigned since."""
+        self.values = {**self.values, **assigned}
+        self.parts = self._parts(self.values)
 
     @property
     def subject(self) -> SubjectName:
@@ -89,14 +91,27 @@ class _Written:
         return self.layout.kind, self.owner
 
 
-class _Flush:
-    def __init__(self, session: Session, opener: Opener) -> None:
+class Flush:
+    """One flush of one session: what it writes and deletes, sealed and authorised by the processing that runs.
+
+    Args:
+        session: Any session, the application's or another one.
+        names: The models that are written, for the message where nothing is declared.
+
+    Raises:
+        UndeclaredProcessing: No processing runs.
+    """
+
+    def __init__(self, session: Session, names: Iterable[str]) -> None:
         self._session = session
-        self._opener = opener
+        self._opener = _opener(names)
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._index_keys: dict[str, bytes] = {}
+        self._rows: dict[Any, _Written | None] = {}
+        self._turn: Any = None
 
-    def run(self, new: list[tuple[Any, Layout]], changed: list[tuple[Any, Layout]]) -> None:
+    def write(self, new: list[tuple[Any, Layout]], changed: list[tuple[Any, Layout]]) -> None:
+        """Seal and authorise rows that are about to be written."""
         for row, layout in changed:
             refuse_moving(row, layout)
         fresh = [_Written(row, layout, is_new=True) for row, layout in new]
@@ -109,12 +124,64 @@ class _Flush:
         self._load_keys(rows)
         for one in rows:
             self._write(one)
+            self._rows[one.row._sa_instance_state] = one
+
+    def delete(self, deleted: list[tuple[Any, Layout]]) -> None:
+        """Authorise the deletion of rows; a data subject is erased by a request."""
+        for row, layout in deleted:
+            self._delete(row, layout)
+            self._rows[row._sa_instance_state] = None
+
+    def intend(self) -> None:
+        """Say in the trail what is about to be written; raises `TrailUnavailable`, and then nothing is."""
+        self._opener.intend()
+
+    def has(self, row: Any) -> bool:
+        """Whether a row is in the flush, to be written or deleted."""
+        return row._sa_instance_state in self._rows
+
+    def at(self, row: Any) -> None:
+        """It is the turn of a row in which nothing labelled has changed so far: its own hooks may."""
+        self._turn = row._sa_instance_state
+
+    def assigned(self, row: Any) -> bool:
+        """Seal and authorise what was just assigned to a row; False where its turn in the flush is not now, or is over."""
+        state = row._sa_instance_state
+        one = self._rows.get(state)
+        if one is None:
+            if state is not self._turn:
+                return False
+            self.write([], [(row, layout_of(type(row)))])
+            self.intend()
+            return True
+        if one.is_written:
+            return False
+        draft = row.__dict__.get(SLOT)
+        one.take((draft.assigned if draft is not None else None) or {})
+        self._write(one)
+        return True
+
+    def wrote(self, state: Any) -> None:
+        """A row's statement is made; raises `PrivacyError` where it is not the row any more that its records are bound to."""
+        one = self._rows.get(state)
+        if one is None:
+            return
+        one.is_written = True
+        now = one.layout.stated(one.row)
+        if now != one.bound_to and any(
+            was is not None and was != is_ for was, is_ in zip(one.bound_to, now, strict=True)
+        ):
+            raise PrivacyError(
+                f"{one.layout.name}: its key, subject or client was changed by a hook after its record was bound to them; set them "
+                "before the flush"
+            )
 
     def _refuse_taking_places(self, rows: list[_Written]) -> None:
         """A row in the place of one that the same flush deletes would be an UPDATE to the database: nobody asked for *erase*."""
         leaving = {
             (layout.table.name, identifier(getattr(row, layout.key)))
-            for row, layout in _labelled(self._session.deleted)
+            for row in self._session.deleted
+            if (layout := layout_on(inspect(type(row)))) is not None
         }
         for one in rows if leaving else ():
             if (one.layout.table.name, one.own) in leaving:
@@ -122,6 +189,22 @@ class _Flush:
                     f"{one.layout.name}.{one.layout.key}: a row with this identifier is deleted in the same flush; "
                     "flush the deletion first, or change that row"
                 )
+
+    def _delete(self, row: Any, layout: Layout) -> None:
+        if layout.is_subject:
+            raise PrivacyError(
+                f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
+                "looks for what is left; it is not deleted through the session"
+            )
+        history = get_history(row, layout.subject)
+        subject = (layout.kind, identifier((history.non_deleted() or history.deleted)[0]))
+        if layout.adopting and getattr(row, VERSION) == 0:
+            client = self._opener.clients_of(self._session, layout.kind, (subject[1],)).get(subject[1])
+        else:
+            client = self._opener.subject_key(self._session, *subject).client or None
+        for category in sorted(layout.categories):
+            self._opener.authorize(category, Action.ERASE, client=client, subject=subject)
+            self._opener.note(category, Action.ERASE, client=client, subject=subject)
 
     def _authorize(self, one: _Written, client: str | None) -> None:
         """Of a new subject, what its row says of it must be permitted before it has a key; of others, what their key says."""
@@ -190,15 +273,15 @@ class _Flush:
 
     def _seal(self, one: _Written, key: SubjectKey) -> None:
         """Write the envelopes of a row: every group follows the row's version, so all are written together."""
-        row, layout, version = one.row, one.layout, 1
-        if not one.is_new:
+        row, layout, version = one.row, one.layout, one.sealed or 1
+        if not one.is_new and not one.sealed:
             if layout.adopting and not getattr(row, VERSION):
                 self._opener.may_adopt(layout)
                 one.values = {**taken_plain(row, layout), **one.values}
             version = 1 + (getattr(row, VERSION) or 0)  # as it is now: somebody may have adopted the row meanwhile
         groups = layout.groups.values()
         made: dict[str, Any] = {group.column: self._sealed(one, group, key, version) for group in groups}
-        made[VERSION] = version
+        made[VERSION] = one.sealed = version
         if one.is_new:
             row.__dict__.update(made)
             was = dict.fromkeys(made, LoaderCallableStatus.NO_VALUE)
@@ -220,8 +303,9 @@ class _Flush:
         fields, is_whole = one.values, one.values.keys() == group.fields.keys()
         if not is_whole:
             fields = {name: fields[name] for name in group.fields if name in fields}
-            if version > 1 and len(fields) < len(group.fields):
-                fields = {**group.encoded(key, getattr(one.row, group.column), one.own, version - 1), **fields}
+            stands = one.sealed or version - 1
+            if stands and len(fields) < len(group.fields):
+                fields = {**group.encoded(key, getattr(one.row, group.column), one.own, stands), **fields}
         if not is_whole or None in fields.values():
             missing = [name for name in group.required if fields.get(name) is None]
             if missing:
@@ -301,7 +385,8 @@ def _parent_value(row: Any, name: str) -> Any:
         for local, remote in relation.local_remote_pairs or ():
             parent = getattr(row, relation.key) if local is column else None
             if parent is not None:
-                target = inspect(type(parent)).get_property_by_column(remote).key
+                mapped = parent._sa_instance_state.mapper  # also through a proxy, such as Flask-Login's current_user
+                target = mapped.get_property_by_column(remote).key
                 return _identifier_of(parent, target, remote.default)
     return None
 
@@ -309,36 +394,7 @@ def _parent_value(row: Any, name: str) -> Any:
 def refuse_moving(row: Any, layout: Layout) -> None:
     """A sealed record stays with its row, subject and client; raises `PrivacyError` where one of them changed."""
     for name in filter(None, (layout.key, layout.client if layout.is_subject else None, layout.subject)):
-        if any(value is not None for value in get_history(row, name).deleted or ()):
+        if get_history(row, name).has_changes():
             raise PrivacyError(
                 f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead"
             )
-
-
-def before_update(mapper: Mapper[Any], _connection: Any, row: Any) -> None:
-    """The mapper's last look, when relationships have set their foreign keys."""
-    layout = layout_on(mapper)
-    if layout is not None:
-        refuse_moving(row, layout)
-
-
-def before_delete(mapper: Mapper[Any], _connection: Any, row: Any) -> None:
-    """Authorise the deletion of a labelled row, orphans included; a data subject is erased by a request."""
-    layout = layout_on(mapper)
-    if layout is None:
-        return
-    if layout.is_subject:
-        raise PrivacyError(
-            f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
-            "looks for what is left; it is not deleted through the session"
-        )
-    opener = _opener({layout.name})
-    value = get_history(row, layout.subject).non_deleted() or get_history(row, layout.subject).deleted
-    subject = (layout.kind, identifier(value[0]))
-    if layout.adopting and getattr(row, VERSION) == 0:
-        client = opener.clients_of(object_session(row), layout.kind, (subject[1],)).get(subject[1])
-    else:
-        client = opener.subject_key(object_session(row), *subject).client or None
-    for category in sorted(layout.categories):
-        opener.authorize(category, Action.ERASE, client=client, subject=subject)
-        opener.note(category, Action.ERASE, client=client, subject=subject)

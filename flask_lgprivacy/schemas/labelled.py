@@ -17,7 +17,7 @@ from sqlalchemy import inspect
 from ..errors import DeclarationInvalid, ModelInvalid
 from ..models import current_opener, layout_of
 from ..models.columns import type_of
-from ..models.layout import layout_on
+from ..models.registration import layout_on
 from ..policy import Policy, SensitiveTerms
 
 LABEL = "lgprivacy"

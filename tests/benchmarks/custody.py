@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID, uuid4
 
+from databases import past_the_gate
 from models import Plain, Pupil, School, Sealed, db, fields
 from sqlalchemy import bindparam, delete, insert, update
 
@@ -31,9 +32,9 @@ def custody(privacy: LGPrivacy, house: Any, row: Callable[..., None]) -> None:
     )  # fmt: skip
 
     def old_pupils() -> None:
-        db.session.execute(delete(Pupil.__table__))
+        past_the_gate(db.session.connection()).execute(delete(Pupil.__table__))
         db.session.commit()
-        db.session.connection().execute(
+        past_the_gate(db.session.connection()).execute(
             insert(Pupil.__table__),
             [{"id": uuid4(), "school_id": school, **fields(number)} for number in range(ROWS)],
         )

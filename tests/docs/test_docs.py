@@ -57,8 +57,9 @@ with app.app_context():
 answer = app.test_client().get("/students", headers={"X-School": own})
 assert (answer.status_code, answer.json["clause"]) == (403, "LG-03"), answer.text
 with app.app_context():
-    table = Student.__table__
-    db.session.execute(table.delete().where(table.c.school_id != UUID(own)))
+    from sqlalchemy import text
+
+    db.session.execute(text("DELETE FROM student WHERE school_id != :own"), {"own": UUID(own).hex})
     db.session.commit()
 answer = app.test_client().get("/students", headers={"X-School": own})
 assert [one["name"] for one in answer.json] == ["A"], answer.text

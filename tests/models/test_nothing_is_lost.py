@@ -169,10 +169,14 @@ def test_a_value_that_would_come_back_as_another_is_refused(backend: Backend, fi
         Student(**{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("first_name", "\ud800"), ("height", 10**30)])
-def test_a_value_that_json_cannot_hold_is_refused(backend: Backend, field: str, value: Any) -> None:
+def test_a_number_that_json_cannot_hold_is_refused_at_the_assignment(backend: Backend) -> None:
+    with pytest.raises(TypeError, match=r"Student\.height: takes whole numbers of 64 bits"):
+        Student(height=10**30)
+
+
+def test_a_text_that_json_cannot_hold_is_refused(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
-        setattr(first(backend), field, value)
+        first(backend).first_name = "\ud800"
         with pytest.raises(RequestInvalid, match="cannot be sealed as JSON"):
             db.session.commit()
 

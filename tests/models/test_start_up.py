@@ -138,7 +138,7 @@ def test_sealed_columns_without_an_owner_stop_the_start(tmp_path: Path) -> None:
         __privacy__ = subject("visitor")
         id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
 
-    with pytest.raises(ModelInvalid, match="sealed columns and no __privacy__"):
+    with pytest.raises(ModelInvalid, match="labelled columns .* and no __privacy__"):
         start(db, tmp_path)
 
 

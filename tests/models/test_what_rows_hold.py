@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from databases import IS_POSTGRESQL
+from databases import IS_POSTGRESQL, past_the_gate
 from school import CANARY, Backend, Exercise, Student, db
 from sqlalchemy import event, select
 
@@ -135,7 +135,7 @@ def written_by_another_model(backend: Backend, fields: dict[str, Any]) -> UUID:
     key = backend.house.keys.load(db.session(), "student", [one])[one]
     made = key.seal(orjson.dumps(fields), group.prefixes[key.client], found.id.hex, found.lgprivacy_version)
     with db.engine.begin() as connection:
-        connection.execute(table.update().where(table.c.id == found.id).values({group.column: made}))
+        past_the_gate(connection).execute(table.update().where(table.c.id == found.id).values({group.column: made}))
     db.session.remove()
     made_for: UUID = found.id
     return made_for
@@ -244,7 +244,7 @@ def test_a_row_version_that_somebody_changed_is_a_broken_seal(either: Backend, v
     with either.app.app_context():
         with db.engine.begin() as connection:
             table = Student.__table__
-            connection.execute(table.update().where(table.c.id == one).values(lgprivacy_version=version))
+            past_the_gate(connection).execute(table.update().where(table.c.id == one).values(lgprivacy_version=version))
         with captured_trail(either.app) as trail, either.reading():
             with pytest.raises(SealBroken):
                 _ = db.session.get(Student, one).first_name

@@ -219,11 +219,15 @@ def test_a_second_look_that_finds_something_does_not_say_completed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flask_lgprivacy.custody.removal import owned_tables
+    from flask_lgprivacy.models.sessions import OURS
     from flask_lgprivacy.rights import erase
 
     def forgetful(house: Any, session: Any, kind: str, ones: Any) -> dict[str, int]:
         tables = [entry for entry in owned_tables(house, kind, ones) if entry[0] != "archives"]
-        return {name: session.execute(delete(table).where(condition)).rowcount for name, table, condition in tables}
+        return {
+            name: session.execute(delete(table).where(condition), execution_options=OURS).rowcount
+            for name, table, condition in tables
+        }
 
     export(backend, backend.administrator(), about(backend))
     monkeypatch.setattr(erase, "remove_rows", forgetful)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from databases import uri
+from databases import past_the_gate, uri
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from killing import telling
@@ -75,7 +75,7 @@ def plain_rows(app: Flask, count: int, *, family: str = "Le Goff") -> list[UUID]
     """Record pupils as the software from before did: in plain text, past this package."""
     ids = [uuid4() for _ in range(count)]
     with app.app_context(), db.engine.begin() as connection:
-        connection.execute(
+        past_the_gate(connection).execute(
             insert(Pupil.__table__),
             [
                 {
@@ -85,7 +85,7 @@ def plain_rows(app: Flask, count: int, *, family: str = "Le Goff") -> list[UUID]
                 for number, one in enumerate(ids)
             ],
         )  # fmt: skip
-        connection.execute(
+        past_the_gate(connection).execute(
             insert(Homework.__table__),
             [{"id": uuid4(), "pupil_id": one, "remark": f"{CANARY} remark {number}"} for number, one in enumerate(ids)],
         )

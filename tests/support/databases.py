@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from flask_lgprivacy.models.sessions import OURS
+
 CHOSEN = os.environ.get("LGPRIVACY_TEST_DATABASE", "sqlite")
 IS_POSTGRESQL = CHOSEN == "postgresql"
 SQLITE_ONLY = pytest.mark.skipif(IS_POSTGRESQL, reason="looks into the files of SQLite")
@@ -111,3 +113,8 @@ def restore(folder: Path, label: str, name: str) -> None:
 
 def _disconnect(database: str) -> None:
     _admin(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'")
+
+
+def past_the_gate(connection: Any) -> Any:
+    """A connection as somebody has it who is not held by this package: software from before, or an administrator of the database."""
+    return connection.execution_options(**OURS)
