@@ -208,7 +208,11 @@ class RequestNotFound(PrivacyError):
 
 
 class RequestConflict(PrivacyError):
-    """The request is in a state in which this cannot be done."""
+    """The request is in a state in which this cannot be done; `is_final` where trying again does not help."""
 
     code = "conflict"
     status = 409
+
+    def __init__(self, message: str, *, clause: str | None = None, is_final: bool = False) -> None:
+        super().__init__(message, clause=clause)
+        self.is_final = is_final

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, has_app_context
+from flask import Flask, current_app, has_app_context, has_request_context
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ColumnElement
 from sqlalchemy.exc import SQLAlchemyError
@@ -155,7 +155,7 @@ class LGPrivacy:
         storage = ClientStorage(house)
         house.is_on_device = storage.is_on_device
         house.adoption = parse_adoption(settings.adoption, self._utcnow().date())
-        house.before_serving = partial(_before_serving, house)
+        house.before_serving = partial(_before_serving, app, house)
         usage = Usage(house, parse_usage(settings.usage, policy))
         house.settle = usage.store
         if any(layout_on(mapper) for mapper in mappers()):
@@ -343,10 +343,16 @@ def _checked_graph(
     return graph
 
 
-def _before_serving(house: House) -> None:
-    """Check models that came after `init_app`, repeat erasures that a restore undid, and tell the trail where plain text may be read."""
+def _before_serving(app: Flask, house: House) -> None:
+    """Check models that came after `init_app`, repeat erasures that a restore undid, and tell the trail where plain text may be read.
+
+    Where the application serves, requests that another process left in the middle are taken up in the background.
+    """
     _ = house.graph
     Replay(house).before_serving()
+    state: State = app.extensions[NAME]
+    if has_request_context() and state.rights.has_work():
+        state.background.start()
     for model in house.adoption:
         if house.adopts(model):
             days = (house.adoption[model] - house.utcnow().date()).days

@@ -70,10 +70,14 @@ class Disclosure:
 
 @dataclass(frozen=True, slots=True)
 class RightsRequest:
-    """One step of a request of a data subject or controller."""
+    """One step of a request of a data subject or controller.
+
+    A step with the subject's pseudonym, `erasing`, names no request: the request's row names the subject, and the two together would say
+    whom the trail speaks of.
+    """
 
     at: str
-    request: str
+    request: str | None
     right: str
     state: str
     subject_kind: str

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, KeyLost, ModelInvalid
 from ..gate import House
 from ..models import Graph, Layout, identifier
 from ..models.adopted import VERSION
-from ..models.columns import client_column, spellings, subject_column
+from ..models.columns import client_column, named_by, subject_column
 from ..models.keytable import CHUNK
 from ..models.sessions import OURS
 from ..vault import PUBLISHER, SubjectKey
@@ -123,7 +123,7 @@ class Adoption:
         if missing:
             column = subject_column(subjects)
             client = client_column(subjects) if subjects.client else column
-            there = session.execute(select(column, client).where(column.in_(spellings(column, missing)))).all()
+            there = session.execute(select(column, client).where(named_by(column, missing))).all()
             clients = {
                 identifier(one): identifier(of) if subjects.client and of is not None else None for one, of in there
             }

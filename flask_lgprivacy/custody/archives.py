@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from ..gate import House
+from ..models import SubjectName
 from ..models.keystore import KeyStore
 from ..models.tables import Tables
+from ..policy import Right
 from ..vault import binding, binding_prefix, named_version, seal, unseal
 
 
@@ -16,6 +19,27 @@ def archive_binding(client: str, request: str, key_version: int) -> bytes:
     """What the archive of a request is bound to."""
     prefix = binding_prefix(client=client.encode(), group=b"archive", table=b"lgprivacy_archive")
     return binding(prefix, request, key_version, row_version=1)
+
+
+def expire_archives(session: Session, house: House, *, of: SubjectName | None = None) -> int:
+    """Remove archives whose time is over, and those that a newer one of the same subject replaces; the caller commits.
+
+    Args:
+        session: On the data.
+        house: The application's.
+        of: A subject for whom an archive is about to be kept.
+
+    Returns:
+        How many went.
+    """
+    archives, requests = house.tables.archive.c, house.tables.request.c
+    gone = archives.expires_at < house.utcnow()
+    if of is not None:
+        replaced = select(requests.id).where(
+            requests.subject_kind == of[0], requests.subject == of[1], requests.right == Right.EXPORT.value
+        )
+        gone = gone | archives.request.in_(replaced)
+    return int(session.execute(delete(house.tables.archive).where(gone)).rowcount)  # type: ignore[attr-defined]
 
 
 def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..errors import AccessDenied, RequestInvalid, SealBroken, UndeclaredProcessing
+from ..errors import AccessDenied, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing
 from ..gate import House, Processing
-from ..models import Layout, current_opener, identifier
+from ..models import Layout, SubjectName, current_opener, identifier
 from ..models.codec import from_json
+from ..models.keytable import chunks
 from ..models.tables import Tables
 from ..vault import PUBLISHER, ingest_key, is_named, open_ingested
 
 LARGEST = 1 << 20
-BATCH = 100
 
 
 def deposit(
@@ -35,6 +36,41 @@ def deposit(
     values = {"id": uuid4().hex, "client": identifier(client), "model": model[:64], "sealed": sealed, "received_at": at}
     connection.execute(insert(tables.inbox).values(**values))
     return str(values["id"])
+
+
+def opened_fields(index_keys: Iterable[bytes], row: Any) -> dict[str, Any]:
+    """What a record in the inbox holds; raises `SealBroken` or `RequestInvalid`."""
+    named = [key for key in index_keys if is_named(key, row.sealed)]
+    if not named:
+        raise SealBroken
+    try:
+        fields = orjson.loads(open_ingested(named[0], row.sealed, client=row.client, model=row.model))
+    except ValueError:
+        raise RequestInvalid(f"{row.model}: the record is no JSON object") from None
+    if not isinstance(fields, dict):
+        raise RequestInvalid(f"{row.model}: the record is no JSON object")
+    return fields
+
+
+def sift(house: House, session: Session, subject: SubjectName, client: str | None) -> int:
+    """Remove what lies in a client's inbox about a subject, refused records too; returns how many. The caller commits."""
+    kind, one = subject
+    if client is None or not house.is_processor_of(kind):
+        return 0
+    leading = {layout.name: layout.subject for layout in house.graph.of(kind)}
+    inbox, gone = house.tables.inbox, []
+    rows = session.execute(select(inbox).where(inbox.c.client == client, inbox.c.model.in_(leading))).all()
+    index_keys = house.keys.index_keys(session, client) if rows else ()
+    for row in rows:
+        try:
+            names = opened_fields(index_keys, row).get(leading[row.model])
+        except (SealBroken, RequestInvalid):
+            continue  # nobody can open it, or it is no record: it says nothing of anybody
+        if names is not None and identifier(names) == one:
+            gone.append(row.id)
+    for some in chunks(gone):
+        session.execute(delete(inbox).where(inbox.c.id.in_(some)))
+    return len(gone)
 
 
 class Ingest:
@@ -75,7 +111,11 @@ class Ingest:
         """Take in what waits for a client, each record in a transaction of its own, as if the actor had written it.
 
         Runs inside a declared processing that writes; returns how many were `written` and how many `refused`. A refused record
-        stays, marked, and is not tried again.
+        stays, marked, and is not tried again; one about somebody who was erased is removed; one that the actor may not write waits for
+        somebody else.
+
+        Raises:
+            AccessDenied: The actor may write none of them.
         """
         opener = current_opener.get()
         if not isinstance(opener, Processing):
@@ -84,24 +124,31 @@ class Ingest:
             )
         session, counts = self._house.session(), {"written": 0, "refused": 0}
         index_keys = self._house.keys.index_keys(session, self._client(client))
-        query = select(self._inbox).where(*self._of(client)).order_by(self._inbox.c.received_at, self._inbox.c.id)
-        while rows := session.execute(query.limit(BATCH)).all():
-            for row in rows:
-                try:
-                    session.add(self._made(index_keys, row))
-                    session.flush()
-                except AccessDenied:
-                    session.rollback()
-                    raise
-                except (SealBroken, RequestInvalid, TypeError, IntegrityError):
-                    session.rollback()
-                    refused = update(self._inbox).where(self._inbox.c.id == row.id)
-                    session.execute(refused.values(refused_at=self._house.utcnow()))
-                    counts["refused"] += 1
-                else:
-                    session.execute(delete(self._inbox).where(self._inbox.c.id == row.id))
-                    counts["written"] += 1
-                session.commit()
+        denied: AccessDenied | None = None
+        last: Any = None
+        while row := self._next(session, client, last):
+            last = row
+            try:
+                session.add(self._made(index_keys, row))
+                session.flush()
+            except AccessDenied as denial:
+                session.rollback()
+                denied = denial
+            except SubjectErased:
+                session.rollback()
+                session.execute(delete(self._inbox).where(self._inbox.c.id == row.id))
+                counts["refused"] += 1
+            except (SealBroken, UndeclaredProcessing, RequestInvalid, TypeError, ValueError, IntegrityError):
+                session.rollback()
+                refused = update(self._inbox).where(self._inbox.c.id == row.id)
+                session.execute(refused.values(refused_at=self._house.utcnow()))
+                counts["refused"] += 1
+            else:
+                session.execute(delete(self._inbox).where(self._inbox.c.id == row.id))
+                counts["written"] += 1
+            session.commit()
+        if denied is not None and not counts["written"]:
+            raise denied
         return counts
 
     # --- inside ---
@@ -116,19 +163,17 @@ class Ingest:
     def _of(self, client: Any) -> tuple[Any, ...]:
         return self._inbox.c.client == self._client(client), self._inbox.c.refused_at.is_(None)
 
+    def _next(self, session: Session, client: Any, last: Any) -> Any:
+        """The record that came after another one, or the first."""
+        columns = self._inbox.c
+        query = select(self._inbox).where(*self._of(client)).order_by(columns.received_at, columns.id).limit(1)
+        if last is not None:
+            query = query.where(tuple_(columns.received_at, columns.id) > tuple_(literal(last.received_at), literal(last.id)))
+        return session.execute(query).first()
+
     def _made(self, index_keys: tuple[bytes, ...], row: Any) -> Any:
         """The record as a row of its model; raises where it is none."""
-        layout = self._layout(row.model)
-        named = [key for key in index_keys if is_named(key, row.sealed)]
-        if not named:
-            raise SealBroken
-        content = open_ingested(named[0], row.sealed, client=row.client, model=row.model)
-        try:
-            fields = orjson.loads(content)
-        except ValueError:
-            raise RequestInvalid(f"{row.model}: the record is no JSON object") from None
-        if not isinstance(fields, dict):
-            raise RequestInvalid(f"{row.model}: the record is no JSON object")
+        layout, fields = self._layout(row.model), opened_fields(index_keys, row)
         made = layout.model()
         columns = layout.model.__mapper__.columns  # type: ignore[attr-defined]
         if layout.is_subject and layout.client is not None:

@@ -6,13 +6,18 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ..gate import House
+from ..gate.actor import actor_part
 from ..models import SubjectName, identifier
-from ..models.columns import subject_column
+from ..models.columns import named_by, subject_column
 from ..models.sessions import OURS
+
+
+ERASED = "erased"
+"""Who stands where the name of an erased person stood."""
 
 
 def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple[str, Table, Any]]:
@@ -20,15 +25,11 @@ def owned_tables(house: House, kind: str, ones: Sequence[Any]) -> Iterator[tuple
     order = {table: number for number, table in enumerate(house.graph.subjects[kind].table.metadata.sorted_tables)}
     layouts = sorted(house.graph.of(kind), key=lambda layout: -order.get(layout.table, 0))
     for layout in layouts:
-        yield layout.name, layout.table, subject_column(layout).in_(ones)
+        yield layout.name, layout.table, named_by(subject_column(layout), [identifier(one) for one in ones])
     requests, archives, consents = house.tables.request, house.tables.archive, house.tables.consent
     texts = [identifier(one) for one in ones]
     about = select(requests.c.id).where(requests.c.subject_kind == kind, requests.c.subject.in_(texts))
     yield "archives", archives, archives.c.request.in_(about)
-    uses, grants = house.tables.grant_use, house.tables.grant
-    to_them = (grants.c.to_kind == kind) & grants.c.to.in_(texts)
-    yield "grant uses", uses, uses.c.grant.in_(select(grants.c.id).where(to_them))
-    yield "grants", grants, to_them
     yield "consents", consents, (consents.c.subject_kind == kind) & consents.c.subject.in_(texts)
 
 
@@ -38,6 +39,31 @@ def remove_rows(house: House, session: Session, kind: str, ones: Sequence[Any]) 
         name: session.execute(delete(table).where(condition), execution_options=OURS).rowcount  # type: ignore[attr-defined]
         for name, table, condition in owned_tables(house, kind, ones)
     }
+
+
+def replace_names(house: House, session: Session, kind: str, ones: Sequence[str]) -> dict[str, int]:
+    """Take the names of erased people out of what stays: who was let in, by whom, and what they saw is the client's evidence.
+
+    What they still had a grant for ends (GDPR Art. 17(3)(b), (e); LG-21, LG-22). The caller commits.
+
+    Returns:
+        By table, how many rows were kept without the name.
+    """
+    tables, now = house.tables, house.utcnow()
+    grants, assistance = tables.grant.c, tables.assistance.c
+    to_them = (grants.to_kind == kind) & grants.to.in_(ones)
+    ended = {"revoked_at": func.coalesce(grants.revoked_at, now), "place": None}
+    counts = {
+        "grants": session.execute(update(tables.grant).where(to_them).values(to=ERASED, **ended)).rowcount,  # type: ignore[attr-defined]
+        "requests for assistance": session.execute(  # type: ignore[attr-defined]
+            update(tables.assistance).where(assistance.agent_kind == kind, assistance.agent.in_(ones)).values(agent=ERASED)
+        ).rowcount,
+    }
+    for column in (grants.asked_by, grants.given_by, grants.revoked_by, assistance.opened_by):
+        for one in ones:
+            theirs = column.endswith(f":{actor_part(one)}", autoescape=True)
+            session.execute(update(column.table).where(theirs).values({column: ERASED}))
+    return {name: count for name, count in counts.items() if count}
 
 
 def mark_erasure(

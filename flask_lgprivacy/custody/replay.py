@@ -15,9 +15,9 @@ from ..errors import ErasuresPending
 from ..gate import House
 from ..gate.ledger import school_year
 from ..models import SubjectName, identifier
-from ..models.columns import client_column, spellings, subject_column
+from ..models.columns import client_column, named_by, subject_column
 from ..models.keytable import CHUNK, chunks
-from .removal import marked_erasure, remove_rows, set_mark
+from .removal import marked_erasure, remove_rows, replace_names, set_mark
 
 
 class Replay:
@@ -66,7 +66,7 @@ class Replay:
         for event in events:
             if event.get("event") != "rights-request" or event.get("right") != "delete":
                 continue
-            if not str(event.get("state", "")).startswith(("completed", "key-destroyed")):
+            if not str(event.get("state", "")).startswith(("completed", "key-destroyed", "erasing")):
                 continue
             client = event.get("client")
             if event.get("subject_kind") == "client" and client:
@@ -98,10 +98,11 @@ class Replay:
     def _remove(self, session: Session, kind: str, erased: list[str]) -> None:
         column = subject_column(self._house.graph.subjects[kind])
         for some in chunks(erased):
-            there = list(session.execute(select(column).where(column.in_(spellings(column, some)))).scalars())
+            there = list(session.execute(select(column).where(named_by(column, some))).scalars())
             self._count(kind, there)
-            if there and not self._dry_run:
-                self.counts["rows"] += sum(remove_rows(self._house, session, kind, there).values())
+            if not self._dry_run:
+                self.counts["rows"] += sum(remove_rows(self._house, session, kind, there or list(some)).values())
+                replace_names(self._house, session, kind, list(some))
             session.commit()
 
     def _remove_client(self, session: Session, client: str) -> None:
@@ -110,7 +111,7 @@ class Replay:
             if layout.client is None or not self._house.is_processor_of(kind):
                 continue
             column = subject_column(layout)
-            mine = client_column(layout).in_(spellings(client_column(layout), [client]))
+            mine = named_by(client_column(layout), [client])
             last: Any = None
             while True:
                 query = select(column).where(mine, *([column > last] if last is not None else [])).order_by(column)

@@ -9,7 +9,7 @@ from ..audit import KeyOperation
 from ..errors import ConfigurationError
 from ..gate import House
 from ..models import identifier
-from ..models.columns import client_column, spellings
+from ..models.columns import client_column, named_by
 
 CLOUD, DEVICE = "cloud", "device"
 
@@ -55,6 +55,6 @@ class ClientStorage:
         for kind, layout in self._house.graph.subjects.items():
             if layout.client is not None and self._house.is_processor_of(kind):
                 column = client_column(layout)
-                query = select(func.count()).select_from(layout.table).where(column.in_(spellings(column, [client])))
+                query = select(func.count()).select_from(layout.table).where(named_by(column, [client]))
                 held += int(session.execute(query).scalar_one())
         return held

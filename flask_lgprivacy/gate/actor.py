@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from ..errors import ConfigurationError
 from ..models import identifier
@@ -36,25 +37,43 @@ class Actor:
         subjects: Iterable[tuple[str, Any]] = (),
         strongly_authenticated: bool = False,
     ) -> None:
-        set_field = object.__setattr__
-        set_field(self, "id", identifier(id))
-        set_field(self, "role", role)
-        set_field(self, "client", None if client is None else identifier(client))
-        pairs = list(subjects)
-        if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in pairs):
+        if not isinstance(role, str) or not role:
+            raise ConfigurationError("Actor(role=…) takes the name of a role of the policy document")
+        if type(strongly_authenticated) is not bool:
+            raise ConfigurationError("Actor(strongly_authenticated=…) takes True or False, and no other value that counts as true")
+        pairs = [] if isinstance(subjects, str) else list(subjects)
+        if any(not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str) for pair in pairs) or isinstance(
+            subjects, str
+        ):
             raise ConfigurationError(
                 "Actor(subjects=…) takes a list of (kind, id) pairs, such as [('account', user.id)]"
             )
-        set_field(self, "subjects", tuple((kind, identifier(one)) for kind, one in pairs))
+        set_field = object.__setattr__
+        set_field(self, "id", _identifier(id, "the first argument"))
+        set_field(self, "role", role)
+        set_field(self, "client", None if client is None else _identifier(client, "client=…"))
+        set_field(self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs))
         set_field(self, "strongly_authenticated", strongly_authenticated)
 
     @property
     def key(self) -> str:
         """Who this is among all actors of a host, whose tables of users may share identifiers."""
-        return f"{self.role}:{self.client or ''}:{self.id}"
+        return ":".join(map(actor_part, (self.role, self.client or "", self.id)))
 
     def __repr__(self) -> str:
         return f"<Actor with role {self.role}>"
+
+
+def actor_part(text: str) -> str:
+    """One part of an actor's key, so that no text is taken for two."""
+    return text.replace("%", "%25").replace(":", "%3A")
+
+
+def _identifier(value: Any, where: str) -> str:
+    """An identifier that names somebody; a missing one would make one person of all who have none."""
+    if not isinstance(value, str | int | UUID) or isinstance(value, bool) or value == "":
+        raise ConfigurationError(f"Actor: {where} takes an identifier: a UUID, a whole number or a text that is not empty")
+    return identifier(value)
 
 
 ActorLoader = Callable[[], Actor | None]

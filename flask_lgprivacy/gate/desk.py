@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from ..audit import Permission
 from ..errors import AccessDenied, ConfigurationError, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
 from ..models import SubjectName, current_opener, identifier
-from ..models.columns import client_column, spellings, subject_column, typed
+from ..models.columns import client_column, named_by, subject_column, typed
 from ..policy import Condition, GrantKind, Policy
 from .actor import Actor
 from .grants import Assistance, Grant, Scope, allowed_categories, find_assistance, find_grants
@@ -112,7 +112,7 @@ class Desk:
         columns = [client_column(layout) for layout in self._house.graph.subjects.values() if layout.client is not None]
         name = _as_held(columns, identifier(client), absent)
         for column in columns:
-            if self._looked_up(select(column).where(column.in_(spellings(column, [name])))) is not None:
+            if self._looked_up(select(column).where(named_by(column, [name]))) is not None:
                 return name
         raise RequestInvalid(absent)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import RequestInvalid
 from ..models import Graph, SubjectName, Tables, identifier
-from ..models.columns import client_column, spellings, subject_column
+from ..models.columns import client_column, named_by, subject_column
 from ..policy import GrantKind
 
 
@@ -170,11 +170,11 @@ def _in_groups(graph: Graph, kind: str, client: str, groups: list[str]) -> Selec
     if layout is None or layout.client is None or column is None or not groups:
         return None
     try:
-        named = spellings(column, groups)
+        in_groups = named_by(column, groups)
     except (TypeError, ValueError):
         return None
     key, of_client = subject_column(layout), client_column(layout)
-    query = select(key).where(of_client.in_(spellings(of_client, [client])), column.in_(named))
+    query = select(key).where(named_by(of_client, [client]), in_groups)
     leading = graph.leading_to_scope(kind)
     return query if leading is None else query.where(leading == key)
 

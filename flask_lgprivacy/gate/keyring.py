@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session, object_session
 
 from ..errors import ConfigurationError, KeyLost, KeyUnavailable, PrivacyError, SealBroken, SubjectErased
 from ..models import Group, Layout, SubjectName, identifier
-from ..models.columns import spellings
+from ..models.columns import named_by
+from ..models.holding import hold_subjects
 from ..models.keyscope import OPENERS
 from ..models.residents import owners_in
 from ..policy import Action
@@ -56,10 +57,23 @@ class Keyring:
         return held
 
     def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
-        """The keys of living subjects as the key table has them now."""
-        found = self._loaded(session, kind, ids, for_writing=True)
-        self._keys[kind].update(found)
+        """The keys of living subjects as the key table has them now; nobody erases these until the transaction ends."""
+        asked = list(ids)
+        self._hold(session, kind, asked, ())
+        found = self._loaded(session, kind, asked, for_writing=True)
+        held = self._keys[kind]
+        for one in asked:
+            held.pop(one, None)
+        held.update(found)
         return found
+
+    def _hold(self, session: Session, kind: str, ids: list[str], clients: Iterable[str]) -> None:
+        if not self.house.keys.shares_the_data or session.get_bind().dialect.name == "sqlite":
+            hold_subjects(session, self.house.graph.subjects[kind], ids, clients)
+
+    def erased(self, session: Session, kind: str, one: str) -> bool:
+        """Whether a subject was erased."""
+        return self.house.keys.is_erased(session, kind, one)
 
     def _loaded(
         self, session: Session | None, kind: str, ids: Iterable[str], *, for_writing: bool = False
@@ -74,6 +88,7 @@ class Keyring:
     ) -> dict[str, SubjectKey]:
         """Keys for subjects that are being recorded."""
         session.info.setdefault(OPENERS, WeakSet()).add(self)
+        self._hold(session, kind, [], {client for client in subjects.values() if client is not None})
         try:
             made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
         except KeyUnavailable as away:
@@ -163,7 +178,7 @@ class Keyring:
         layout = self.house.graph.subjects[kind]
         columns = layout.model.__mapper__.columns  # type: ignore[attr-defined]
         key, client = columns[layout.key], columns[layout.client or layout.key]
-        found = (session or self.session()).execute(select(key, client).where(key.in_(spellings(key, ids))))
+        found = (session or self.session()).execute(select(key, client).where(named_by(key, ids)))
         return {
             identifier(one): identifier(of) if layout.client is not None and of is not None else None
             for one, of in found

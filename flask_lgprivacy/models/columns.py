@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import func, or_
+
 from .codec import ValueType
 from .layout import Layout
 
@@ -28,14 +30,18 @@ def typed(column: Any, text: str) -> Any:
     return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
 
 
-def spellings(column: Any, identifiers: Iterable[str]) -> list[Any]:
-    """Identifiers as values of a column; where it holds text, a UUID's may stand with dashes or without."""
-    found = []
-    for text in identifiers:
-        found.append(typed(column, text))
-        if column.type.python_type is str and _HEX.match(text):
-            found.append(str(UUID(hex=text)))
-    return found
+def named_by(column: Any, identifiers: Iterable[str]) -> Any:
+    """The condition that a column holds one of some identifiers; in a text column a UUID is found in whichever spelling it stands.
+
+    Raises:
+        ValueError, TypeError: An identifier is no value of the column's type.
+    """
+    values = [typed(column, text) for text in identifiers]
+    folded = [text for text in values if isinstance(text, str) and _HEX.match(text)]
+    if not folded:
+        return column.in_(values)
+    usual = [spelled for text in folded for spelled in (str(UUID(hex=text)), str(UUID(hex=text)).upper())]
+    return or_(column.in_([*values, *usual]), func.lower(func.replace(column, "-", "")).in_(folded))
 
 
 def type_of(layout: Layout, name: str) -> ValueType:

@@ -73,7 +73,8 @@ class KeyStore:
         """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`).
 
         Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed under a key that was
-        destroyed or renewed meanwhile.
+        destroyed or renewed meanwhile; where keys share the data's transaction, they then stay as they are until it ends (see `Erasures`
+        for where they do not).
         """
         asked = list(ids)
         found = self._caches[kind].get_all(asked)
@@ -82,11 +83,28 @@ class KeyStore:
         if not asked:
             return found
         with self._transaction(session) as (connection, scope):
-            rows = self.table.subject_rows(connection, kind, asked)
+            rows = self.table.subject_rows(connection, kind, asked, is_held=for_writing and self.shares_the_data)
+            if for_writing:
+                rows = self._with_living_holders(connection, list(rows))
             unwrapped = self._unwrapped(connection, scope, kind, rows, known=found)
         if for_writing or not found:
             return unwrapped
         return {**found, **unwrapped}
+
+    @property
+    def shares_the_data(self) -> bool:
+        """Whether keys stand in the data's database, so that one transaction changes both."""
+        return self._engine is None
+
+    def _with_living_holders(self, connection: Connection, rows: list[Any]) -> list[Any]:
+        """Those rows whose client is not erased, as its own rows say now; in the data's transaction they stay so until it ends."""
+        holders = {row.holder for row in rows if row.wrapped is not None}
+        alive = {
+            holder
+            for holder in holders
+            if any(living(self.table.client_rows(connection, holder, lock=self.shares_the_data)))
+        }
+        return [row for row in rows if row.holder in alive]
 
     def is_alive(self, session: Session, kind: str, one: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
@@ -169,6 +187,11 @@ class KeyStore:
             "wrapped": owner.wrap(material, subject=name, version=version, randomness=self.randomness),
             "made_at": made_at,
         }
+
+    def lock(self, session: Session, kind: str, one: str) -> None:
+        """Wait for whoever writes under a subject's key in the data's transaction, and let nobody begin to until this one ends."""
+        with self._transaction(session) as (connection, _):
+            self.table.lock_subjects(connection, kind, [one])
 
     def destroy(self, session: Session, kind: str, one: str, *, client: str | None = None) -> None:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
@@ -268,6 +291,17 @@ class KeyStore:
         for cache in list(self._caches.values()):
             cache.clear()
         self.clients.forget_all()
+
+    def empty_log(self, session: Session) -> bool:
+        """Empty SQLite's write-ahead log of the key table, where a destroyed key would stay; call it after the commit.
+
+        Returns whether it is empty; where somebody reads for longer than the database waits, it is not.
+        """
+        engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+        if not isinstance(engine, Engine) or engine.dialect.name != "sqlite":
+            return True
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
+            return not alone.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
 
     def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
         forget()

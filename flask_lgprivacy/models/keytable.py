@@ -39,6 +39,7 @@ class _Statements(NamedTuple):
     """What is asked of the key table all the time, for one dialect."""
 
     subjects: Prepared
+    held_subjects: Prepared
     new_subjects: Prepared
     clients: Prepared
 
@@ -60,6 +61,7 @@ class KeyTable:
         if dialect.name not in self._prepared:
             self._prepared[dialect.name] = _Statements(
                 subjects=_subject_query(self.subjects, dialect),
+                held_subjects=_subject_query(self.subjects, dialect, is_held=True),
                 new_subjects=_subject_insert(self.subjects, dialect),
                 clients=Prepared(self._client_query, dialect),
             )
@@ -67,12 +69,16 @@ class KeyTable:
 
     # --- subjects ---
 
-    def subject_rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> Iterator[Any]:
+    def subject_rows(
+        self, connection: Connection, kind: str, ids: Sequence[str], *, is_held: bool = False
+    ) -> Iterator[Any]:
         """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions of each first.
 
-        A portion is read whole before its rows are given out, so that other statements may run in between.
+        A portion is read whole before its rows are given out, so that other statements may run in between. `is_held` keeps rows that
+        are not destroyed from being destroyed until the commit; on SQLite whoever has begun to write keeps everybody else from it.
         """
-        query = self._for(connection).subjects
+        statements = self._for(connection)
+        query = statements.held_subjects if is_held else statements.subjects
         for chunk in chunks(ids):
             if connection.dialect.name == "postgresql":
                 yield from query.execute(connection, {"kind": kind, "ids": list(chunk)}).all()
@@ -249,9 +255,11 @@ def _subject_rows(table: Table) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _subject_query(table: Table, dialect: Dialect) -> Prepared:
+def _subject_query(table: Table, dialect: Dialect, *, is_held: bool = False) -> Prepared:
     """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of PostgreSQL an array."""
     columns, query = table.c, _subject_rows(table)
+    if is_held:
+        query = query.with_for_update(read=True, key_share=True)
     if dialect.name == "postgresql":
         wanted = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
         return Prepared(query.where(wanted), dialect)

@@ -55,6 +55,10 @@ class Opener(Protocol):
         """The keys of living subjects as the key table has them now, whatever is cached."""
         ...
 
+    def erased(self, session: Session, kind: str, one: str) -> bool:
+        """Whether a subject was erased."""
+        ...
+
     def create_keys(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
     ) -> dict[str, SubjectKey]:

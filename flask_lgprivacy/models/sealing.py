@@ -10,7 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import LoaderCallableStatus, Session
 from sqlalchemy.orm.attributes import get_history
 
-from ..errors import PrivacyError, RequestInvalid, SealBroken, UndeclaredProcessing
+from ..errors import PrivacyError, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey
 from .adopted import VERSION, plain_text
@@ -252,6 +252,8 @@ class Flush:
     def _key_of(self, one: _Written) -> SubjectKey:
         layout, key = one.layout, self._keys[one.layout.kind].get(one.owner)
         if key is None:
+            if self._opener.erased(self._session, layout.kind, one.owner):
+                raise SubjectErased
             raise RequestInvalid(f"{layout.name}.{layout.subject}: leads to no {layout.kind} that is there")
         if layout.is_subject and layout.client and (one.client or "") != key.client:
             raise RequestInvalid(

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ..errors import ConfigurationError, RequestInvalid, UsageRefused
 from ..gate import House, Processing
 from ..models import current_opener, identifier
-from ..models.columns import client_column, spellings, subject_column
+from ..models.columns import client_column, named_by, subject_column
 from .atoms import OTHER, Atom, Dimensions, publishable
 from .vocabulary import UsageEvent
 
@@ -182,7 +182,7 @@ class Usage:
         if client:
             column = client_column(layout)
             try:
-                some = some.where(column.in_(spellings(column, [client])))
+                some = some.where(named_by(column, [client]))
             except (TypeError, ValueError):
                 return 0
         with Session(self._house.engine) as session:

@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from importlib import resources
 from typing import Any
 
@@ -127,13 +128,15 @@ def _csv(header: list[str], rows: list[list[Any]]) -> bytes:
     if rows:
         writer = csv.writer(buffer)
         writer.writerow(header)
-        writer.writerows([[_without_formula(_text(value)) for value in values] for values in rows])
+        writer.writerows([[_cell(value) for value in values] for values in rows])
     return buffer.getvalue().encode()
 
 
-def _without_formula(text: str) -> str:
-    """A spreadsheet must show the text and not run it (OWASP ASVS 1.2.10)."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _cell(value: Any) -> str:
+    """A value in a table: a spreadsheet must show a text and not run it (OWASP ASVS 1.2.10); no number is a formula."""
+    text = _text(value)
+    is_number = isinstance(value, int | float | Decimal)
+    return f"'{text}" if text.startswith(_FORMULA) and not is_number else text
 
 
 def _text(value: Any) -> str:

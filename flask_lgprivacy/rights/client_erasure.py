@@ -12,7 +12,8 @@ from ..audit import RightsRequest as RightsEvent
 from ..custody.removal import mark_erasure, remove_rows
 from ..gate import House
 from ..models import Layout
-from ..models.columns import client_column, spellings, subject_column
+from ..models.columns import client_column, named_by, subject_column
+from ..models.holding import wait_for_writers_of_client
 from ..models.keytable import CHUNK
 from ..policy import Right
 from .ledger import Request, RequestLedger
@@ -50,6 +51,10 @@ def remove_client_rows(
     May be repeated after a crash: what is gone is not counted again.
     """
     client = request.subject[1]
+    if not house.keys.shares_the_data:
+        for _, layout in client_kinds(house):
+            wait_for_writers_of_client(session, layout, client)
+        session.commit()
     erased: dict[str, int] = dict((request.outcome or {}).get("erased", {}))
     for kind, layout in client_kinds(house):
         while ones := _some(session, layout, client):
@@ -61,6 +66,9 @@ def remove_client_rows(
     _bury_subjects(house, session, client)
     _remove_what_is_about_the_client(house, session, client)
     left = {layout.name: len(ones) for _, layout in client_kinds(house) if (ones := _some(session, layout, client))}
+    session.commit()
+    if not house.keys.empty_log(session):
+        left["write-ahead log"] = 1
     state = "completed-with-remainder" if left else "completed"
     outcome = {
         "erased": {name: count for name, count in erased.items() if count},
@@ -107,8 +115,9 @@ def _remove_what_is_about_the_client(house: House, session: Session, client: str
 
 
 def _some(session: Session, layout: Layout, client: str) -> list[Any]:
-    mine = client_column(layout).in_(spellings(client_column(layout), [client]))
-    return list(session.execute(select(subject_column(layout)).where(mine).limit(CHUNK)).scalars())
+    mine = named_by(client_column(layout), [client])
+    some = select(subject_column(layout)).where(mine).limit(CHUNK).with_for_update()  # whoever writes about them is waited for
+    return list(session.execute(some).scalars())
 
 
 def _bury_subjects(house: House, session: Session, client: str) -> None:

@@ -1,4 +1,4 @@
-"""Erasure: rows, then the key, then a second look for what is left (GDPR Art. 17)."""
+"""Erasure: the key and the rows, then a second look for what is left (GDPR Art. 17)."""
 
 from __future__ import annotations
 
@@ -7,38 +7,68 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ..custody.removal import mark_erasure, owned_tables, remove_rows
+from ..custody.ingest import sift
+from ..custody.removal import mark_erasure, owned_tables, remove_rows, replace_names
 from ..gate import House, Processing
+from ..models import SubjectName
+from ..models.columns import named_by, subject_column
+from ..models.holding import wait_for_writers
 from ..policy import Action
 
 
-def erase_subject(
-    house: House, processing: Processing, session: Session, kind: str, one: Any, *, text: str, client: str | None
-) -> dict[str, int]:
-    """Erase one subject; may be repeated after a crash, also where the key is destroyed already.
+def authorize_erasure(house: House, processing: Processing, subject: SubjectName, client: str | None) -> None:
+    """Authorise the erasure of every category that is held of a subject, and note it."""
+    for held in sorted(frozenset().union(*(layout.categories for layout in house.graph.of(subject[0])))):
+        processing.authorize(held, Action.ERASE, client=client, subject=subject)
+        processing.note(held, Action.ERASE, client=client, subject=subject)
 
-    Parameters: `one` is the primary key, `text` the same as an identifier, `client` the subject's. Every category is authorised first;
-    then the rows go, then the key, then the transaction commits. Returns, by model, how many rows were erased.
+
+def erase_subject(house: House, session: Session, subject: SubjectName, client: str | None) -> tuple[dict[str, int], dict[str, int]]:
+    """Erase one subject and commit; may be repeated after a crash, also where the key is destroyed already.
+
+    Whoever writes about the subject meanwhile is waited for, or sees that the key is gone (`models/holding.py`).
+
+    Args:
+        house: The application's.
+        session: Without changes; a transaction of its own begins.
+        subject: Kind and identifier.
+        client: The subject's.
+
+    Returns:
+        By model how many rows were erased, and by table how many were kept without the name.
     """
-    for held in sorted(frozenset().union(*(other.categories for other in house.graph.of(kind)))):
-        processing.authorize(held, Action.ERASE, client=client, subject=(kind, text))
-        processing.note(held, Action.ERASE, client=client, subject=(kind, text))
-    erased = remove_rows(house, session, kind, [one])
-    house.keys.destroy(session, kind, text, client=client)
-    mark_erasure(session, house, subject=(kind, text))
+    kind, one = subject
+    session.commit()
+    if house.keys.shares_the_data:
+        house.keys.lock(session, kind, one)
+    else:
+        house.keys.destroy(session, kind, one, client=client)
+    wait_for_writers(session, house.graph.subjects[kind], one)
+    sifted = sift(house, session, subject, client)
+    column = subject_column(house.graph.subjects[kind])
+    rows = list(session.execute(select(column).where(named_by(column, [one]))).scalars()) or [one]
+    erased = remove_rows(house, session, kind, rows)
+    erased["inbox"] = erased.get("inbox", 0) + sifted
+    kept = replace_names(house, session, kind, [one])
+    if house.keys.shares_the_data:
+        house.keys.destroy(session, kind, one, client=client)
+    mark_erasure(session, house, subject=subject)
     session.commit()
     session.expire_all()
-    processing.forget_key(kind, text)
-    return erased
+    return erased, kept
 
 
-def what_is_left(house: House, session: Session, kind: str, one: Any, text: str) -> dict[str, int]:
+def what_is_left(house: House, session: Session, subject: SubjectName, client: str | None) -> dict[str, int]:
     """The second look: rows, by model, that still lead to the subject, and `key` where one still opens."""
+    kind, one = subject
     left = {}
     for name, table, condition in owned_tables(house, kind, [one]):
         count = session.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
         if count:
             left[name] = int(count)
-    if house.keys.is_alive(session, kind, text):
+    if house.keys.is_alive(session, kind, one):
         left["key"] = 1
+    session.commit()
+    if not house.keys.empty_log(session):
+        left["write-ahead log"] = 1
     return left

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,12 @@ from sqlalchemy.orm import Session
 from ..models import Tables
 from ..policy import Policy, Right
 from .deadlines import months_after
+
+
+PAGE = 100
+"""How many requests a page of a list holds, where nobody asks for fewer."""
+OPEN = ("received", "in-progress", "forwarded")
+"""The states of a request that has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,15 +138,56 @@ class RequestLedger:
         )
         return _request(row, tuple(Step(_utc(step.at), step.state, step.note) for step in steps))
 
-    def visible(self, session: Session, *, requester: str | None, client: str | None) -> list[Request]:
-        """The requests that somebody made, or that concern the data of a client, newest first; all where both are None."""
+    def find_open(self, session: Session, right: Right, subject: tuple[str, str], requester: str) -> str | None:
+        """The request of a right over a subject that somebody made and that has not ended, or None."""
         columns = self._requests.c
-        query = select(self._requests).order_by(columns.received_at.desc(), columns.id)
+        query = select(columns.id).where(
+            columns.right == right.value,
+            columns.subject_kind == subject[0],
+            columns.subject == subject[1],
+            columns.requester == requester,
+            columns.state.in_(OPEN),
+        )
+        return session.execute(query.limit(1)).scalar()
+
+    def unfinished(self, session: Session, *, before: dt.datetime | None = None) -> list[Request]:
+        """The requests that somebody began to carry out and did not end, oldest first."""
+        columns = self._requests.c
+        query = select(self._requests).where(columns.state == "in-progress").order_by(columns.received_at, columns.id)
+        if before is not None:
+            query = query.where(columns.received_at < before)
+        return [_request(row) for row in session.execute(query)]
+
+    def visible(
+        self,
+        session: Session,
+        *,
+        requester: str | None,
+        client: str | None,
+        kinds: Collection[str] = (),
+        after: str | None = None,
+        limit: int = PAGE,
+    ) -> list[Request]:
+        """A page of the requests that somebody made, or that concern the data of a client, newest first; all where both are None.
+
+        Args:
+            session: On the data.
+            requester: The key of an actor.
+            client: A client, for whom requests about these kinds of subject are shown.
+            kinds: Kinds of subject that are held for clients.
+            after: The id of the last request of the page before; one that is not there begins anew.
+            limit: How many at most.
+        """
+        columns = self._requests.c
+        query = select(self._requests).order_by(columns.received_at.desc(), columns.id).limit(limit)
         wanted = [columns.requester == requester] if requester is not None else []
         if client is not None:
-            wanted.append(columns.client == client)
+            wanted.append((columns.client == client) & columns.subject_kind.in_(kinds))
         if wanted:
             query = query.where(or_(*wanted))
+        last = session.execute(select(columns.received_at).where(columns.id == after)).scalar() if after else None
+        if last is not None:
+            query = query.where((columns.received_at < last) | ((columns.received_at == last) & (columns.id > after)))
         rows = session.execute(query).all()
         steps: dict[str, list[Step]] = {row.id: [] for row in rows}
         for step in session.execute(

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from sqlalchemy import insert, select
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from ..audit import RightsRequest as RightsEvent
 from ..custody import archive_binding
-from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
+from ..custody.archives import expire_archives
+from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound, SubjectErased
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
 from ..models import current_opener, identifier, records
 from ..models.codec import encode_fields, from_json
-from ..models.columns import subject_column, type_of, typed
+from ..models.columns import named_by, subject_column, type_of, typed
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
 from ..vault import SubjectKey, named_version, seal, unseal
 from .archive import build_archive
 from .client_erasure import KIND, begin_client_erasure, client_kinds, event_of, open_client_erasures, remove_client_rows
-from .erase import erase_subject, what_is_left
-from .ledger import Request, RequestLedger
+from .erase import authorize_erasure, erase_subject, what_is_left
+from .ledger import PAGE, Request, RequestLedger
 
 NEEDED = {
     Right.EXPORT: frozenset({Action.READ}),
     Right.DELETE: frozenset({Action.READ, Action.ERASE}),
     Right.RECTIFY: frozenset({Action.READ, Action.WRITE}),
 }
+
+
+T = TypeVar("T")
+MOST_TRIES = 8
+CUT_OFF = dt.timedelta(hours=1)
+"""After how long nobody is at a request any more that was begun and not ended."""
 
 
 class Rights:
@@ -54,7 +62,12 @@ class Rights:
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = identifier(subject[0])
+        if changes and right is not Right.RECTIFY:
+            raise RequestInvalid(f"changes: a request to {right.value} takes none; ask to rectify")
         asked = self._checked_changes(kind, changes) if right is Right.RECTIFY else {}
+        known = self.ledger.find_open(session, right, (kind, text), actor.key)
+        if known is not None and right is not Right.RECTIFY:
+            raise RequestConflict(f"this was asked for already and is open: request {known}")
         request = self.ledger.receive(
             session,
             right,
@@ -85,20 +98,45 @@ class Rights:
         begin_client_erasure(self._house, self.ledger, session, request, self._tell_about_client)
         return self._found(session, request.id)
 
+    def has_work(self) -> bool:
+        """Whether requests are open that somebody began to carry out."""
+        return bool(self.ledger.unfinished(self._house.session()))
+
     def work(self) -> Iterator[tuple[str, int]]:
-        """Do what open requests still need, batch by batch; yields the request's id and how many subjects are gone."""
+        """Do what open requests still need, batch by batch; yields the request's id and how many subjects are gone.
+
+        What was cut off is taken up: erasures are repeated; exports and rectifications, of which nobody knows how far they came, are
+        told as failed an hour after they were received, so that they can be asked for again. Archives that expired go.
+        """
         self._house.prepare()
         session = self._house.session()
+        expire_archives(session, self._house)
+        session.commit()
         for request in open_client_erasures(self._house, self.ledger, session):
             for gone in remove_client_rows(self._house, self.ledger, session, request, self._tell_about_client):
                 yield request.id, gone
+        for request in self.ledger.unfinished(session):
+            if request.right is Right.DELETE and request.subject[0] != KIND:
+                state, outcome = self._erased(session, request)
+                self._end(session, request, state, outcome, None, request.clause)
+                yield request.id, 1
+        for request in self.ledger.unfinished(session, before=self._house.utcnow() - CUT_OFF):
+            if request.right is not Right.DELETE:
+                self._fail(session, request, "interrupted", None, request.clause)
 
     def _tell_about_client(self, request: Request, state: str) -> None:
         self._house.trail.commit(event_of(self._house, request, state))
 
-    def visible_to(self, actor: Actor) -> list[Request]:
-        """The requests that an actor made; for whoever acts for a client, also those about its data."""
-        return self.ledger.visible(self._house.session(), requester=actor.key, client=self._desk_of(actor))
+    def visible_to(self, actor: Actor, *, after: str | None = None, limit: int = PAGE) -> list[Request]:
+        """A page of the requests that an actor made; for whoever acts for a client, also those about the data held for it."""
+        return self.ledger.visible(
+            self._house.session(),
+            requester=actor.key,
+            client=self._desk_of(actor),
+            kinds=self._held_for_clients(),
+            after=after,
+            limit=limit,
+        )
 
     def find(self, actor: Actor, request: str) -> Request:
         """One request that an actor may see; raises `RequestNotFound`, also for one that it may not."""
@@ -121,7 +159,7 @@ class Rights:
             raise AccessDenied(
                 "the archive is the controller's to hand on", clause=rule.clause, missing="the client's word"
             )
-        with self._processing(Right.EXPORT, rule, actor, kind, f"archive of request {found.id}") as processing:
+        with self._processing(Right.EXPORT, rule, actor, kind, "archive of an export") as processing:
             for category in sorted(self._exportable(kind)):
                 processing.authorize(category, Action.READ, client=found.client, subject=(kind, text))
                 processing.note(category, Action.READ, client=found.client, subject=(kind, text))
@@ -133,7 +171,7 @@ class Rights:
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
         """What an erasure did: what was erased, where, what was kept and why; raises `RequestConflict` where none was done."""
         found = self.find(actor, request)
-        if found.right is not Right.DELETE or found.outcome is None:
+        if found.right is not Right.DELETE or found.outcome is None or "erased" not in found.outcome:
             raise RequestConflict("this request erased nothing")
         return {
             "request": found.id,
@@ -156,12 +194,13 @@ class Rights:
             raise absent
         column = subject_column(layout)
         try:
-            value = typed(column, one)
+            typed(column, one)
+            is_asked = named_by(column, [identifier(one)])
         except (TypeError, ValueError):
             raise absent from None
         client = layout.model.__mapper__.columns[layout.client] if layout.client else column  # type: ignore[attr-defined]
         try:
-            row = session.execute(select(column, client).where(column == value)).first()
+            row = session.execute(select(column, client).where(is_asked)).first()
         except (OverflowError, UnicodeError, DataError):
             session.rollback()
             raise absent from None
@@ -206,27 +245,34 @@ class Rights:
         self.ledger.move(session, request.id, "in-progress")
         session.commit()
         try:
-            with self._processing(
-                request.right, rule, actor, kind, f"{request.right} request {request.id}"
-            ) as processing:
-                key = processing.keys(session, kind, (text,)).get(text)
-                pseudonym = key.pseudonym(school_year(self._house.utcnow())) if key is not None else None
+            with self._processing(request.right, rule, actor, kind, f"{request.right} request") as processing:
                 if request.right is Right.EXPORT:
                     state, outcome = self._export(processing, session, request, one)
                 elif request.right is Right.RECTIFY:
-                    state, outcome = self._rectify(session, kind, one, changes)
+                    state, outcome = repeated(session, lambda: self._rectify(session, request, one, changes))
                 else:
-                    state, outcome = self._erase(processing, session, request, one)
+                    authorize_erasure(self._house, processing, request.subject, request.client)
+                    self._tell_erasing(session, processing, request)
+                    state, outcome = self._erased(session, request)
+                    processing.forget_key(kind, text)
         except Exception as error:
             session.rollback()
             known = error if isinstance(error, PrivacyError) else PrivacyError("the request could not be carried out")
-            self.ledger.move(session, request.id, "failed", note=known.code)
-            session.commit()
-            self._tell(request, "failed", actor, known.clause)
+            self._fail(session, request, known.code, actor, known.clause)
             raise
-        self.ledger.move(session, request.id, state, outcome={"pseudonym": pseudonym, **outcome}, ended=True)
+        self._end(session, request, state, outcome, actor, rule.clause)
+
+    def _end(
+        self, session: Session, request: Request, state: str, outcome: dict[str, Any], actor: Actor | None, clause: str | None
+    ) -> None:
+        self.ledger.move(session, request.id, state, outcome=outcome, ended=True)
         session.commit()
-        self._tell(request, state, actor, rule.clause, pseudonym)
+        self._tell(request, state, actor, clause)
+
+    def _fail(self, session: Session, request: Request, code: str, actor: Actor | None, clause: str | None) -> None:
+        self.ledger.move(session, request.id, "failed", note=code)
+        session.commit()
+        self._tell(request, "failed", actor, clause)
 
     def _export(
         self, processing: Processing, session: Session, request: Request, one: Any
@@ -239,29 +285,38 @@ class Rights:
             found.append((layout, list(rows)))
         content = build_archive(house, kind, found, made_at=house.now())
         expires = house.utcnow() + dt.timedelta(days=house.policy.deadline.archive_days)
-        self._keep_archive(session, request, processing.subject_key(session, kind, text), content, expires)
+        session.commit()
+        key = processing.keys_for_writing(session, kind, [text]).get(text)
+        if key is None:
+            raise SubjectErased
+        expire_archives(session, house, of=request.subject)
+        self._keep_archive(session, request, key, content, expires)
         return "completed", {
             "rows": {layout.name: len(rows) for layout, rows in found},
             "archive_expires": expires.isoformat(),
         }
 
-    def _rectify(self, session: Session, kind: str, one: Any, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        layout = self._house.graph.subjects[kind]
-        row = session.get(layout.model, one)
+    def _rectify(
+        self, session: Session, request: Request, one: Any, changes: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        layout = self._house.graph.subjects[request.subject[0]]
+        row = session.get(layout.model, one, populate_existing=True)
+        if row is None:
+            raise SubjectErased
         for name, value in changes.items():
             setattr(row, name, value)
         try:
             session.flush()
         except IntegrityError:
-            raise RequestConflict("a value must be unique and is taken") from None
+            raise RequestConflict("a value must be unique and is taken", is_final=True) from None
+        session.commit()
         return "completed", {"fields": sorted(changes), "model": layout.name}
 
-    def _erase(
-        self, processing: Processing, session: Session, request: Request, one: Any
-    ) -> tuple[str, dict[str, Any]]:
-        kind, text = request.subject
-        erased = erase_subject(self._house, processing, session, kind, one, text=text, client=request.client)
-        left = what_is_left(self._house, session, kind, one, text)
+    def _erased(self, session: Session, request: Request) -> tuple[str, dict[str, Any]]:
+        """Erase the subject of a request, whose erasure is authorised; may be repeated."""
+        house, subject, client = self._house, request.subject, request.client
+        erased, kept = repeated(session, lambda: erase_subject(house, session, subject, client))
+        left = what_is_left(house, session, subject, client)
         outcome = {
             "erased": {name: count for name, count in erased.items() if count},
             "key": "still there" if "key" in left else "destroyed",
@@ -270,9 +325,21 @@ class Rights:
                 "this request": "proof that it was answered (GDPR Art. 5(2))",
                 "audit trail": "names the subject by a pseudonym whose secret was destroyed with the key",
                 "backups": "hold records that no key opens any more, once the key table's own backups have expired",
+                **{
+                    name: f"{count} without the name: evidence of who had access, which is the client's (GDPR Art. 17(3)(b), (e))"
+                    for name, count in kept.items()
+                },
             },
         }
         return ("completed-with-remainder" if left else "completed"), outcome
+
+    def _tell_erasing(self, session: Session, processing: Processing, request: Request) -> None:
+        """Say whom the erasure is about before the key goes, so that a replay can repeat it; afterwards nobody could."""
+        kind, text = request.subject
+        key = processing.keys(session, kind, (text,)).get(text)
+        if key is not None:
+            pseudonym = key.pseudonym(school_year(self._house.utcnow()))
+            self._tell(request, "erasing", None, request.clause, pseudonym)
 
     def _checked_changes(self, kind: str, changes: Mapping[str, Any] | None) -> dict[str, Any]:
         """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming the field."""
@@ -342,7 +409,12 @@ class Rights:
 
     def _may_see(self, actor: Actor, request: Request) -> bool:
         desk = self._desk_of(actor)
-        return request.requester == actor.key or (desk is not None and request.client == desk)
+        is_for_client = request.subject[0] in self._held_for_clients()
+        return request.requester == actor.key or (desk is not None and request.client == desk and is_for_client)
+
+    def _held_for_clients(self) -> frozenset[str]:
+        """The kinds of subject whose requests their client answers; of the others the publisher is controller."""
+        return frozenset({KIND, *(kind for kind, _ in client_kinds(self._house))})
 
     def _found(self, session: Session, request: str) -> Request:
         found = self.ledger.find(session, request)
@@ -351,23 +423,39 @@ class Rights:
         return found
 
     def _tell(
-        self, request: Request, state: str, actor: Actor, clause: str | None, pseudonym: str | None = None
+        self, request: Request, state: str, actor: Actor | None, clause: str | None, pseudonym: str | None = None
     ) -> None:
-        opener = current_opener.get()
+        opener = current_opener.get() if actor is not None else None
         self._house.trail.commit(
             RightsEvent(
                 at=self._house.now(),
-                request=request.id,
+                request=request.id if pseudonym is None else None,
                 right=request.right.value,
                 state=state,
                 subject_kind=request.subject[0],
                 pseudonym=pseudonym,
                 actor=opener.actor_name if isinstance(opener, Processing) else None,
-                role=actor.role,
+                role=request.requester_role,
                 client=request.client,
                 clause=clause,
             )
         )
+
+
+def repeated(session: Session, deed: Callable[[], T]) -> T:
+    """Do something that may be done again, where somebody else was at it at the same moment.
+
+    Raises:
+        RequestConflict: Somebody was, each time.
+    """
+    for _ in range(MOST_TRIES):
+        try:
+            return deed()
+        except (StaleDataError, OperationalError, RequestConflict) as fault:
+            session.rollback()
+            if isinstance(fault, RequestConflict) and fault.is_final:
+                raise
+    raise RequestConflict("others change the same at the same time; try again")
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:

@@ -6,12 +6,13 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, send_file, url_for
+from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
 from ..errors import RequestInvalid
 from ..gate import Actor, Declaration
 from ..policy import Policy, Right
 from ..rights import Request, Rights
+from ..rights.ledger import PAGE
 from .asking import acting, as_sent, json_object, mounted
 
 BODY_KEYS = frozenset({"subject", "changes"})
@@ -53,7 +54,15 @@ def rights_blueprint(
         return response
 
     def list_requests() -> Any:
-        return jsonify([_shown(found) for found in rights().visible_to(acting())])
+        after, limit = request.args.get("after"), request.args.get("limit", str(PAGE))
+        if not limit.isdecimal() or not 1 <= int(limit) <= PAGE:
+            raise RequestInvalid(f"limit: a whole number from 1 to {PAGE}")
+        page = rights().visible_to(acting(), after=after, limit=int(limit))
+        response = jsonify([_shown(found) for found in page])
+        if len(page) == int(limit):
+            following = url_for("lgprivacy.list_requests", after=page[-1].id, limit=limit)
+            response.headers["Link"] = f'<{following}>; rel="next"'
+        return response
 
     def show_request(number: str) -> Any:
         return jsonify(_shown(rights().find(acting(), number)))

@@ -29,12 +29,15 @@ def test_every_step_of_a_grant_is_in_the_trail(backend: Backend, clock: Clock) -
     assert str(backend.account) not in repr(trail.events) and backend.account.hex not in repr(trail.events)
 
 
-def test_a_grant_goes_with_the_account_it_was_given_to(backend: Backend, clock: Clock) -> None:
+def test_a_grant_stays_without_the_name_of_an_erased_account_and_ends(backend: Backend, clock: Clock) -> None:
     from flask_lgprivacy.policy import Right
 
     give(backend, clock)
-    backend.privacy.rights.submit(Right.DELETE, backend.holder(), kind="account", one=str(backend.account))
-    assert backend.privacy.grants.visible_to(backend.administrator()) == []
+    done = backend.privacy.rights.submit(Right.DELETE, backend.holder(), kind="account", one=str(backend.account))
+    [grant] = backend.privacy.grants.visible_to(backend.administrator())
+    assert (grant.to[1], grant.state(clock.now)) == ("erased", "revoked")
+    assert done.outcome is not None
+    assert "evidence of who had access" in done.outcome["kept"]["grants"]
 
 
 STATES = (

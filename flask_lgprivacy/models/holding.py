@@ -1,0 +1,87 @@
+"""Who writes about a subject, and who erases it, wait for one another, so that nothing is written about somebody who is erased.
+
+A writer holds the subject, then looks whether its key lives. Whoever erases destroys the key, then waits for those who hold the subject,
+then removes the rows: a writer either sees that the key is gone, or is waited for and its row removed. Where keys stand in the data's
+database, their rows are what is held (`KeyStore.load`); where not, it is the subject's own row, and for a client an advisory lock.
+On SQLite whoever begins to write holds everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, false, func, select, text, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from ..errors import RequestConflict
+from .columns import named_by, subject_column
+from .keytable import chunks
+from .layout import Layout
+from .sessions import OURS
+
+CLIENT_LOCKS = 0x4C47
+"""The class of this package's advisory locks in PostgreSQL."""
+
+
+def hold_subjects(session: Session, layout: Layout, ids: Sequence[str], clients: Iterable[str]) -> None:
+    """Hold subjects, and the clients whose they are, until the session's transaction ends.
+
+    Args:
+        session: Any session on the data.
+        layout: The model of the subjects.
+        ids: Their identifiers.
+        clients: Identifiers of clients under whom subjects are made.
+
+    Raises:
+        RequestConflict: The database is busy with another write for longer than it waits.
+    """
+    connection = _connection(session, layout)
+    if connection.dialect.name == "sqlite":
+        _begin_writing(connection, layout)
+        return
+    column = subject_column(layout)
+    for chunk in chunks(list(ids)):
+        query = select(column).where(named_by(column, chunk)).order_by(column)
+        connection.execute(query.with_for_update(read=True, key_share=True))
+    for client in sorted(set(clients)):
+        connection.execute(select(func.pg_advisory_xact_lock_shared(CLIENT_LOCKS, _number(client))))
+
+
+def wait_for_writers(session: Session, layout: Layout, one: str) -> None:
+    """Wait for those who hold a subject, and let nobody hold it until the session's transaction ends."""
+    connection = _connection(session, layout)
+    if connection.dialect.name == "sqlite":
+        _begin_writing(connection, layout)
+        return
+    column = subject_column(layout)
+    connection.execute(select(column).where(named_by(column, [one])).with_for_update())
+
+
+def wait_for_writers_of_client(session: Session, layout: Layout, client: str) -> None:
+    """Wait for those who make subjects of a client, and let nobody until the session's transaction ends."""
+    connection = _connection(session, layout)
+    if connection.dialect.name == "sqlite":
+        _begin_writing(connection, layout)
+        return
+    connection.execute(text("SELECT pg_advisory_xact_lock(:of, :client)"), {"of": CLIENT_LOCKS, "client": _number(client)})
+
+
+def _connection(session: Session, layout: Layout) -> Connection:
+    return session.connection(bind_arguments={"clause": layout.table})
+
+
+def _begin_writing(connection: Connection, layout: Layout) -> None:
+    """SQLite lets one write at a time: a statement that finds no row makes this transaction the one."""
+    key: Any = subject_column(layout)
+    try:
+        connection.execute(update(layout.table).where(false()).values({key: key}), execution_options=OURS)
+    except OperationalError:
+        raise RequestConflict("the database is busy with another write; try again") from None
+
+
+def _number(client: str) -> int:
+    """A client as the 31-bit number of an advisory lock; two that share one wait for each other and no more."""
+    return int.from_bytes(hashlib.sha256(client.encode()).digest()[:4], "big") >> 1
