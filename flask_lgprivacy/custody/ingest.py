@@ -52,13 +52,13 @@ def opened_fields(index_keys: Iterable[bytes], row: Any) -> dict[str, Any]:
     return fields
 
 
-def sift(house: House, session: Session, subject: SubjectName, client: str | None) -> int:
-    """Remove what lies in a client's inbox about a subject, refused records too; returns how many. The caller commits."""
+def waiting_about(house: House, session: Session, subject: SubjectName, client: str | None) -> list[str]:
+    """The records in a client's inbox, refused ones too, that are about a subject."""
     kind, one = subject
     if client is None or not house.is_processor_of(kind):
-        return 0
+        return []
     leading = {layout.name: layout.subject for layout in house.graph.of(kind)}
-    inbox, gone = house.tables.inbox, []
+    inbox, found = house.tables.inbox, []
     rows = session.execute(select(inbox).where(inbox.c.client == client, inbox.c.model.in_(leading))).all()
     index_keys = house.keys.index_keys(session, client) if rows else ()
     for row in rows:
@@ -67,9 +67,15 @@ def sift(house: House, session: Session, subject: SubjectName, client: str | Non
         except (SealBroken, RequestInvalid):
             continue  # nobody can open it, or it is no record: it says nothing of anybody
         if names is not None and identifier(names) == one:
-            gone.append(row.id)
+            found.append(row.id)
+    return found
+
+
+def sift(house: House, session: Session, subject: SubjectName, client: str | None) -> int:
+    """Remove what lies in a client's inbox about a subject; returns how many records. The caller commits."""
+    gone = waiting_about(house, session, subject, client)
     for some in chunks(gone):
-        session.execute(delete(inbox).where(inbox.c.id.in_(some)))
+        session.execute(delete(house.tables.inbox).where(house.tables.inbox.c.id.in_(some)))
     return len(gone)
 
 
@@ -168,7 +174,9 @@ class Ingest:
         columns = self._inbox.c
         query = select(self._inbox).where(*self._of(client)).order_by(columns.received_at, columns.id).limit(1)
         if last is not None:
-            query = query.where(tuple_(columns.received_at, columns.id) > tuple_(literal(last.received_at), literal(last.id)))
+            query = query.where(
+                tuple_(columns.received_at, columns.id) > tuple_(literal(last.received_at), literal(last.id))
+            )
         return session.execute(query).first()
 
     def _made(self, index_keys: tuple[bytes, ...], row: Any) -> Any:

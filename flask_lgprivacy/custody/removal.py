@@ -15,7 +15,6 @@ from ..models import SubjectName, identifier
 from ..models.columns import named_by, subject_column
 from ..models.sessions import OURS
 
-
 ERASED = "erased"
 """Who stands where the name of an erased person stood."""
 
@@ -56,7 +55,9 @@ def replace_names(house: House, session: Session, kind: str, ones: Sequence[str]
     counts = {
         "grants": session.execute(update(tables.grant).where(to_them).values(to=ERASED, **ended)).rowcount,  # type: ignore[attr-defined]
         "requests for assistance": session.execute(  # type: ignore[attr-defined]
-            update(tables.assistance).where(assistance.agent_kind == kind, assistance.agent.in_(ones)).values(agent=ERASED)
+            update(tables.assistance)
+            .where(assistance.agent_kind == kind, assistance.agent.in_(ones))
+            .values(agent=ERASED)
         ).rowcount,
     }
     for column in (grants.asked_by, grants.given_by, grants.revoked_by, assistance.opened_by):

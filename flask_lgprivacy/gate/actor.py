@@ -40,11 +40,13 @@ class Actor:
         if not isinstance(role, str) or not role:
             raise ConfigurationError("Actor(role=…) takes the name of a role of the policy document")
         if type(strongly_authenticated) is not bool:
-            raise ConfigurationError("Actor(strongly_authenticated=…) takes True or False, and no other value that counts as true")
+            raise ConfigurationError(
+                "Actor(strongly_authenticated=…) takes True or False, and no other value that counts as true"
+            )
         pairs = [] if isinstance(subjects, str) else list(subjects)
-        if any(not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str) for pair in pairs) or isinstance(
-            subjects, str
-        ):
+        if any(
+            not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str) for pair in pairs
+        ) or isinstance(subjects, str):
             raise ConfigurationError(
                 "Actor(subjects=…) takes a list of (kind, id) pairs, such as [('account', user.id)]"
             )
@@ -72,7 +74,9 @@ def actor_part(text: str) -> str:
 def _identifier(value: Any, where: str) -> str:
     """An identifier that names somebody; a missing one would make one person of all who have none."""
     if not isinstance(value, str | int | UUID) or isinstance(value, bool) or value == "":
-        raise ConfigurationError(f"Actor: {where} takes an identifier: a UUID, a whole number or a text that is not empty")
+        raise ConfigurationError(
+            f"Actor: {where} takes an identifier: a UUID, a whole number or a text that is not empty"
+        )
     return identifier(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, object_session
 from ..errors import ConfigurationError, KeyLost, KeyUnavailable, PrivacyError, SealBroken, SubjectErased
 from ..models import Group, Layout, SubjectName, identifier
 from ..models.columns import named_by
-from ..models.holding import hold_subjects
+from ..models.holding import refuse_erased
 from ..models.keyscope import OPENERS
 from ..models.residents import owners_in
 from ..policy import Action
@@ -57,9 +57,8 @@ class Keyring:
         return held
 
     def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
-        """The keys of living subjects as the key table has them now; nobody erases these until the transaction ends."""
+        """The keys of living subjects as the key table has them now."""
         asked = list(ids)
-        self._hold(session, kind, asked, ())
         found = self._loaded(session, kind, asked, for_writing=True)
         held = self._keys[kind]
         for one in asked:
@@ -67,9 +66,19 @@ class Keyring:
         held.update(found)
         return found
 
-    def _hold(self, session: Session, kind: str, ids: list[str], clients: Iterable[str]) -> None:
-        if not self.house.keys.shares_the_data or session.get_bind().dialect.name == "sqlite":
-            hold_subjects(session, self.house.graph.subjects[kind], ids, clients)
+    def refuse_erased(self, session: Session, kind: str, ids: Sequence[str], clients: Iterable[str]) -> None:
+        """Look once more whether those whom rows are about are still there; raises `SubjectErased`."""
+        try:
+            refuse_erased(session, self.house.keys, self.house.graph.subjects[kind], ids, clients)
+        except SubjectErased as gone:
+            self._keys[kind].clear()
+            self.refuse(gone)
+
+    def refuse_lost_race(self, session: Session, kind: str, ids: Sequence[str]) -> None:
+        """The same over another connection, where the session's own has failed; raises `SubjectErased`."""
+        if self.house.keys.any_erased(session, kind, ids):
+            self._keys[kind].clear()
+            self.refuse(SubjectErased())
 
     def erased(self, session: Session, kind: str, one: str) -> bool:
         """Whether a subject was erased."""
@@ -88,7 +97,6 @@ class Keyring:
     ) -> dict[str, SubjectKey]:
         """Keys for subjects that are being recorded."""
         session.info.setdefault(OPENERS, WeakSet()).add(self)
-        self._hold(session, kind, [], {client for client in subjects.values() if client is not None})
         try:
             made = self.house.keys.create(session, kind, subjects, held_by_client=held_by_client)
         except KeyUnavailable as away:

@@ -88,7 +88,6 @@ class Door:
             return (first,)
         return _Chunks(processing, body, chunks, first)
 
-
     def _begun(self, environ: WSGIEnvironment) -> Processing:
         """The processing of a request, and the client's connection kept from a view that has no use for it."""
         processing = Processing(self._house, "request")

@@ -34,8 +34,22 @@ def before_flush(session: Session, _context: Any, _instances: Any) -> None:
 
 
 def after_flush(session: Session, _context: Any) -> None:
-    """Nothing is assigned within a flush any more."""
-    session.info.pop(RUNNING, None)
+    """Everything is written: nothing is assigned within the flush any more, and nobody was erased meanwhile."""
+    flush: Flush | None = session.info.pop(RUNNING, None)
+    if flush is not None:
+        flush.look_again()
+
+
+def has_labelled_rows(session: Session) -> bool:
+    """Whether the flush that a session is in writes or deletes labelled rows."""
+    return _flush_of(session) is not None
+
+
+def refuse_lost_race(session: Session) -> None:
+    """Raise `SubjectErased` where the database refused a row because somebody whom the flush is about was erased meanwhile."""
+    flush = _flush_of(session)
+    if flush is not None:
+        flush.refuse_lost_race()
 
 
 def listen_to_rows(model: type) -> None:

@@ -1,9 +1,9 @@
-"""Who writes about a subject, and who erases it, wait for one another, so that nothing is written about somebody who is erased.
+"""Who writes about a subject, and who erases it, see one another, so that nothing is written about somebody who is erased.
 
-A writer holds the subject, then looks whether its key lives. Whoever erases destroys the key, then waits for those who hold the subject,
-then removes the rows: a writer either sees that the key is gone, or is waited for and its row removed. Where keys stand in the data's
-database, their rows are what is held (`KeyStore.load`); where not, it is the subject's own row, and for a client an advisory lock.
-On SQLite whoever begins to write holds everything.
+A writer writes, holds the subject, and then looks once more whether its key lives. Whoever erases destroys the key, waits for those who
+hold the subject, and then removes the rows: a writer either sees that the key is gone, or is waited for and its row removed. Where keys
+stand in the data's database, their rows are what is held (`KeyStore.are_alive`); where not, it is the subject's own row, and for a client
+an advisory lock. On SQLite whoever has written holds everything.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from sqlalchemy import Connection, false, func, select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from ..errors import RequestConflict
+from ..errors import RequestConflict, SubjectErased
 from .columns import named_by, subject_column
+from .keystore import KeyStore
 from .keytable import chunks
 from .layout import Layout
 from .sessions import OURS
@@ -26,28 +27,30 @@ CLIENT_LOCKS = 0x4C47
 """The class of this package's advisory locks in PostgreSQL."""
 
 
-def hold_subjects(session: Session, layout: Layout, ids: Sequence[str], clients: Iterable[str]) -> None:
-    """Hold subjects, and the clients whose they are, until the session's transaction ends.
+def refuse_erased(session: Session, keys: KeyStore, layout: Layout, ids: Sequence[str], clients: Iterable[str]) -> None:
+    """Look once more, after rows were written and before they are committed, whether those whom they are about are still there.
 
     Args:
-        session: Any session on the data.
+        session: The session that wrote.
+        keys: The key store.
         layout: The model of the subjects.
-        ids: Their identifiers.
-        clients: Identifiers of clients under whom subjects are made.
+        ids: Identifiers of subjects that were there before.
+        clients: Identifiers of clients under whom subjects were made.
 
     Raises:
-        RequestConflict: The database is busy with another write for longer than it waits.
+        SubjectErased: One of them was erased meanwhile; roll back.
     """
-    connection = _connection(session, layout)
-    if connection.dialect.name == "sqlite":
-        _begin_writing(connection, layout)
-        return
-    column = subject_column(layout)
-    for chunk in chunks(list(ids)):
-        query = select(column).where(named_by(column, chunk)).order_by(column)
-        connection.execute(query.with_for_update(read=True, key_share=True))
-    for client in sorted(set(clients)):
-        connection.execute(select(func.pg_advisory_xact_lock_shared(CLIENT_LOCKS, _number(client))))
+    made_for = sorted(set(clients))
+    connection = session.connection(bind_arguments={"clause": layout.table})
+    if connection.dialect.name == "postgresql" and not keys.shares_the_data:
+        column = subject_column(layout)
+        for chunk in chunks(list(ids)):
+            query = select(column).where(named_by(column, chunk)).order_by(column)
+            connection.execute(query.with_for_update(read=True, key_share=True))
+        for client in made_for:
+            connection.execute(select(func.pg_advisory_xact_lock_shared(CLIENT_LOCKS, _number(client))))
+    if not keys.are_alive(session, layout.kind, ids, made_for):
+        raise SubjectErased
 
 
 def wait_for_writers(session: Session, layout: Layout, one: str) -> None:
@@ -66,7 +69,9 @@ def wait_for_writers_of_client(session: Session, layout: Layout, client: str) ->
     if connection.dialect.name == "sqlite":
         _begin_writing(connection, layout)
         return
-    connection.execute(text("SELECT pg_advisory_xact_lock(:of, :client)"), {"of": CLIENT_LOCKS, "client": _number(client)})
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(:of, :client)"), {"of": CLIENT_LOCKS, "client": _number(client)}
+    )
 
 
 def _connection(session: Session, layout: Layout) -> Connection:

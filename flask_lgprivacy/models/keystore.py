@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,8 +73,7 @@ class KeyStore:
         """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`).
 
         Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed under a key that was
-        destroyed or renewed meanwhile; where keys share the data's transaction, they then stay as they are until it ends (see `Erasures`
-        for where they do not).
+        destroyed or renewed meanwhile.
         """
         asked = list(ids)
         found = self._caches[kind].get_all(asked)
@@ -83,9 +82,7 @@ class KeyStore:
         if not asked:
             return found
         with self._transaction(session) as (connection, scope):
-            rows = self.table.subject_rows(connection, kind, asked, is_held=for_writing and self.shares_the_data)
-            if for_writing:
-                rows = self._with_living_holders(connection, list(rows))
+            rows = self.table.subject_rows(connection, kind, asked)
             unwrapped = self._unwrapped(connection, scope, kind, rows, known=found)
         if for_writing or not found:
             return unwrapped
@@ -96,15 +93,29 @@ class KeyStore:
         """Whether keys stand in the data's database, so that one transaction changes both."""
         return self._engine is None
 
-    def _with_living_holders(self, connection: Connection, rows: list[Any]) -> list[Any]:
-        """Those rows whose client is not erased, as its own rows say now; in the data's transaction they stay so until it ends."""
-        holders = {row.holder for row in rows if row.wrapped is not None}
-        alive = {
-            holder
-            for holder in holders
-            if any(living(self.table.client_rows(connection, holder, lock=self.shares_the_data)))
-        }
-        return [row for row in rows if row.holder in alive]
+    def are_alive(self, session: Session, kind: str, ids: Sequence[str], holders: Iterable[str]) -> bool:
+        """Whether the table has a key of each of some subjects, and of each of some clients.
+
+        Where keys share the data's transaction, they stay until it ends: whoever destroys one waits.
+        """
+        with self._transaction(session) as (connection, _):
+            rows = list(self.table.subject_rows(connection, kind, ids, is_held=self.shares_the_data))
+            alive = {row.subject for row in rows if row.wrapped is not None}
+            if not alive.issuperset(ids):
+                return False
+            wanted = {*holders, *(row.holder for row in rows)}
+            return all(
+                any(living(self.table.client_rows(connection, holder, is_held=self.shares_the_data)))
+                for holder in sorted(wanted)
+            )
+
+    def any_erased(self, session: Session, kind: str, ids: Sequence[str]) -> bool:
+        """Whether a tombstone stands for any of some subjects, as a connection of its own sees it."""
+        engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+        if not isinstance(engine, Engine):
+            return False
+        with engine.connect() as connection:
+            return any(row.wrapped is None for row in self.table.subject_rows(connection, kind, ids))
 
     def is_alive(self, session: Session, kind: str, one: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""

@@ -142,9 +142,14 @@ class KeyTable:
 
     # --- clients ---
 
-    def client_rows(self, connection: Connection, client: str, *, lock: bool = False) -> list[Row[Any]]:
-        """Rows (epoch, service, wrapped) of a client's keys, the newest first; `lock` keeps them as they are until the commit."""
-        if not lock:
+    def client_rows(
+        self, connection: Connection, client: str, *, lock: bool = False, is_held: bool = False
+    ) -> list[Row[Any]]:
+        """Rows (epoch, service, wrapped) of a client's keys, the newest first.
+
+        `lock` keeps them as they are until the commit; `is_held` does where a write has begun, which on SQLite is enough.
+        """
+        if not lock and not (is_held and connection.dialect.name == "postgresql"):
             return list(self._for(connection).clients.execute(connection, {"client": client}).all())
         self._hold(connection, client)
         return list(connection.execute(self._client_query.with_for_update(read=True), {"client": client}).all())

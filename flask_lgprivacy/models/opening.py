@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -53,6 +53,14 @@ class Opener(Protocol):
 
     def keys_for_writing(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
         """The keys of living subjects as the key table has them now, whatever is cached."""
+        ...
+
+    def refuse_erased(self, session: Session, kind: str, ids: Sequence[str], clients: Iterable[str]) -> None:
+        """Look once more, after rows were written, whether those whom they are about are still there; raises `SubjectErased`."""
+        ...
+
+    def refuse_lost_race(self, session: Session, kind: str, ids: Sequence[str]) -> None:
+        """The same over another connection, where the session's own has failed."""
         ...
 
     def erased(self, session: Session, kind: str, one: str) -> bool:
@@ -124,7 +132,7 @@ class Opener(Protocol):
         ...
 
 
-_UUID = re.compile(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 current_opener: ContextVar[Opener | None] = ContextVar("lgprivacy_opener", default=None)
 
@@ -134,4 +142,4 @@ def identifier(value: Any) -> str:
     if type(value) is UUID:
         return value.int.to_bytes(16).hex()
     text = str(value)
-    return text.replace("-", "").lower() if _UUID.match(text) else text
+    return text.replace("-", "").lower() if _UUID.fullmatch(text) else text

@@ -107,6 +107,8 @@ class Flush:
         self._opener = _opener(names)
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._index_keys: dict[str, bytes] = {}
+        self._about: defaultdict[str, set[str]] = defaultdict(set)
+        self._made_for: defaultdict[str, set[str]] = defaultdict(set)
         self._rows: dict[Any, _Written | None] = {}
         self._turn: Any = None
 
@@ -131,6 +133,16 @@ class Flush:
         for row, layout in deleted:
             self._delete(row, layout)
             self._rows[row._sa_instance_state] = None
+
+    def look_again(self) -> None:
+        """Look, when everything is written, whether those whom the rows are about are still there; raises `SubjectErased`."""
+        for kind in {*self._about, *self._made_for}:
+            self._opener.refuse_erased(self._session, kind, sorted(self._about[kind]), self._made_for[kind])
+
+    def refuse_lost_race(self) -> None:
+        """The same where the transaction cannot be asked any more; raises `SubjectErased`."""
+        for kind, ids in self._about.items():
+            self._opener.refuse_lost_race(self._session, kind, sorted(ids))
 
     def intend(self) -> None:
         """Say in the trail what is about to be written; raises `TrailUnavailable`, and then nothing is."""
@@ -228,6 +240,7 @@ class Flush:
                 )
             made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
             self._keys[kind].update(made)
+            self._made_for[kind].update(client for client in subjects.values() if by_client and client is not None)
 
     def _load_keys(self, rows: list[_Written]) -> None:
         wanted: defaultdict[str, set[str]] = defaultdict(set)
@@ -236,6 +249,7 @@ class Flush:
                 wanted[one.layout.kind].add(one.owner)
         for kind, ids in wanted.items():
             self._keys[kind].update(self._opener.keys_for_writing(self._session, kind, ids))
+            self._about[kind].update(ids)
             if missing := ids - self._keys[kind].keys():
                 self._adopt_subjects(kind, missing, next(one.layout for one in rows if one.layout.kind == kind))
 

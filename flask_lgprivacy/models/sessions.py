@@ -9,14 +9,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from contextvars import ContextVar
+from sqlite3 import SQLITE_BUSY
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, event, inspect
+from sqlalchemy import Connection, Engine, ExceptionContext, event, inspect
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session
 
-from ..errors import UndeclaredProcessing
-from .flushing import after_flush, before_flush, is_flushing
+from ..errors import RequestConflict, UndeclaredProcessing
+from .flushing import after_flush, before_flush, has_labelled_rows, is_flushing, refuse_lost_race
 from .keyscope import rolled_back, transaction_ended
 from .registration import labelled_tables, layout_of_table
 from .rowstate import SLOT
@@ -48,6 +50,7 @@ def guard_engine(engine: Engine) -> None:
     if engine not in _guarded:
         _guarded.add(engine)
         event.listen(engine, "before_execute", _refuse_statement)
+        event.listen(engine, "handle_error", _name_lost_race)
 
 
 def _begin_flush(session: Session, context: Any, instances: Any) -> None:
@@ -60,6 +63,25 @@ def _guard_connection(_session: Session, _transaction: Any, connection: Connecti
     if connection.engine not in _guarded:
         guard_engine(connection.engine)
         event.listen(connection, "before_execute", _refuse_statement)
+
+
+def _name_lost_race(context: ExceptionContext) -> None:
+    """Say what happened where the database refused a labelled row because somebody else was quicker: an erasure, or another write."""
+    session = _flushing.get()
+    if session is None or not is_flushing(session):
+        return
+    if isinstance(context.sqlalchemy_exception, IntegrityError):
+        refuse_lost_race(session)
+    elif _is_conflict(context.original_exception) and has_labelled_rows(session):
+        raise RequestConflict("another transaction writes the same; roll back and try again")
+
+
+def _is_conflict(fault: BaseException | None) -> bool:
+    """Whether a driver's error is a deadlock or a serialization failure (SQLSTATE 40P01, 40001), or SQLite's lock."""
+    return (
+        getattr(fault, "sqlstate", None) in ("40P01", "40001")
+        or getattr(fault, "sqlite_errorcode", None) == SQLITE_BUSY
+    )
 
 
 def _refuse_statement(_connection: Connection, statement: Any, _many: Any, _one: Any, options: Any) -> None:

@@ -85,7 +85,8 @@ def _rendered_like(inner: Any) -> type[TaggedType]:
 
 def tagged_type(inner: TypeEngine[Any]) -> TaggedType:
     """The type of a tagged column that was declared with another type."""
-    return _rendered_like(type(inner))(inner)
+    declared: Any = type(inner)
+    return _rendered_like(declared)(inner)
 
 
 def opened(value: Any) -> Any:

@@ -116,7 +116,9 @@ def _remove_what_is_about_the_client(house: House, session: Session, client: str
 
 def _some(session: Session, layout: Layout, client: str) -> list[Any]:
     mine = named_by(client_column(layout), [client])
-    some = select(subject_column(layout)).where(mine).limit(CHUNK).with_for_update()  # whoever writes about them is waited for
+    some = (
+        select(subject_column(layout)).where(mine).limit(CHUNK).with_for_update()
+    )  # whoever writes about them is waited for
     return list(session.execute(some).scalars())
 
 

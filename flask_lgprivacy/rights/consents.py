@@ -12,10 +12,11 @@ from sqlalchemy import ColumnElement, Row, insert, select, update
 from sqlalchemy.orm import Session
 
 from ..audit import Permission
-from ..errors import RequestInvalid
+from ..errors import RequestInvalid, SubjectErased
 from ..gate import Actor, House, Processing
 from ..gate.grants import utc
-from ..models import current_opener, identifier
+from ..models import SubjectName, current_opener, identifier
+from ..models.holding import refuse_erased
 from ..policy import Basis
 from ..policy.vocabulary import Purpose
 
@@ -104,6 +105,7 @@ class Consents:
                 given_at=consent.given_at,
             )
         )
+        self._refuse_erased(consent.subject)
         self._tell(consent.subject, purpose, "given", actor, tuple(sorted(named)))
         return consent
 
@@ -121,6 +123,13 @@ class Consents:
         done: Any = self._house.session().execute(statement)
         self._tell(who, purpose, "withdrawn", actor, ())
         return int(done.rowcount)
+
+    def _refuse_erased(self, subject: SubjectName) -> None:
+        layout = self._house.graph.subjects.get(subject[0])
+        if layout is not None and self._house.keys.is_erased(self._house.session(), *subject):
+            raise SubjectErased
+        if layout is not None and self._house.keys.is_alive(self._house.session(), *subject):
+            refuse_erased(self._house.session(), self._house.keys, layout, [subject[1]], ())
 
     def of(self, subject: tuple[str, Any]) -> list[Consent]:
         """Every consent of a subject, withdrawn ones too, newest first."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ..custody.ingest import sift
+from ..custody.ingest import sift, waiting_about
 from ..custody.removal import mark_erasure, owned_tables, remove_rows, replace_names
 from ..gate import House, Processing
 from ..models import SubjectName
@@ -23,7 +21,9 @@ def authorize_erasure(house: House, processing: Processing, subject: SubjectName
         processing.note(held, Action.ERASE, client=client, subject=subject)
 
 
-def erase_subject(house: House, session: Session, subject: SubjectName, client: str | None) -> tuple[dict[str, int], dict[str, int]]:
+def erase_subject(
+    house: House, session: Session, subject: SubjectName, client: str | None
+) -> tuple[dict[str, int], dict[str, int]]:
     """Erase one subject and commit; may be repeated after a crash, also where the key is destroyed already.
 
     Whoever writes about the subject meanwhile is waited for, or sees that the key is gone (`models/holding.py`).
@@ -39,11 +39,11 @@ def erase_subject(house: House, session: Session, subject: SubjectName, client: 
     """
     kind, one = subject
     session.commit()
-    if house.keys.shares_the_data:
-        house.keys.lock(session, kind, one)
-    else:
+    if not house.keys.shares_the_data:
         house.keys.destroy(session, kind, one, client=client)
     wait_for_writers(session, house.graph.subjects[kind], one)
+    if house.keys.shares_the_data:
+        house.keys.lock(session, kind, one)  # after the row, as a writer's foreign key does it
     sifted = sift(house, session, subject, client)
     column = subject_column(house.graph.subjects[kind])
     rows = list(session.execute(select(column).where(named_by(column, [one]))).scalars()) or [one]
@@ -66,6 +66,8 @@ def what_is_left(house: House, session: Session, subject: SubjectName, client: s
         count = session.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
         if count:
             left[name] = int(count)
+    if waiting := waiting_about(house, session, subject, client):
+        left["inbox"] = len(waiting)
     if house.keys.is_alive(session, kind, one):
         left["key"] = 1
     session.commit()

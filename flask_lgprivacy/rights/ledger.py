@@ -15,7 +15,6 @@ from ..models import Tables
 from ..policy import Policy, Right
 from .deadlines import months_after
 
-
 PAGE = 100
 """How many requests a page of a list holds, where nobody asks for fewer."""
 OPEN = ("received", "in-progress", "forwarded")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -36,7 +37,9 @@ NEEDED = {
 
 
 T = TypeVar("T")
-MOST_TRIES = 8
+MOST_TRIES = 20
+LONGEST_SECONDS = 8
+"""After how long nothing is tried again; a database waits for a lock by itself each time."""
 CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
 
@@ -68,14 +71,18 @@ class Rights:
         known = self.ledger.find_open(session, right, (kind, text), actor.key)
         if known is not None and right is not Right.RECTIFY:
             raise RequestConflict(f"this was asked for already and is open: request {known}")
-        request = self.ledger.receive(
+        client, clause = subject[1], rule.clause
+        request = repeated(
             session,
-            right,
-            subject=(kind, text),
-            client=subject[1],
-            requester=actor.key,
-            requester_role=actor.role,
-            clause=rule.clause,
+            lambda: self.ledger.receive(
+                session,
+                right,
+                subject=(kind, text),
+                client=client,
+                requester=actor.key,
+                requester_role=actor.role,
+                clause=clause,
+            ),
         )
         self._tell(request, "received", actor, rule.clause)
         if rule.outcome is RightOutcome.FORWARD:
@@ -117,9 +124,10 @@ class Rights:
                 yield request.id, gone
         for request in self.ledger.unfinished(session):
             if request.right is Right.DELETE and request.subject[0] != KIND:
-                state, outcome = self._erased(session, request)
-                self._end(session, request, state, outcome, None, request.clause)
-                yield request.id, 1
+                done = self._erased_unless_busy(session, request)
+                if done is not None:
+                    self._end(session, request, *done, None, request.clause)
+                    yield request.id, 1
         for request in self.ledger.unfinished(session, before=self._house.utcnow() - CUT_OFF):
             if request.right is not Right.DELETE:
                 self._fail(session, request, "interrupted", None, request.clause)
@@ -242,19 +250,21 @@ class Rights:
         changes: Mapping[str, Any],
     ) -> None:
         kind, text = request.subject
-        self.ledger.move(session, request.id, "in-progress")
-        session.commit()
+        self._move(session, request, "in-progress")
         try:
             with self._processing(request.right, rule, actor, kind, f"{request.right} request") as processing:
                 if request.right is Right.EXPORT:
-                    state, outcome = self._export(processing, session, request, one)
+                    state, outcome = repeated(session, lambda: self._export(processing, session, request, one))
                 elif request.right is Right.RECTIFY:
                     state, outcome = repeated(session, lambda: self._rectify(session, request, one, changes))
                 else:
                     authorize_erasure(self._house, processing, request.subject, request.client)
                     self._tell_erasing(session, processing, request)
-                    state, outcome = self._erased(session, request)
+                    done = self._erased_unless_busy(session, request)
                     processing.forget_key(kind, text)
+                    if done is None:
+                        return
+                    state, outcome = done
         except Exception as error:
             session.rollback()
             known = error if isinstance(error, PrivacyError) else PrivacyError("the request could not be carried out")
@@ -263,16 +273,27 @@ class Rights:
         self._end(session, request, state, outcome, actor, rule.clause)
 
     def _end(
-        self, session: Session, request: Request, state: str, outcome: dict[str, Any], actor: Actor | None, clause: str | None
+        self,
+        session: Session,
+        request: Request,
+        state: str,
+        outcome: dict[str, Any],
+        actor: Actor | None,
+        clause: str | None,
     ) -> None:
-        self.ledger.move(session, request.id, state, outcome=outcome, ended=True)
-        session.commit()
+        self._move(session, request, state, outcome=outcome, ended=True)
         self._tell(request, state, actor, clause)
 
     def _fail(self, session: Session, request: Request, code: str, actor: Actor | None, clause: str | None) -> None:
-        self.ledger.move(session, request.id, "failed", note=code)
-        session.commit()
+        self._move(session, request, "failed", note=code)
         self._tell(request, "failed", actor, clause)
+
+    def _move(self, session: Session, request: Request, state: str, **said: Any) -> None:
+        def move() -> None:
+            self.ledger.move(session, request.id, state, **said)
+            session.commit()
+
+        repeated(session, move)
 
     def _export(
         self, processing: Processing, session: Session, request: Request, one: Any
@@ -291,6 +312,8 @@ class Rights:
             raise SubjectErased
         expire_archives(session, house, of=request.subject)
         self._keep_archive(session, request, key, content, expires)
+        processing.refuse_erased(session, kind, [text], ())
+        session.commit()
         return "completed", {
             "rows": {layout.name: len(rows) for layout, rows in found},
             "archive_expires": expires.isoformat(),
@@ -332,6 +355,17 @@ class Rights:
             },
         }
         return ("completed-with-remainder" if left else "completed"), outcome
+
+    def _erased_unless_busy(self, session: Session, request: Request) -> tuple[str, dict[str, Any]] | None:
+        """The same; None, and the request stays in progress for `work`, where others write for longer than anybody should wait."""
+        try:
+            return self._erased(session, request)
+        except RequestConflict:
+            session.rollback()
+            self._move(
+                session, request, "in-progress", note="others are writing; the rows are removed when they have ended"
+            )
+            return None
 
     def _tell_erasing(self, session: Session, processing: Processing, request: Request) -> None:
         """Say whom the erasure is about before the key goes, so that a replay can repeat it; afterwards nobody could."""
@@ -448,6 +482,7 @@ def repeated(session: Session, deed: Callable[[], T]) -> T:
     Raises:
         RequestConflict: Somebody was, each time.
     """
+    begun = time.monotonic()
     for _ in range(MOST_TRIES):
         try:
             return deed()
@@ -455,6 +490,8 @@ def repeated(session: Session, deed: Callable[[], T]) -> T:
             session.rollback()
             if isinstance(fault, RequestConflict) and fault.is_final:
                 raise
+        if time.monotonic() - begun > LONGEST_SECONDS:
+            break
     raise RequestConflict("others change the same at the same time; try again")
 
 

@@ -55,7 +55,7 @@ def test_an_answer_that_a_cache_kept_is_not_another_actors(backend: Backend, wra
     functools.update_wrapper(view, names)
     declared = backend.privacy.handles("student.profile", **PROFILE)
     if is_above:
-        backend.app.add_url_rule("/kept", "kept", kept(declared(lambda: view()), wrap))
+        backend.app.add_url_rule("/kept", "kept", kept(declared(view), wrap))
     elif wrap is make_response:
         backend.app.add_url_rule("/kept", "kept", declared(kept(view, wrap)))
     else:
@@ -81,7 +81,11 @@ def test_views_whose_answers_a_library_keeps_stop_the_start(backend: Backend) ->
         inner.uncached = view  # type: ignore[attr-defined]  # as Flask-Caching leaves it
         return inner
 
-    for made in (functools.cache(declared(lambda: "x")), declared(functools.cache(lambda: "x")), flask_caching(declared(lambda: "x"))):
+    for made in (
+        functools.cache(declared(lambda: "x")),
+        declared(functools.cache(lambda: "x")),
+        flask_caching(declared(lambda: "x")),
+    ):
         with pytest.raises(DeclarationInvalid, match="endpoint 'kept': its answers are kept by"):
             backend.app.add_url_rule("/kept", "kept", made)
 
@@ -225,7 +229,13 @@ def test_what_a_web_socket_opens_is_recorded_before_its_value_is_shown(backend: 
 
     connection: list[str] = []
     with captured_trail(backend.app) as trail:
-        get(backend, "/socket", backend.teacher(), headers={"Upgrade": "websocket"}, environ_overrides={"werkzeug.socket": connection})
+        get(
+            backend,
+            "/socket",
+            backend.teacher(),
+            headers={"Upgrade": "websocket"},
+            environ_overrides={"werkzeug.socket": connection},
+        )
     assert connection
     assert counted == [1]
     assert trail.events[0].touched[0].subjects == 1

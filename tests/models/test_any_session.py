@@ -219,7 +219,9 @@ def test_what_another_extensions_before_flush_assigns_or_adds_is_stored(backend:
     with backend.app.app_context(), writing(backend, "student.profile"):
         db.session.get(Student, one_of(backend)).first_name = "raw"
         hooked("before_flush", listener, db.session.commit, db.session)
-        names = [row.first_name for row in db.session.scalars(select(Student).where(Student.school_id == backend.schools[0]))]
+        names = [
+            row.first_name for row in db.session.scalars(select(Student).where(Student.school_id == backend.schools[0]))
+        ]
     assert {"Tidied", "Added"} <= set(names)
     assert "raw" not in names
 
@@ -276,7 +278,7 @@ def test_a_write_has_its_intent_in_the_trail_before_it(backend: Backend) -> None
 
     def told(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith(("UPDATE exercise", "DELETE FROM exercise")):
-            order.append(f"{statement.split()[0]} after {len(trail.events)}")
+            order.append(f"{statement.partition(' ')[0]} after {len(trail.events)}")
 
     @backend.app.post("/rename")
     @backend.privacy.handles(
@@ -301,9 +303,12 @@ def test_a_write_has_its_intent_in_the_trail_before_it(backend: Backend) -> None
     assert {touch.action for touch in outcome.touched} >= {"write", "erase"}
 
 
-def test_where_the_trail_cannot_take_the_intent_nothing_is_written(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_trail_cannot_take_the_intent_nothing_is_written(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with backend.app.app_context():
         with pytest.raises(TrailUnavailable), writing(backend, "student.profile"):
+
             def unavailable(*_: Any) -> None:
                 raise TrailUnavailable("the disk is full")
 

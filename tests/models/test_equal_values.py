@@ -81,8 +81,12 @@ TYPES: dict[type, Any] = {
     dt.time: st.times(timezones=st.none() | st.just(dt.UTC)),
     Decimal: st.decimals(),
     UUID: st.uuids(),
-    list: st.lists(st.recursive(st.none() | st.floats() | st.text() | st.binary() | st.dates(), st.lists, max_leaves=4)),
-    dict: st.dictionaries(st.text() | st.integers(), st.floats() | st.text() | st.decimals() | st.tuples(st.integers())),
+    list: st.lists(
+        st.recursive(st.none() | st.floats() | st.text() | st.binary() | st.dates(), st.lists, max_leaves=4)
+    ),
+    dict: st.dictionaries(
+        st.text() | st.integers(), st.floats() | st.text() | st.decimals() | st.tuples(st.integers())
+    ),
 }
 
 
@@ -94,6 +98,9 @@ def test_any_value_is_given_back_equal_or_refused(pair: tuple[type, Any]) -> Non
     except (TypeError, RequestInvalid):
         return
     if isinstance(value, dt.datetime):
-        assert (again.replace(tzinfo=None), again.utcoffset()) == (value.replace(tzinfo=None, fold=0), value.utcoffset())
+        assert (again.replace(tzinfo=None), again.utcoffset()) == (
+            value.replace(tzinfo=None, fold=0),
+            value.utcoffset(),
+        )
     else:
         assert again == value
