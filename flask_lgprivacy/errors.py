@@ -200,6 +200,16 @@ class IntakeRefused(RequestInvalid):
     code = "intake-refused"
 
 
+class BodyTooLong(RequestInvalid):
+    """A body is longer than the application takes; refused before it is read."""
+
+    code = "body-too-long"
+    status = 413
+
+    def __init__(self, longest: int) -> None:
+        super().__init__(f"the body is longer than {longest} bytes; send less, or raise LGPRIVACY_LONGEST_BODY")
+
+
 class RequestNotFound(PrivacyError):
     """There is no such thing, or not for this actor: the two look the same."""
 

@@ -163,7 +163,7 @@ class LGPrivacy:
         if any(layout_on(mapper) for mapper in mappers()):
             _ = house.graph
             house.models_changed()
-        gate = FlaskGate(app, house, settings.exempt)
+        gate = FlaskGate(app, house, settings.exempt, longest_body=settings.longest_body)
         background = Background(partial(_do_open_work, app))
         app.extensions[NAME] = State(
             settings=settings,

@@ -13,6 +13,8 @@ from .policy import SHIPPED
 from .vault.keyring import MOST_SECONDS
 
 PREFIX = "LGPRIVACY_"
+LONGEST_BODY = 16 << 20
+"""Bytes of a body that are read at most where neither Flask's MAX_CONTENT_LENGTH nor LGPRIVACY_LONGEST_BODY says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Settings:
     usage: Mapping[str, Any]
     key_cache_size: int
     key_cache_seconds: float
+    longest_body: int
 
 
 def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
@@ -65,6 +68,9 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         raise ConfigurationError(
             f"LGPRIVACY_KEY_CACHE_SECONDS is between 0 and {MOST_SECONDS:.0f}: a cached key outlives an erasure"
         )
+    longest = setting("LONGEST_BODY", LONGEST_BODY, int)
+    if longest < 1:
+        raise ConfigurationError("LGPRIVACY_LONGEST_BODY is a number of bytes, one at least")
     return Settings(
         policy=Path(setting("POLICY", SHIPPED, (str, Path))),
         trail_directory=Path(setting("TRAIL_DIRECTORY", instance / "trail", (str, Path))),
@@ -80,6 +86,7 @@ def parse_settings(config: Mapping[str, Any], *, instance: Path) -> Settings:
         usage=setting("USAGE", {}, Mapping),
         key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),
         key_cache_seconds=float(seconds),
+        longest_body=longest,
     )
 
 

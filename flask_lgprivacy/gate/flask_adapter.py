@@ -195,10 +195,10 @@ class FlaskGate:
     Hooks of other extensions run before it and may answer; nothing opens in them, because nothing is declared yet.
     """
 
-    def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str]) -> None:
+    def __init__(self, app: Flask, house: House, exemptions: Mapping[str, str], *, longest_body: int) -> None:
         self.census = Census(app, exemptions, calls_views=_dispatches_as_flask_does(app))
         self._house = house
-        self._intake = Intake(house)
+        self._intake = Intake(house, longest_body)
         self._app = app
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
@@ -391,6 +391,7 @@ TITLES = {
     404: "Not Found",
     409: "Conflict",
     410: "Gone",
+    413: "Content Too Large",
     422: "Unprocessable Content",
     502: "Bad Gateway",
     503: "Service Unavailable",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ..errors import IntakeRefused, RequestInvalid
+from ..errors import BodyTooLong, IntakeRefused, RequestInvalid
 from ..policy import Action
 from ..schemas import Found, Screen, loaded
 from ..schemas.screen import shown
@@ -21,8 +21,9 @@ FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 class Intake:
     """What one application takes in."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, longest_body: int) -> None:
         self._house = house
+        self._longest_body = longest_body
         self._screen = Screen(house.policy)
         self._names: dict[frozenset[str], frozenset[str]] = {}
         self._routes: dict[tuple[str, frozenset[str]], Found | None] = {}
@@ -43,6 +44,8 @@ class Intake:
             self._check_url(processing, declaration, request)
         if schema is None and not has_body:
             return None
+        if has_body:
+            self._limit(processing, request)
         content = self._read(processing, request) if has_body else None
         if schema is not None and content is None and has_body and request.content_length != 0:
             processing.refuse(self._invalid("send a JSON object with Content-Type application/json, or a form"))
@@ -58,6 +61,24 @@ class Intake:
         except RequestInvalid as fault:
             processing.refuse(self._invalid(fault.message))
 
+    def _limit(self, processing: Processing, request: Any) -> None:
+        """Refuse a body that says that it is too long before it is read, and stop reading one that does not say it."""
+        longest = self._longest(request)
+        if (request.content_length or 0) > longest:
+            processing.refuse(BodyTooLong(longest))
+        request.max_content_length = longest + 1
+
+    def _longest(self, request: Any) -> int:
+        own = request.max_content_length
+        return self._longest_body if own is None else min(own, self._longest_body)
+
+    def _content(self, processing: Processing, request: Any) -> bytes:
+        content: bytes = request.get_data(cache=True)
+        longest = request.max_content_length - 1
+        if len(content) > longest:
+            processing.refuse(BodyTooLong(longest))
+        return content
+
     def _invalid(self, why: str) -> RequestInvalid:
         return RequestInvalid(why, clause=self._house.policy.clause_of("minimisation"))
 
@@ -65,16 +86,16 @@ class Intake:
         """The body as one JSON value, where it is JSON or a form; tables and texts are looked through here."""
         kind = request.mimetype
         if request.is_json:
-            return self._parsed(processing, request.get_data(cache=True))
+            return self._parsed(processing, self._content(processing, request))
         if kind in FORMS:
             for name, file in request.files.items(multi=True):
                 self._refuse_found(processing, self._of_part(processing, file, f"{shown(name, 0)}: "))
             self._refuse_found(processing, self._screen.of_names([*request.form, *request.files], ""))
             return {name: values[0] if len(values) == 1 else values for name, values in request.form.lists()}
         if kind in TABLES:
-            self._refuse_found(processing, of_table(self._screen, request.get_data(cache=True), ""))
+            self._refuse_found(processing, of_table(self._screen, self._content(processing, request), ""))
         elif not kind or kind.startswith("text/"):
-            content = request.get_data(cache=True)
+            content = self._content(processing, request)
             parsed = self._parsed(processing, content)
             found = self._screen.find(parsed if parsed is not None else content.decode("utf-8", errors="replace"))
             self._refuse_found(processing, found)

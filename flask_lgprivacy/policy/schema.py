@@ -11,6 +11,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
 from . import vocabulary as words
+from .terms import SHIPPED_VOCABULARIES, SHORTEST_PART
 
 IDENTIFIER = validate.Regexp(r"^[a-z0-9]+([.\-][a-z0-9]+)*$", error="use lower-case words joined by '-' or '.'")
 CLAUSE_ID = validate.Regexp(r"^[A-Z]{1,8}-[0-9]{2,4}$", error="a clause id looks like LG-01")
@@ -134,15 +135,19 @@ class ProhibitionSchema(_Entry):
     except_purposes = _identifiers(load_default=list)
     except_recipient_kinds = _identifiers(load_default=list)
     terms = fields.List(_text(), load_default=list)
+    parts = fields.List(fields.Str(validate=validate.Length(min=SHORTEST_PART)), load_default=list)
     whole_terms = fields.List(_text(), load_default=list)
     except_terms = fields.List(_text(), load_default=list)
+    vocabulary = fields.Str(load_default=None, validate=validate.OneOf(SHIPPED_VOCABULARIES))
 
     @post_load
     def freeze(self, loaded: dict[str, Any], **_: Any) -> words.Prohibition:
         matchers = ("roles", "categories", "actions", "purposes", "recipient_kinds")
         if not any(loaded[name] for name in matchers):
             raise ValidationError("a prohibition that names nothing would match everything", "_schema")
-        terms: dict[str, Any] = {name: tuple(loaded.pop(name)) for name in ("terms", "whole_terms", "except_terms")}
+        terms: dict[str, Any] = {
+            name: tuple(loaded.pop(name)) for name in ("terms", "parts", "whole_terms", "except_terms")
+        }
         frozen: dict[str, Any] = {key: frozenset(of) if type(of) is list else of for key, of in loaded.items()}
         return words.Prohibition(**terms, **frozen)
 

@@ -210,6 +210,13 @@ class Prohibition:
     terms: tuple[str, ...]
     whole_terms: tuple[str, ...] = ()
     except_terms: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    vocabulary: str | None = None
+
+    @property
+    def has_terms(self) -> bool:
+        """Whether names stand for what is prohibited."""
+        return bool(self.terms or self.whole_terms or self.parts or self.vocabulary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,14 @@ from typing import Any
 from marshmallow import Schema
 
 from ..policy import Identifier, Policy, SensitiveTerms
-from .identifiers import identifier_in
+from .identifiers import TooManyCandidates, identifier_in, may_hold_identifier
 from .labelled import label_of, nested_in
 
 MOST_LEVELS = 64
 SMALLEST_NUMBER = 10**12
+SHORTEST_SUSPECT = 13
+MOST_KNOWN = 50_000
+"""How many ordinary keys a process remembers, so that they are not looked at again."""
 _PLAIN_KEY = re.compile(r"[^\W\d][\w-]{0,39}")
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 NAMES = {
@@ -43,12 +46,52 @@ class Screen:
         self._terms = SensitiveTerms(policy)
         self._categories = policy.categories
         self._clause = policy.clause_of("minimisation")
+        self._ordinary: set[str] = set()
 
     def find(self, content: Any, schema: Schema | None = None) -> Found | None:
         """The first thing in a JSON value that must not be taken in, or None.
 
-        Parameters: `schema`, where there is one, says by its labels in which fields an identifier has its place.
+        Parameters: `schema`, where there is one, says by its labels in which fields an identifier has its place. What passes is gone
+        through once, without its paths; they are written only where something was found.
         """
+        return self._located(content, schema) if self._is_suspect(content) else None
+
+    def _is_suspect(self, content: Any) -> bool:
+        """Whether anything in a JSON value may have to be refused."""
+        names: set[Any] = set()
+        texts: list[str] = []
+        return not _gather(content, names, texts) or self._are_suspect_names(names) or self._are_suspect_texts(texts)
+
+    def _are_suspect_names(self, names: set[Any]) -> bool:
+        fresh = list(names - self._ordinary)
+        if not fresh:
+            return False
+        if not all(type(name) is str for name in fresh):
+            return True
+        if self._terms.suspects(fresh) or self._are_suspect_texts(fresh):
+            return True
+        if len(self._ordinary) < MOST_KNOWN:
+            self._ordinary.update(fresh)
+        return False
+
+    def _are_suspect_texts(self, texts: list[str]) -> bool:
+        together = ",".join(texts)
+        if together.isascii() and "\0" not in together and not may_hold_identifier(together):
+            return False
+        return any(self.is_suspect_text(text) for text in texts)
+
+    @staticmethod
+    def is_suspect_text(text: str) -> bool:
+        """Whether a text holds an identifier, or is none."""
+        if len(text) < SHORTEST_SUSPECT and text.isprintable():
+            return False
+        try:
+            return _NO_TEXT.search(text) is not None or identifier_in(text) is not None
+        except TooManyCandidates:
+            return True
+
+    def _located(self, content: Any, schema: Schema | None) -> Found | None:
+        """The same with the path of what was found, and with what a schema's labels allow."""
         waiting: list[tuple[Any, Step | None, Schema | None, frozenset[Identifier], int]] = [
             (content, None, schema, frozenset(), 0)
         ]
@@ -104,10 +147,37 @@ class Screen:
             value = str(int(value))
         if _NO_TEXT.search(value):
             return Found(path_of(step), "holds characters that are no text", self._clause)
-        identifier = identifier_in(value)
+        try:
+            identifier = identifier_in(value)
+        except TooManyCandidates:
+            return Found(
+                path_of(step), "holds more that looks like account numbers than can be looked through", self._clause
+            )
         if identifier is None or identifier in allowed:
             return None
         return Found(path_of(step), f"{NAMES[identifier]} has no place here", self._clause)
+
+
+def _gather(content: Any, names: set[Any], texts: list[str]) -> bool:
+    """Put the names and texts of a JSON value into a set and a list; False where it is too deep, or holds a number that is suspect."""
+    level = [content]
+    for _ in range(MOST_LEVELS + 1):
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is str:
+                texts.append(value)
+            elif kind is dict:
+                names.update(value)
+                below.extend(value.values())
+            elif kind is list or kind is tuple:
+                below.extend(value)
+            elif (kind is int or kind is float) and not (-SMALLEST_NUMBER < value < SMALLEST_NUMBER):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def shown(key: Any, number: int) -> str:

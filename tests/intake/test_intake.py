@@ -198,7 +198,7 @@ def test_a_body_without_a_length_is_looked_through(school: Backend) -> None:
 
 def test_a_cell_with_an_identifier_is_named_by_line_and_column(school: Backend) -> None:
     answer = post(school, "/anything", data=f"name,note\nx,y\nz,{NIR}\n".encode(), content_type="text/csv")
-    assert answer.json["detail"].startswith("line 3, column note: ")
+    assert answer.json["detail"].startswith("line 3, column 2: ")
 
 
 def test_the_race_columns_of_a_real_bundle_are_refused(school: Backend) -> None:
