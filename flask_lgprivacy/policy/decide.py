@@ -186,16 +186,27 @@ def matches(found: Prohibition, role: str, category: str, action: Action, purpos
 
 def prohibition_of_recipient(policy: Policy, recipient: Recipient) -> Prohibition | None:
     """The prohibition that a declaration of `recipient` would break, or None."""
+    pairs = [(category, purpose) for category in recipient.categories for purpose in recipient.purposes]
     for found in policy.prohibitions:
-        if recipient.kind in found.recipient_kinds:
-            return found
-        if not found.roles and not found.actions and not found.categories and recipient.purposes & found.purposes:
-            return found
-        if found.categories & recipient.categories and not (
-            found.roles or found.actions or found.purposes or found.except_purposes or found.except_roles
-        ):
+        if found.actions and not recipient.hosts:
+            continue  # nothing is sent to one without hosts: it stores what is sealed
+        if any(forbids_disclosure(found, recipient.kind, category, purpose) for category, purpose in pairs):
             return found
     return None
+
+
+def forbids_disclosure(found: Prohibition, recipient_kind: str, category: str, purpose: str) -> bool:
+    """Whether a prohibition forbids that a kind of recipient is given a category for a purpose, whoever gives it."""
+    return (
+        not found.roles
+        and not found.except_roles
+        and (not found.actions or Action.DISCLOSE in found.actions)
+        and (not found.recipient_kinds or recipient_kind in found.recipient_kinds)
+        and (not found.categories or category in found.categories)
+        and (not found.purposes or purpose in found.purposes)
+        and recipient_kind not in found.except_recipient_kinds
+        and purpose not in found.except_purposes
+    )
 
 
 def decide_disclosure(
@@ -227,11 +238,15 @@ def decide_disclosure(
                 f"recipient '{recipient}' is not declared for category '{category}'",
                 ("category",),
             )
+        for found in policy.prohibitions:
+            if forbids_disclosure(found, declared.kind, category, purpose):
+                why = f"recipient '{recipient}' is never given '{category}' for '{purpose}': {found.says}"
+                return _refused(found.clause, why, found.id)
     return _transfer_refusal(policy, declared, on) or declared
 
 
 def _transfer_refusal(policy: Policy, recipient: Recipient, on: dt.date) -> Decision | None:
-    if recipient.country in policy.regions.get("EEA", frozenset()):
+    if recipient.country in policy.transfer_region:
         return None
     clause = policy.clause_of("transfer-tools")
     if recipient.transfer is None:

@@ -11,6 +11,7 @@ from marshmallow import Schema, ValidationError
 
 from ..errors import PolicyInvalid
 from . import schema as shapes
+from .consistency import check_consistency, is_narrowed
 from .decide import prohibition_of_recipient
 from .vocabulary import COMMITMENTS, GRANTED, Basis, Clause, Condition, Contact, Policy
 
@@ -85,9 +86,10 @@ class _Reader:
         self._check_forbidden_names(policy)
         self._check_categories(policy)
         self._check_rules(policy)
-        self._check_recipients(policy)
         self._check_purposes(policy)
         self._check_grants(policy)
+        check_consistency(policy, self._refuse)
+        self._check_recipients(policy)
         return policy
 
     # --- reading ---
@@ -146,7 +148,7 @@ class _Reader:
         clauses = {}
         for name, says in self._texts_or_lists("clauses", str):
             if not shapes.CLAUSE_PATTERN.match(name):
-                self._refuse(f"clauses.{name}", "a clause id looks like LG-01")
+                self._refuse(f"clauses.{name}", "a clause id is a short word such as LG-01, M-1 or Art.5")
             clauses[name] = Clause(id=name, says=says)
         return clauses
 
@@ -178,7 +180,7 @@ class _Reader:
             "recipient_kinds": policy.recipient_kinds,
         }
         for prohibition in policy.prohibitions:
-            if _narrowed(prohibition):
+            if is_narrowed(prohibition):
                 continue
             for section, declared in sections.items():
                 for name in getattr(prohibition, section):
@@ -243,7 +245,7 @@ class _Reader:
                 self._refuse(f"rules[{number}].conditions", f"no grant_kinds entry meets {condition}", rule.clause)
 
     def _check_recipients(self, policy: Policy) -> None:
-        eea = policy.regions.get("EEA", frozenset())
+        region = policy.transfer_region
         for recipient in policy.recipients.values():
             key = f"recipients.{recipient.id}"
             refusal = prohibition_of_recipient(policy, recipient)
@@ -255,7 +257,7 @@ class _Reader:
             kind = policy.recipient_kinds[recipient.kind]
             if kind.agreement_required and recipient.agreement is None:
                 self._refuse(f"{key}.agreement", f"a {kind.id} needs the agreement that binds it", kind.clause)
-            if recipient.country not in eea and recipient.transfer is None:
+            if recipient.country not in region and recipient.transfer is None:
                 clause = policy.commitments["transfer-tools"].clause
                 self._refuse(f"{key}.transfer", f"{recipient.country} needs a transfer tool", clause)
 
@@ -263,13 +265,6 @@ class _Reader:
         for name in sorted(names):
             if name not in among:
                 self._refuse(key, f"unknown: {name}", clause)
-
-
-def _narrowed(prohibition: Any) -> bool:
-    """Whether a prohibition holds only for some combinations, so that its names may still be declared."""
-    matchers = [prohibition.roles, prohibition.categories, prohibition.actions, prohibition.purposes]
-    exceptions = [prohibition.except_roles, prohibition.except_purposes, prohibition.except_recipient_kinds]
-    return sum(map(bool, [*matchers, prohibition.recipient_kinds])) != 1 or any(exceptions)
 
 
 def _citations(policy: Policy) -> Iterator[tuple[str, str]]:

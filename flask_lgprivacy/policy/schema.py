@@ -14,7 +14,8 @@ from . import vocabulary as words
 from .terms import SHIPPED_VOCABULARIES, SHORTEST_PART
 
 IDENTIFIER = validate.Regexp(r"^[a-z0-9]+([.\-][a-z0-9]+)*$", error="use lower-case words joined by '-' or '.'")
-CLAUSE_ID = validate.Regexp(r"^[A-Z]{1,8}-[0-9]{2,4}$", error="a clause id looks like LG-01")
+CLAUSE_PATTERN = re.compile(r"^[A-Za-z][A-Za-z0-9]{0,15}([.\-][A-Za-z0-9]{1,15}){0,4}$")
+CLAUSE_ID = validate.Regexp(CLAUSE_PATTERN, error="a clause id is a short word such as LG-01, M-1 or Art.5")
 PERIOD = validate.Regexp(r"^P(\d+Y)?(\d+M)?(\d+D)?$", error="use an ISO 8601 duration such as P6M")
 HOST = validate.Regexp(r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$", error="a host name, '*.' allowed in front")
 
@@ -28,12 +29,30 @@ class TomlDate(fields.Field[dt.date]):
         return value
 
 
+class TrueOrFalse(fields.Field[bool]):
+    """A TOML boolean; no text, and no number, that counts as one."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if type(value) is not bool:
+            raise ValidationError("write true or false, without quotes")
+        return value
+
+
+class ListOf(fields.List[Any]):
+    """A TOML list, each thing in it once; no text, and no table, that could be gone through like one."""
+
+    def _deserialize(self, value: Any, *rest: Any, **named: Any) -> list[Any]:
+        if type(value) is not list:
+            raise ValidationError("write a list, in square brackets")
+        return super()._deserialize(value, *rest, **named)
+
+
 def _identifier(**kwargs: Any) -> fields.Str:
     return fields.Str(validate=IDENTIFIER, **kwargs)
 
 
-def _identifiers(*, at_least: int = 0, **kwargs: Any) -> fields.List[Any]:
-    return fields.List(fields.Str(validate=IDENTIFIER), validate=validate.Length(min=at_least), **kwargs)
+def _identifiers(*, at_least: int = 0, **kwargs: Any) -> ListOf:
+    return ListOf(fields.Str(validate=IDENTIFIER), validate=validate.Length(min=at_least), **kwargs)
 
 
 def _clause() -> fields.Str:
@@ -44,8 +63,8 @@ def _word(kind: type[StrEnum], **kwargs: Any) -> fields.Enum[Any]:
     return fields.Enum(kind, by_value=True, **kwargs)
 
 
-def _words(kind: type[StrEnum], *, at_least: int = 0, **kwargs: Any) -> fields.List[Any]:
-    return fields.List(fields.Enum(kind, by_value=True), validate=validate.Length(min=at_least), **kwargs)
+def _words(kind: type[StrEnum], *, at_least: int = 0, **kwargs: Any) -> ListOf:
+    return ListOf(fields.Enum(kind, by_value=True), validate=validate.Length(min=at_least), **kwargs)
 
 
 def _text(**kwargs: Any) -> fields.Str:
@@ -83,7 +102,7 @@ class CategorySchema(_Entry):
     bases = _words(words.Basis, at_least=1, required=True)
     region = fields.Str(required=True)
     retention = fields.Nested(RetentionSchema, required=True)
-    exportable = fields.Bool(load_default=True)
+    exportable = TrueOrFalse(load_default=True)
     allows = _words(words.Identifier, load_default=list)
     clause = _clause()
 
@@ -99,6 +118,7 @@ class RoleSchema(_Entry):
     id = _identifier(required=True)
     label = _text(required=True)
     side = fields.Str(required=True, validate=validate.OneOf(["client", "publisher", "public"]))
+    needs = _words(words.Condition, load_default=list)
     clause = _clause()
 
 
@@ -107,7 +127,8 @@ class PurposeSchema(_Entry):
     id = _identifier(required=True)
     label = _text(required=True)
     basis = _word(words.Basis, required=True)
-    texts = fields.List(_text(), load_default=list)
+    needs = _words(words.Condition, load_default=list)
+    texts = ListOf(_text(), load_default=list)
     clause = _clause()
 
 
@@ -117,8 +138,17 @@ class RuleSchema(_Entry):
     categories = _identifiers(at_least=1, required=True)
     actions = _words(words.Action, at_least=1, required=True)
     purposes = _identifiers(at_least=1, required=True)
-    conditions = _words(words.Condition, required=True)
+    conditions = ListOf(fields.Str(validate=validate.OneOf([*sorted(words.Condition), words.ANYBODY])), required=True)
     clause = _clause()
+
+    @post_load
+    def freeze(self, loaded: dict[str, Any], **_: Any) -> words.Rule:
+        named = loaded.pop("conditions")
+        if words.ANYBODY in named and len(named) > 1:
+            raise ValidationError(f"{words.ANYBODY} stands alone", "conditions")
+        conditions = frozenset(words.Condition(name) for name in named if name != words.ANYBODY)
+        frozen: dict[str, Any] = {key: frozenset(of) if type(of) is list else of for key, of in loaded.items()}
+        return words.Rule(**frozen, conditions=conditions, is_for_anybody=bool(named) and not conditions)
 
 
 class ProhibitionSchema(_Entry):
@@ -134,10 +164,10 @@ class ProhibitionSchema(_Entry):
     except_roles = _identifiers(load_default=list)
     except_purposes = _identifiers(load_default=list)
     except_recipient_kinds = _identifiers(load_default=list)
-    terms = fields.List(_text(), load_default=list)
-    parts = fields.List(fields.Str(validate=validate.Length(min=SHORTEST_PART)), load_default=list)
-    whole_terms = fields.List(_text(), load_default=list)
-    except_terms = fields.List(_text(), load_default=list)
+    terms = ListOf(_text(), load_default=list)
+    parts = ListOf(fields.Str(validate=validate.Length(min=SHORTEST_PART)), load_default=list)
+    whole_terms = ListOf(_text(), load_default=list)
+    except_terms = ListOf(_text(), load_default=list)
     vocabulary = fields.Str(load_default=None, validate=validate.OneOf(SHIPPED_VOCABULARIES))
 
     @post_load
@@ -156,7 +186,7 @@ class RecipientKindSchema(_Entry):
     makes = words.RecipientKind
     id = _identifier(required=True)
     label = _text(required=True)
-    agreement_required = fields.Bool(required=True)
+    agreement_required = TrueOrFalse(required=True)
     clause = _clause()
 
 
@@ -180,7 +210,7 @@ class RecipientSchema(_Entry):
     name = _text(required=True)
     kind = _identifier(required=True)
     country = fields.Str(required=True, validate=validate.Regexp(r"^[A-Z]{2}$", error="use ISO 3166 alpha-2"))
-    hosts = fields.List(fields.Str(validate=HOST), required=True)
+    hosts = ListOf(fields.Str(validate=HOST), required=True)
     categories = _identifiers(at_least=1, required=True)
     purposes = _identifiers(at_least=1, required=True)
     agreement = fields.Nested(AgreementSchema, load_default=None)
@@ -204,6 +234,7 @@ class GrantKindSchema(_Entry):
     to = _identifier(required=True)
     asked_by = _identifiers(load_default=list)
     given_by = _identifiers(at_least=1, required=True)
+    beside = _words(words.Condition, load_default=list)
     hours = fields.Int(required=True, strict=True, validate=validate.Range(1, 10_000))
     agents = fields.Int(load_default=None, strict=True, validate=validate.Range(1, 100))
     grounds = _identifiers(load_default=list)
@@ -287,5 +318,3 @@ PLAIN = frozenset({"clauses", "regions", "subjects"})
 
 KEYED_BY_ID = frozenset({"categories", "roles", "purposes", "recipient_kinds", "recipients", "grounds", "grant_kinds"})
 """Tables whose entries carry their own key as `id`."""
-
-CLAUSE_PATTERN = re.compile(r"^[A-Z]{1,8}-[0-9]{2,4}$")

@@ -16,82 +16,14 @@ from .vocabulary import Policy, Prohibition
 SHIPPED_VOCABULARIES = {"sensitive-names": "sensitive_names.toml"}
 """Vocabularies that a prohibition may name, and their files beside this one."""
 QUALIFIERS = frozenset(
-    [
-        "person",
-        "people",
-        "pupil",
-        "student",
-        "eleve",
-        "enfant",
-        "child",
-        "staff",
-        "teacher",
-        "parent",
-        "employee",
-        "personne",
-        "persona",
-        "alumno",
-        "alumna",
-        "estudiante",
-        "patient",
-        "user",
-        "member",
-        "contact",
-        "code",
-        "id",
-        "type",
-        "tipo",
-        "codigo",
-        "description",
-        "desc",
-        "descriptor",
-        "category",
-        "categorie",
-        "categoria",
-        "label",
-        "libelle",
-        "name",
-        "nom",
-        "nombre",
-        "value",
-        "field",
-        "flag",
-        "is",
-        "has",
-        "key",
-        "list",
-        "other",
-        "comment",
-        "note",
-    ]
+    """
+    person people pupil student eleve enfant child staff teacher parent employee personne persona alumno alumna estudiante
+    patient user member contact code id type tipo codigo description desc descriptor category categorie categoria label
+    libelle name nom nombre value field flag is has key list other comment note
+    """.split()  # noqa: SIM905  a list of words reads best as one
 )
 """Words beside a `whole_term` that say nothing of what it is."""
-SMALL_WORDS = frozenset(
-    [
-        "de",
-        "du",
-        "des",
-        "d",
-        "l",
-        "la",
-        "le",
-        "les",
-        "un",
-        "une",
-        "et",
-        "of",
-        "the",
-        "a",
-        "an",
-        "and",
-        "del",
-        "los",
-        "las",
-        "el",
-        "y",
-        "en",
-    ]
-)
+SMALL_WORDS = frozenset("de du des d l la le les un une et of the a an and del los las el y en".split())  # noqa: SIM905
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _PLURALS = (("ies", "y"), ("aux", "al"), ("elles", "el"), ("ees", ""), ("es", ""), ("s", ""))
 _GENDERS = (("elle", "el"), ("ee", ""), ("e", ""), ("a", ""), ("o", ""))

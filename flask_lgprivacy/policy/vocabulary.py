@@ -52,6 +52,9 @@ class Condition(StrEnum):
 GRANTED = frozenset({Condition.GUEST_GRANT, Condition.SUPPORT_GRANT, Condition.EMERGENCY})
 """Conditions that a grant meets."""
 
+ANYBODY = "anybody"
+"""What a rule writes for its conditions where it has none: everybody of its roles may."""
+
 ABOUT_ONE_SUBJECT = GRANTED | {Condition.CONSENT}
 """Conditions that hold for one data subject and not for another of the same client."""
 
@@ -141,12 +144,13 @@ class ConditionText:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role that an actor may have; `side` is client, publisher or public."""
+    """A role that an actor may have; `side` is client, publisher or public, `needs` are conditions that its rules never leave out."""
 
     id: str
     label: str
     side: str
     clause: str
+    needs: frozenset[Condition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ class Purpose:
     basis: Basis
     clause: str
     texts: frozenset[str] = frozenset()
+    needs: frozenset[Condition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,8 @@ class GrantKind:
     """A kind of grant: which condition it meets, to which role, who asks for it and who gives it, for how long at most.
 
     `agents` is how many people may be on the short list that the grantee has to be on, None where there is no such list; `grounds` are
-    those on which it is given without the client's word, and then the client is told.
+    those on which it is given without the client's word, and then the client is told. `beside` are conditions that rules under this
+    grant never leave out.
     """
 
     id: str
@@ -178,11 +184,15 @@ class GrantKind:
     agents: int | None
     grounds: frozenset[str]
     clause: str
+    beside: frozenset[Condition] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may do what to which categories, for which purposes, under which conditions (all of them)."""
+    """Who may do what to which categories, for which purposes, under which conditions (all of them).
+
+    `is_for_anybody` where the document says in so many words that there are none.
+    """
 
     roles: frozenset[str]
     categories: frozenset[str]
@@ -190,6 +200,7 @@ class Rule:
     purposes: frozenset[str]
     conditions: frozenset[Condition]
     clause: str
+    is_for_anybody: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +364,12 @@ class Policy:
     rights: tuple[RightRule, ...]
     deadline: Deadline
     commitments: Mapping[str, Commitment]
+
+    @property
+    def transfer_region(self) -> frozenset[str]:
+        """The countries to which no transfer tool is needed; none where the document names no region for it."""
+        region = self.commitments["transfer-tools"].parameters.get("region")
+        return self.regions.get(region, frozenset()) if isinstance(region, str) else frozenset()
 
     def clause_of(self, commitment: str | None) -> str | None:
         """The clause of a commitment, or None where there is none."""
