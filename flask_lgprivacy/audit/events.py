@@ -91,10 +91,14 @@ class RightsRequest:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A chain was opened after a crash that left an unfinished line, which was cut off."""
+    """A chain was opened after a crash: an unfinished line was cut off, or lines stand past the head that nobody counted.
+
+    A crash between a flush and its head leaves such lines; so does somebody who adds to the file.
+    """
 
     at: str
     cut_bytes: int
+    lines_past_head: int = 0
     event: Literal["recovery"] = "recovery"
 
 
@@ -130,4 +134,17 @@ class Permission:
     event: Literal["permission"] = "permission"
 
 
-Event = Processing | Disclosure | RightsRequest | KeyOperation | Permission | Recovery
+@dataclass(frozen=True, slots=True)
+class RefusalsCounted:
+    """How often nobody in particular was refused at an endpoint since a moment, besides the refusals that have events of their own."""
+
+    at: str
+    since: str
+    endpoint: str | None
+    method: str | None
+    code: str
+    count: int
+    event: Literal["refusals-counted"] = "refusals-counted"
+
+
+Event = RefusalsCounted | Processing | Disclosure | RightsRequest | KeyOperation | Permission | Recovery

@@ -57,34 +57,37 @@ def verify_trail(directory: Path) -> Report:
 
 def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Finding]:
     path = directory / f"{chain}.jsonl"
-    anchored = _head(directory / f"{chain}.head")
+    head_path = directory / f"{chain}.head"
+    anchored = _head(head_path)
     if not path.exists():
         yield Finding(path.name, 0, TAMPERED, "the chain's file is missing; only its head is left")
-        return
-    try:
-        raw = _read_settled(path)
-    except OSError as fault:
-        yield Finding(path.name, 0, CANNOT_TELL, f"cannot be read: {fault.strerror}")
         return
     tip = origin(chain)
     number = 0
     hash_at_head = tip.hash if anchored and anchored.sequence == 0 else None
-    lines = raw.split(b"\n")
-    torn = lines.pop()
-    for number, line in enumerate(lines, start=1):
-        report.lines += 1
-        found = LINE.match(line)
-        if found is None or not _is_object(line):
-            yield Finding(path.name, number, TAMPERED, "is not an event of this trail: the line was edited")
-            tip = Head(tip.sequence + 1, 0, chain_hash(line))
-            continue
-        sequence = int(found[2])
-        yield from _follows(path.name, number, tip, sequence, found[1].decode())
-        tip = Head(sequence, 0, chain_hash(line))
-        if anchored and anchored.sequence == sequence:
-            hash_at_head = tip.hash
-    if torn:
-        yield Finding(path.name, number + 1, INCOMPLETE, "an unfinished last line, as a crash leaves it")
+    is_torn = False
+    try:
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.endswith(b"\n"):
+                is_torn = True
+                break
+            report.lines += 1
+            line = line[:-1]  # noqa: PLW2901  one line at a time is held, however long the chain is
+            found = LINE.match(line)
+            if found is None or not _is_object(line):
+                yield Finding(path.name, number, TAMPERED, "is not an event of this trail: the line was edited")
+                tip = Head(tip.sequence + 1, 0, chain_hash(line))
+                continue
+            sequence = int(found[2])
+            yield from _follows(path.name, number, tip, sequence, found[1].decode())
+            tip = Head(sequence, 0, chain_hash(line))
+            if anchored and anchored.sequence == sequence:
+                hash_at_head = tip.hash
+    except OSError as fault:
+        yield Finding(path.name, 0, CANNOT_TELL, f"cannot be read: {fault.strerror}")
+        return
+    if is_torn:
+        yield Finding(path.name, number, INCOMPLETE, "an unfinished last line, as a crash leaves it")
     if anchored is None:
         yield Finding(path.name, 0, CANNOT_TELL, "the head beside the chain is missing or damaged")
     elif tip.sequence < anchored.sequence:
@@ -92,6 +95,36 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
         yield Finding(path.name, number, TAMPERED, f"ends here, but {gone} more lines were written: the tail was cut")
     elif hash_at_head != anchored.hash:
         yield Finding(path.name, anchored.sequence, TAMPERED, "differs from the line that was written here")
+    elif tip.sequence > anchored.sequence and not _catches_up(head_path, tip.sequence):
+        more = tip.sequence - anchored.sequence
+        yield Finding(
+            path.name,
+            anchored.sequence + 1,
+            INCOMPLETE,
+            f"{more} lines from here on are past the head: a crash left them, or somebody who is not the worker added them",
+        )
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """A chain's lines with their line feeds; one that is just being written is waited for, one that a crash left comes as it is."""
+    with path.open("rb") as lines:
+        while line := lines.readline():
+            for _ in range(3):
+                if line.endswith(b"\n"):
+                    break
+                time.sleep(0.05)
+                line += lines.readline()
+            yield line
+
+
+def _catches_up(head_path: Path, sequence: int) -> bool:
+    """Whether a worker that is writing moves its head past a line within a second."""
+    for _ in range(10):
+        head = _head(head_path)
+        if head is not None and head.sequence >= sequence:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _follows(file: str, number: int, tip: Head, sequence: int, previous: str) -> Iterator[Finding]:
@@ -109,16 +142,6 @@ def _follows(file: str, number: int, tip: Head, sequence: int, previous: str) ->
     elif previous != tip.hash:
         before = f"line {number - 1}" if number > 1 else "the start of the chain"
         yield Finding(file, number, TAMPERED, f"does not follow {before}: one of the two was edited")
-
-
-def _read_settled(path: Path) -> bytes:
-    """A chain's bytes; a line that is just being written is waited for, one that a crash left stays as it is."""
-    for _ in range(3):
-        raw = path.read_bytes()
-        if not raw or raw.endswith(b"\n"):
-            break
-        time.sleep(0.05)
-    return raw
 
 
 def _head(path: Path) -> Head | None:

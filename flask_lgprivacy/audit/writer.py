@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import mmap
 import os
 import threading
@@ -19,8 +18,10 @@ import orjson
 import structlog
 
 from ..errors import ConfigurationError, TrailUnavailable
+from ..vault.folders import refuse_open_folder
 from .chain import HEAD_SIZE, Head, chain_hash, extend, origin, parse_head
 from .events import Event, Recovery
+from .platform import flush_to_disk, hold, require_posix
 
 SLOTS = 256
 
@@ -68,13 +69,18 @@ class FileTrail:
     after its last flush. Opened at first use and again in a forked child, each process in a slot of its own.
     """
 
-    def __init__(self, directory: Path, *, now: Callable[[], str], flush: Callable[[int], None] = os.fdatasync) -> None:
+    def __init__(
+        self, directory: Path, *, now: Callable[[], str], flush: Callable[[int], None] = flush_to_disk
+    ) -> None:
+        require_posix("a trail of files", "run it in WSL or a container, or give LGPrivacy(trail=…) another one")
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as fault:
             raise ConfigurationError(
                 f"the trail directory {directory.name} cannot be made ({fault.strerror}); set LGPRIVACY_TRAIL_DIRECTORY"
             ) from None
+        found = directory.stat()
+        refuse_open_folder(found.st_mode, found.st_uid, found.st_gid, directory.name, "the trail")
         self._directory = str(directory)
         self._now = now
         self._flush_to_disk = flush
@@ -129,6 +135,7 @@ class FileTrail:
         self._file: int | None = None
         self._head: mmap.mmap | None = None
         self._chain = ""
+        self._is_evidence = False
         self._staged: list[_Ticket] = []
         self._durable = self._tip = origin("")
 
@@ -185,7 +192,7 @@ class FileTrail:
                 ticket.failure = reason
                 ticket.settled = True
             self._staged = []
-            if self._file is not None:
+            if self._file is not None and not self._is_evidence:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, self._durable.size)
             self._release()
@@ -200,6 +207,8 @@ class FileTrail:
         if not here.st_mode & 0o222:
             raise OSError(0, "the trail file is read-only")
         if here.st_size != self._durable.size:
+            self._spoiled.add(self._chain)
+            self._is_evidence = True  # as it is: neither cut nor continued
             raise OSError(0, "the trail file was changed by somebody else")
 
     def _open(self) -> None:
@@ -216,9 +225,7 @@ class FileTrail:
     def _take(self, chain: str) -> bool:
         path = Path(self._directory, f"{chain}.jsonl")
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not hold(file):
             os.close(file)
             return False
         tail, cut = _tail(file, chain)
@@ -232,15 +239,16 @@ class FileTrail:
         if cut:
             os.ftruncate(file, tail.size)
         os.ftruncate(head_file, HEAD_SIZE)
-        self._path, self._chain = str(path), chain
+        self._path, self._chain, self._is_evidence = str(path), chain, False
         opened = os.fstat(file)
         self._identity = (opened.st_dev, opened.st_ino)
         self._file, self._head = file, mmap.mmap(head_file, HEAD_SIZE)
         self._head[:] = tail.rendered()
         os.close(head_file)
         self._durable = self._tip = tail
-        if cut:
-            self._stage(orjson.dumps(Recovery(at=self._now(), cut_bytes=cut)))
+        past_head = tail.sequence - (head.sequence if head is not None else 0)
+        if cut or past_head:
+            self._stage(orjson.dumps(Recovery(at=self._now(), cut_bytes=cut, lines_past_head=past_head)))
         return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from pathlib import Path
 
 import click
@@ -68,8 +69,8 @@ def verify(directory: Path | None, as_json: bool) -> None:
 def show(directory: Path | None, as_json: bool, limit: int | None, **filters: str | None) -> None:
     """Show events in order of time."""
     where = {name: value for name, value in filters.items() if value is not None}
-    events = list(read_trail(directory or state().settings.trail_directory, where=where))
-    for event in events[-limit:] if limit else events:
+    events = read_trail(directory or state().settings.trail_directory, where=where)
+    for event in deque(events, maxlen=limit) if limit else events:
         click.echo(json.dumps(event) if as_json else _line(event))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -26,7 +27,9 @@ from .endpoint import Endpoint
 from .labelled import Constant, Labelled, labelled_parts, resolved, unlabelled_place
 
 _SEGMENT = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
-TIMEOUT = urllib3.Timeout(connect=5, read=30)
+TIMEOUT = urllib3.Timeout(connect=5, read=10)
+LONGEST_ANSWER = 1 << 20
+PORTION = 1 << 16
 
 
 class Answer:
@@ -195,14 +198,36 @@ class Disclosure:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._endpoint.authorization:
             headers["Authorization"] = self._endpoint.authorization
+        longest = float(TIMEOUT.connect_timeout or 0) + float(TIMEOUT.read_timeout or 0)  # type: ignore[arg-type]
+        deadline = time.monotonic() + longest  # however little and however often the recipient sends
         try:
-            response = self._pool.request(method, url, body=content, headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError:
+            response = self._pool.request(
+                method, url, body=content, headers=headers, redirect=False, preload_content=False, decode_content=False,
+            )  # fmt: skip
+            try:
+                raw = _read_within(response, deadline)
+            finally:
+                response.close()
+        except (urllib3.exceptions.HTTPError, OSError):
             self._tell("outcome", categories, missing=("connection",))
-            raise RecipientUnavailable(f"{self._name} could not be reached over a trusted connection") from None
+            raise RecipientUnavailable(
+                f"{self._name} could not be reached over a trusted connection, or did not end"
+            ) from None
         self._tell("outcome", categories, status=response.status)
         try:
-            body = json.loads(response.data) if response.data else None
-        except ValueError:
+            body = json.loads(raw) if raw else None
+        except (ValueError, RecursionError):
             body = None
         return Answer(response.status, body)
+
+
+def _read_within(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes | None:
+    """An answer as it was sent, not decompressed; None for one that is longer than anybody needs. Raises `HTTPError` past the deadline."""
+    content = b""
+    while part := response.read1(PORTION) if hasattr(response, "read1") else response.read(PORTION):
+        content += part
+        if len(content) > LONGEST_ANSWER:
+            return None
+        if time.monotonic() > deadline:
+            raise urllib3.exceptions.HTTPError
+    return content

@@ -22,6 +22,7 @@ from ..vault import KeyCache
 from .actor import ActorLoader, nobody
 from .conditions import nobody_pays
 from .ledger import school_year
+from .refusals import AnonymousRefusals
 
 if TYPE_CHECKING:
     from .processing import Processing
@@ -64,6 +65,7 @@ class House:
     agents: frozenset[SubjectName] = frozenset()
     adoption: Mapping[str, dt.date] = field(default_factory=dict)
     settle: Callable[[], None] = nothing
+    refusals: AnonymousRefusals = field(default_factory=AnonymousRefusals)
     before_serving: Callable[[], None] | None = None
     _graph: Graph | None = None
     _preparing: threading.Lock = field(default_factory=threading.Lock)
@@ -130,7 +132,11 @@ class House:
         """
         if processing.ledger.uses and processing.via != "stream":
             self.record_uses(processing)
-        self.trail.commit(processing.event(status=status))
+        now = self.utcnow()
+        for counted in self.refusals.due(now, timestamp):
+            self.trail.commit(counted)
+        if not self.refusals.takes(processing, now):
+            self.trail.commit(processing.event(status=status))
 
     def record_uses(self, processing: Processing) -> None:
         """In a transaction of its own: the processing's has ended, or may still be undone. Raises `TrailUnavailable`."""

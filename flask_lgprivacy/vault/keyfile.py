@@ -7,7 +7,9 @@ import binascii
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -15,7 +17,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ..errors import ConfigurationError, KeyUnavailable
+from .folders import refuse_open_folder
 from .secret import SecretBytes
+
+if sys.platform != "win32":
+    import fcntl
 
 _NONCE = 12
 
@@ -54,19 +60,22 @@ class LocalKeyFile:
 
     def add_root(self) -> str:
         """Add a root key, which wraps from now on; running processes notice at their next use. Returns its name."""
-        self._refresh()
-        name = f"r{max(int(known.lstrip('r') or 0) for known in self._roots) + 1}"
-        self._replace({**self._roots, name: SecretBytes(self._randomness(32))}, name)
+        with self._held():
+            self._refresh()
+            name = f"r{max(int(known.lstrip('r') or 0) for known in self._roots) + 1}"
+            self._replace({**self._roots, name: SecretBytes(self._randomness(32))}, name)
         return name
 
     def drop_root(self, name: str) -> None:
         """Destroy a root key that wraps nothing any more; raises `ConfigurationError` for the newest or an unknown one."""
-        self._refresh()
-        if name not in self._roots or name == self._newest:
-            raise ConfigurationError(
-                f"{self._path.name}: only an older root key can be dropped; it has {', '.join(self._roots)}, of which {self._newest} wraps"
-            )
-        self._replace({known: key for known, key in self._roots.items() if known != name}, self._newest)
+        with self._held():
+            self._refresh()
+            if name not in self._roots or name == self._newest:
+                names = ", ".join(self._roots)
+                raise ConfigurationError(
+                    f"{self._path.name}: only an older root key can be dropped; it has {names}, of which {self._newest} wraps"
+                )
+            self._replace({known: key for known, key in self._roots.items() if known != name}, self._newest)
 
     def roots(self) -> tuple[str, ...]:
         """The names of the root keys, the one that wraps last."""
@@ -76,6 +85,19 @@ class LocalKeyFile:
     def root_of(wrapped: bytes) -> str:
         """The name of the root key under which something was wrapped."""
         return wrapped[1 : 1 + wrapped[0]].decode("ascii", "replace") if wrapped else ""
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Change the file alone: of two who change it at once, the later one would lose the other's key."""
+        if sys.platform == "win32":
+            yield
+            return
+        lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
 
     def _replace(self, roots: Mapping[str, bytes], newest: str) -> None:
         """Write the file anew beside the old one and put it in its place, so that a crash leaves one of the two whole."""
@@ -156,11 +178,7 @@ def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
     except OSError as fault:
         raise ConfigurationError(f"the key file {path.name} cannot be opened ({fault.strerror}); {remedy}") from None
     with os.fdopen(descriptor, "rb") as file:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        if mode & 0o077:
-            raise ConfigurationError(
-                f"the key file {path.name} has mode {mode:04o}, so others can use it; run 'chmod 600' on it"
-            )
+        _refuse_others_file(path, os.fstat(descriptor))
         raw = file.read()
     try:
         document = json.loads(raw)
@@ -173,6 +191,27 @@ def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
     if document.get("format") != 1 or newest not in roots or any(len(key) != 32 for key in roots.values()):
         raise ConfigurationError(f"the key file {path.name} is damaged; restore it from its backup")
     return roots, newest
+
+
+def _refuse_others_file(path: Path, found: os.stat_result) -> None:
+    """Refuse a key file that others can read, own, or replace; raises `ConfigurationError`."""
+    if sys.platform == "win32":
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        raise ConfigurationError(
+            f"the key file {path.name} has mode {mode:04o}, so others can use it; run 'chmod 600' on it, or mount a container's secret "
+            "with mode 0400 (Kubernetes: defaultMode: 0400, and fsGroup left out)"
+        )
+    mine = (os.geteuid(), 0)
+    if found.st_uid not in mine or path.lstat().st_uid not in mine:
+        raise ConfigurationError(
+            f"the key file {path.name}, or the link to it, belongs to another user, who may replace it; run 'chown' on it, or start the "
+            "service as its owner"
+        )
+    for folder in {path.parent, path.resolve().parent}:
+        there = folder.stat()
+        refuse_open_folder(there.st_mode, there.st_uid, there.st_gid, folder.name or "/", f"the key file {path.name}")
 
 
 class KeyFileAtFirstUse:
