@@ -8,7 +8,7 @@ from uuid import UUID
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from flask import Blueprint, flash, jsonify, redirect, request, session, url_for
-from flask_login import login_user, logout_user
+from flask_login import current_user, login_user, logout_user
 from pyotp import TOTP
 
 from flask_lgprivacy import find_by
@@ -42,7 +42,7 @@ def sign_in() -> Any:
     )
     user = _find(username, school)
     hashed = (user.password_hash if user is not None else None) or _SOMEBODY
-    if not _matches(hashed, password) or user is None:
+    if not _matches(hashed, password) or user is None or not user.is_active:
         said = "username or password is wrong; students also name their school"
         if request.is_json:
             return jsonify(code="sign-in-failed", detail=said), 401
@@ -50,6 +50,7 @@ def sign_in() -> Any:
         return redirect(url_for("pages.start"))
     login_user(user)
     session.pop("strong", None)
+    session["number"] = user.session_number
     if isinstance(user, Account) and user.second_factor and TOTP(user.second_factor).verify(code, valid_window=1):
         session["strong"] = str(user.id)
     if request.is_json:
@@ -60,7 +61,10 @@ def sign_in() -> Any:
 @access.post("/sign-out")
 @privacy.exempt("ends a session; reads nothing")
 def sign_out() -> Any:
-    """Sign out."""
+    """Sign out everywhere: a copy of the cookie is worth nothing after this."""
+    if current_user.is_authenticated:
+        current_user.session_number += 1
+        db.session.commit()
     logout_user()
     return jsonify(signed_in=False) if request.is_json else redirect(url_for("pages.start"))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -23,15 +25,16 @@ MOST_SHOWN = 50
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
 @click.option("--without", multiple=True, metavar="FILE", help="Leave a file of the bundle out on purpose.")
 @click.option("--dry-run", is_flag=True, help="Check and count, and store nothing.")
-def import_roster(file: Path, without: tuple[str, ...], dry_run: bool) -> None:
+@click.option("--remove-missing", is_flag=True, help="Take out of the schools who is no longer in a full import.")
+def import_roster(file: Path, without: tuple[str, ...], dry_run: bool, remove_missing: bool) -> None:
     """Import a OneRoster 1.1 or 1.2 CSV bundle, all or nothing."""
     privacy.initialise()
     db.create_all()
     try:
         bundle = read_bundle(file, privacy.policy, without=without)
         lines = sum(len(rows) for rows in bundle.rows.values())
-        with click.progressbar(length=lines, label=file.name) as bar:
-            done = import_bundle(bundle, advance=bar.update, dry_run=dry_run)
+        with _progress(file.name, lines) as advance:
+            done = import_bundle(bundle, advance=advance, dry_run=dry_run, remove_missing=remove_missing)
     except BundleRefused as refused:
         _print_faults(refused.faults)
         _tell_the_trail(refused.faults)
@@ -44,6 +47,25 @@ def import_roster(file: Path, without: tuple[str, ...], dry_run: bool) -> None:
         click.echo(f"not taken, because the service does not need it: {', '.join(bundle.not_taken)}")
     counts = ", ".join(f"{count} {name}" for name, count in done.counts.items())
     click.echo(f"{'would import' if dry_run else 'imported'} {counts}")
+
+
+@contextmanager
+def _progress(label: str, lines: int) -> Iterator[Callable[[int], None]]:
+    """A bar where somebody looks, and else a line for each tenth."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=lines, label=label, file=sys.stderr) as bar:
+            yield bar.update
+        return
+    done, told = 0, 0
+
+    def advance(more: int) -> None:
+        nonlocal done, told
+        done += more
+        if lines and done * 10 // lines > told:
+            told = done * 10 // lines
+            click.echo(f"{label}: {told * 10} % of {lines} lines", err=True)
+
+    yield advance
 
 
 def _tell_the_trail(faults: list[Fault]) -> None:

@@ -30,7 +30,19 @@ class School(Model):
     kind: Mapped[str]
 
 
-class Account(Model, UserMixin):
+class SignsIn(UserMixin):
+    """Somebody who signs in: whether the school lets them, and which of their sessions are good."""
+
+    may_sign_in: Mapped[bool] = not_personal("whether the school lets the person in", default=True)
+    session_number: Mapped[int] = not_personal("every session that began under another number has ended", default=0)
+
+    @property
+    def is_active(self) -> bool:
+        """What Flask-Login asks before it signs somebody in."""
+        return self.may_sign_in
+
+
+class Account(Model, SignsIn):
     """A teacher, administrator, parent or member of staff: the publisher is controller of these (LG-04)."""
 
     __privacy__ = subject("account", client="school_id")
@@ -44,7 +56,7 @@ class Account(Model, UserMixin):
     second_factor: Mapped[str | None] = sealed("account.credentials")
 
 
-class Student(Model, UserMixin):
+class Student(Model, SignsIn):
     """A pupil's profile, held for the school (LG-03, LG-06)."""
 
     __privacy__ = subject("student", client="school_id", scope="Enrollment.class_id")

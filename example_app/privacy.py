@@ -46,8 +46,10 @@ def current_actor() -> Actor | None:
 
 @login.user_loader
 def load_user(user_id: str) -> Any:
-    """The user behind a session cookie: rows are loaded, nothing of them is opened."""
-    return db.session.get(Account, UUID(user_id)) or db.session.get(Student, UUID(user_id))
+    """The user behind a session cookie that is still good: rows are loaded, nothing of them is opened."""
+    user = db.session.get(Account, UUID(user_id)) or db.session.get(Student, UUID(user_id))
+    is_good = user is not None and user.is_active and session.get("number") == user.session_number
+    return user if is_good else None
 
 
 def acting() -> Actor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,9 +13,12 @@ from pathlib import Path
 
 from flask_lgprivacy.policy import Policy, SensitiveTerms
 
-from .roster_format import COLUMNS, READ, REQUIRED, ROLES, UNUSED
+from .roster_format import COLUMNS, NOT_READ, READ, REQUIRED, ROLES, TAKEN
 
 LARGEST = 64 * 1024 * 1024
+LEFT_BY_SYSTEMS = frozenset({".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db"})
+"""What operating systems put into folders, and people who make a ZIP file cannot see."""
+SPREADSHEETS = (".xls", ".xlsx", ".ods", ".numbers")
 Row = dict[str, str]
 
 
@@ -69,27 +73,30 @@ class _Reader:
         self._without = {name.removesuffix(".csv").lower() for name in without}
         self._faults: list[Fault] = []
         self._bundle = Bundle()
+        self._written: dict[str, str] = {}
 
     def read(self, path: Path | bytes) -> Bundle:
         files = self._files(path)
         manifest = self._manifest(files.pop("manifest.csv", None))
         known = {name.lower(): name for name in COLUMNS[self._bundle.version]}
         for file, content in files.items():
-            name = known.get(file.removesuffix(".csv").lower())
-            if file.removesuffix(".csv").lower() in self._without:
-                self._bundle.left_aside.append(f"{file} (left out on request)")
+            plain = file.removesuffix(".csv")
+            name = known.get(plain)
+            shown = self._written.get(file, file)
+            if plain in self._without:
+                self._bundle.left_aside.append(f"{shown} (left out on request)")
+            elif plain in NOT_READ:
+                self._bundle.left_aside.append(shown)
+            elif file.endswith(SPREADSHEETS):
+                self._refuse(file, 0, "is a spreadsheet; save each of its sheets as CSV, separated by commas")
             elif name is None:
                 self._refuse(
                     file, 0, f"is no file of OneRoster {self._bundle.version} that this service knows; remove it"
                 )
             else:
-                self._table(name, file, content)
+                self._table(name, shown, content)
         for name, mode in manifest.items():
-            if (
-                mode in {"bulk", "delta"}
-                and name.lower() in known
-                and f"{name.lower()}.csv" not in {f.lower() for f in files}
-            ):
+            if mode in {"bulk", "delta"} and name.lower() in known and f"{name.lower()}.csv" not in files:
                 self._refuse("manifest.csv", 0, f"announces {name}.csv, which is not in the bundle")
         for name in ("orgs", "users"):
             if f"{name}.csv" not in files:
@@ -104,25 +111,64 @@ class _Reader:
         self._faults.append(Fault(file, line, what, clause))
 
     def _files(self, path: Path | bytes) -> dict[str, bytes]:
+        """The files of a bundle by their names in lower case, whatever folder they stand in; what systems leave is passed over."""
         name = path.name if isinstance(path, Path) else "roster.zip"
         if isinstance(path, Path) and path.is_dir():
-            return {file.name: file.read_bytes() for file in sorted(path.glob("*.csv"))}
+            files = [file for file in sorted(path.iterdir()) if file.suffix.lower() == ".csv"]
+            self._written = {file.name.lower(): file.name for file in files}
+            return {file.name.lower(): file.read_bytes() for file in files}
         try:
             with zipfile.ZipFile(path if isinstance(path, Path) else io.BytesIO(path)) as archive:
-                members = [info for info in archive.infolist() if not info.is_dir()]
+                members = [info for info in archive.infolist() if _is_somebodys(info)]
                 if sum(info.file_size for info in members) > LARGEST:
                     raise BundleRefused([Fault(name, 0, f"is larger than {LARGEST >> 20} MiB when unpacked; split it")])
-                return {Path(info.filename).name: archive.read(info) for info in members}
+                self._refuse_repeated(members)
+                self._written = {
+                    _name_of(info): info.filename.replace("\\", "/").rsplit("/", 1)[-1] for info in members
+                }
+                return {_name_of(info): self._unpacked(archive, info) for info in members}
         except (zipfile.BadZipFile, OSError):
             raise BundleRefused(
                 [Fault(name, 0, "is not a ZIP file that can be read; export the roster again")]
             ) from None
 
+    def _refuse_repeated(self, members: list[zipfile.ZipInfo]) -> None:
+        """Nobody can tell which of two files of one name is meant."""
+        places: dict[str, list[str]] = {}
+        for info in members:
+            places.setdefault(_name_of(info), []).append(info.filename.replace("\\", "/"))
+        faults = [
+            Fault(name, 0, f"is in the bundle {len(there)} times ({', '.join(there)}); leave the one that is meant")
+            for name, there in places.items()
+            if len(there) > 1
+        ]
+        if faults:
+            raise BundleRefused(faults)
+
+    @staticmethod
+    def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+        what = "is packed in a way that cannot be read here; make an ordinary ZIP file"
+        if info.flag_bits & 1:
+            what = "is protected by a password; make a ZIP file without one"
+        else:
+            try:
+                return archive.read(info)
+            except (NotImplementedError, zlib.error, EOFError):
+                pass
+        raise BundleRefused([Fault(_name_of(info), 0, what)])
+
     def _manifest(self, content: bytes | None) -> dict[str, str]:
         if content is None:
             raise BundleRefused([Fault("manifest.csv", 0, "is missing; a OneRoster bundle has one")])
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", "replace"))))
-        entries = {row[0]: row[1].strip() for row in rows[1:] if len(row) > 1}
+        try:
+            rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", "replace").lstrip())))
+        except csv.Error as fault:
+            raise BundleRefused([Fault("manifest.csv", 0, f"is not CSV: {_reason(fault)}")]) from None
+        rows = rows[1:] if rows and rows[0] and rows[0][0].lower().startswith("sep=") else rows
+        separator = _other_separator(rows[0] if rows else [])
+        if separator is not None:
+            raise BundleRefused([Fault("manifest.csv", 1, _SEPARATED.format(separator))])
+        entries = {row[0].strip(): row[1].strip() for row in rows[1:] if len(row) > 1}
         self._bundle.version = entries.get("oneroster.version", "")
         if self._bundle.version not in COLUMNS:
             raise BundleRefused([Fault("manifest.csv", 0, f"oneroster.version must be one of {', '.join(COLUMNS)}")])
@@ -133,32 +179,44 @@ class _Reader:
     def _table(self, name: str, file: str, content: bytes) -> None:
         try:
             lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-            header = next(lines, [])
+            header = [column.strip() for column in next(lines, [])]
+            if (len(header) == 1 and header[0].lower().startswith("sep=")) or (header and header[0].lower() == "sep="):
+                header = [column.strip() for column in next(lines, [])]
+            while header and not header[-1]:
+                header.pop()
             if not self._header(name, file, header):
                 return
-            rows = []
+            rows, first = [], lines.line_num
             for cells in lines:
-                if not any(cells):
+                line, first = first + 1, lines.line_num
+                if not any(cell.strip() for cell in cells):
                     continue
-                if len(cells) != len(header):
-                    self._refuse(file, lines.line_num, f"has {len(cells)} cells where the header has {len(header)}")
+                if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
+                    self._refuse(file, line, f"has {len(cells)} cells where the header has {len(header)}")
                     continue
-                row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-                self._row(name, file, lines.line_num, row)
-                rows.append((lines.line_num, row))
+                row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
+                self._row(name, file, line, row)
+                rows.append((line, row))
         except UnicodeDecodeError:
             self._refuse(file, 0, "is not UTF-8; export it as UTF-8")
-        except csv.Error:
-            self._refuse(file, lines.line_num, "is not CSV: a quote is not closed")
+        except csv.Error as fault:
+            self._refuse(file, lines.line_num, f"is not CSV: {_reason(fault)}")
         else:
             self._unique(file, rows)
             if name in READ:
                 self._bundle.rows[name] = rows
-                self._bundle.not_taken += [f"{file}: {column}" for column in header if column in UNUSED]
+                filled = [
+                    column for column in header if column not in TAKEN[name] and any(row[column] for _, row in rows)
+                ]
+                self._bundle.not_taken += [f"{file}: {column}" for column in filled]
             else:
                 self._bundle.left_aside.append(file)
 
     def _header(self, name: str, file: str, header: list[str]) -> bool:
+        separator = _other_separator(header)
+        if separator is not None:
+            self._refuse(file, 1, _SEPARATED.format(separator))
+            return False
         before = len(self._faults)
         columns = COLUMNS[self._bundle.version][name]
         for column in header:
@@ -196,7 +254,7 @@ class _Reader:
                 self._refuse(file, line, f"{column} is empty")
         if name in {"users", "roles", "enrollments"} and row.get("role") and row["role"] not in ROLES:
             self._refuse(file, line, f"role is none that this service knows; it knows {', '.join(ROLES)}")
-        for column in ("birthDate",):
+        for column in ("birthDate", "beginDate", "endDate"):
             if row.get(column) and not _is_date(row[column]):
                 self._refuse(file, line, f"{column} is no date such as 2017-03-09")
         if (
@@ -242,6 +300,43 @@ class _Reader:
     def _pointing(self, file: str, line: int, column: str, value: str, among: set[str]) -> None:
         if value and value not in among:
             self._refuse(file, line, f"{column} points at nothing in this bundle")
+
+
+_SEPARATED = "is separated by {}, and OneRoster by commas; save it as CSV separated by commas"
+
+
+def _is_somebodys(info: zipfile.ZipInfo) -> bool:
+    """Whether a file of a ZIP was put there by a person."""
+    place = info.filename.replace("\\", "/").lower()
+    name = place.rsplit("/", 1)[-1]
+    return bool(name) and not (
+        place.startswith("__macosx/") or "/__macosx/" in place or name.startswith("._") or name in LEFT_BY_SYSTEMS
+    )
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    return info.filename.replace("\\", "/").rsplit("/", 1)[-1].lower()
+
+
+def _other_separator(header: list[str]) -> str | None:
+    """What a file is separated by, where that is not commas."""
+    if len(header) > 1 or not header:
+        return None
+    return next(
+        (name for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")) if mark in header[0]), None
+    )
+
+
+def _reason(fault: csv.Error) -> str:
+    """What is wrong with CSV, in words."""
+    said = str(fault)
+    if "field larger" in said:
+        return f"a cell has more than {csv.field_size_limit()} characters"
+    if "NUL" in said:
+        return "it holds a NUL character"
+    if "unexpected end" in said:
+        return "a quote is opened and never closed"
+    return "text follows a closing quote; a quote inside a cell is written twice"
 
 
 def _is_date(text: str) -> bool:

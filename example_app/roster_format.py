@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "1.2": {
         **_SHARED,
         "users": _columns(
-            f"{_PERSON},userMasterIdentifier,preferredGivenName,preferredMiddleName,preferredFamilyName,primaryOrgSourcedId,pronouns"
+            f"{_PERSON},userMasterIdentifier,preferredGivenName,preferredMiddleName,preferredFamilyName,primaryOrgSourcedId,pronouns,resourceSourcedIds"
         ),
         "roles": _columns("userSourcedId,roleType,role,beginDate,endDate,orgSourcedId,userProfileSourcedId"),
         "userProfiles": _columns(
@@ -44,6 +44,29 @@ COLUMNS: Mapping[str, Mapping[str, frozenset[str]]] = {
 
 READ = ("orgs", "users", "classes", "enrollments", "roles", "demographics")
 """Files from which something is taken; the others are checked and left aside."""
+
+NOT_READ = frozenset(
+    {
+        "categories", "classresources", "courseresources", "lineitemlearningobjectiveids", "lineitems", "lineitemscorescales",
+        "resources", "resultlearningobjectiveids", "results", "resultscorescales", "scorescales", "userresources",
+    }
+)  # fmt: skip
+"""Files of the standard, in lower case, that are left aside without being checked: the gradebook and resources."""
+
+TAKEN: Mapping[str, frozenset[str]] = {
+    "orgs": frozenset({"sourcedId", "status", "name", "type"}),
+    "users": frozenset(
+        {
+            "sourcedId", "status", "enabledUser", "orgSourcedIds", "primaryOrgSourcedId", "role", "username", "givenName", "familyName",
+            "email", "grades", "password",
+        }
+    ),
+    "classes": frozenset({"sourcedId", "status", "title", "schoolSourcedId"}),
+    "enrollments": frozenset({"sourcedId", "status", "classSourcedId", "userSourcedId", "role", "beginDate", "endDate"}),
+    "roles": frozenset({"sourcedId", "status", "userSourcedId", "roleType", "role", "orgSourcedId"}),
+    "demographics": frozenset({"sourcedId", "status", "birthDate"}),
+}  # fmt: skip
+"""Columns from which something is taken; others that hold anything are named in the result (LG-02)."""
 
 REQUIRED = {
     "orgs": ("sourcedId", "name", "type"),
@@ -68,26 +91,6 @@ ROLES = {
     "aide": "guest",
     "proctor": "guest",
     "counselor": "guest",
+    "systemAdministrator": "administrator",
 }
 """Roles of the standard, as roles of the policy document."""
-
-UNUSED = frozenset(
-    {
-        "middleName",
-        "userIds",
-        "sms",
-        "phone",
-        "agentSourcedIds",
-        "userMasterIdentifier",
-        "preferredGivenName",
-        "preferredMiddleName",
-        "preferredFamilyName",
-        "pronouns",
-        "sex",
-        "countryOfBirthCode",
-        "stateOfBirthAbbreviation",
-        "cityOfBirth",
-        "publicSchoolResidenceStatus",
-    }
-)
-"""Personal columns of the standard that the service does not need and does not take (LG-02)."""

@@ -9,13 +9,23 @@ from uuid import uuid4
 
 import orjson
 from sqlalchemy import Connection, delete, func, insert, literal, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from ..errors import AccessDenied, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing
+from ..errors import (
+    AccessDenied,
+    KeyUnavailable,
+    RequestConflict,
+    RequestInvalid,
+    SealBroken,
+    SubjectErased,
+    TrailUnavailable,
+    UndeclaredProcessing,
+)
 from ..gate import House, Processing
 from ..models import Layout, SubjectName, current_opener, identifier
 from ..models.codec import from_json
+from ..models.columns import subject_column
 from ..models.keytable import chunks
 from ..models.tables import Tables
 from ..vault import PUBLISHER, ingest_key, is_named, open_ingested
@@ -57,15 +67,18 @@ def waiting_about(house: House, session: Session, subject: SubjectName, client: 
     kind, one = subject
     if client is None or not house.is_processor_of(kind):
         return []
-    leading = {layout.name: layout.subject for layout in house.graph.of(kind)}
+    layouts = {layout.name: layout for layout in house.graph.of(kind)}
     inbox, found = house.tables.inbox, []
-    rows = session.execute(select(inbox).where(inbox.c.client == client, inbox.c.model.in_(leading))).all()
+    rows = session.execute(select(inbox).where(inbox.c.client == client, inbox.c.model.in_(layouts))).all()
     index_keys = house.keys.index_keys(session, client) if rows else ()
     for row in rows:
         try:
-            names = opened_fields(index_keys, row).get(leading[row.model])
+            column = subject_column(layouts[row.model])
+            names = from_json(
+                column.type.python_type, opened_fields(index_keys, row).get(layouts[row.model].subject), row.model
+            )
         except (SealBroken, RequestInvalid):
-            continue  # nobody can open it, or it is no record: it says nothing of anybody
+            continue  # nobody can open it, or it names nobody: it says nothing of anybody
         if names is not None and identifier(names) == one:
             found.append(row.id)
     return found
@@ -144,7 +157,10 @@ class Ingest:
                 session.rollback()
                 session.execute(delete(self._inbox).where(self._inbox.c.id == row.id))
                 counts["refused"] += 1
-            except (SealBroken, UndeclaredProcessing, RequestInvalid, TypeError, ValueError, IntegrityError):
+            except (TrailUnavailable, KeyUnavailable, RequestConflict, OperationalError):
+                session.rollback()
+                raise  # nothing is wrong with the record
+            except Exception:  # noqa: BLE001  whatever a record makes of the application's own hooks, the next one is looked at
                 session.rollback()
                 refused = update(self._inbox).where(self._inbox.c.id == row.id)
                 session.execute(refused.values(refused_at=self._house.utcnow()))

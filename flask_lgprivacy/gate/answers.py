@@ -21,23 +21,13 @@ _CACHES = {
 """Attributes that libraries leave on functions whose results they keep."""
 
 
-def refuse_answer_of_another(processing: Processing, answer: Any) -> None:
-    """Refuse an answer that was not made under this processing; raises `ViewBypassed`.
+def refuse_answer_without_view(processing: Processing, answer: Any) -> None:
+    """Refuse an answer that came in place of the declared view's; raises `ViewBypassed`.
 
     Args:
         processing: The request's.
-        answer: What came back in place of the declared view, or from it, in any form that Flask takes.
+        answer: In any form that Flask takes; one that refuses, or sends somebody elsewhere, passes.
     """
-    response = answer if isinstance(answer, Response) else None
-    made_by = vars(response).get(MADE_BY) if response is not None else None
-    mine = f"{_BOOT}:{os.getpid()}:{processing.number}" if response is not None else None
-    if made_by not in (None, mine):
-        processing.refuse(
-            ViewBypassed(
-                f"endpoint {processing.endpoint!r} returned a response that was made for another request; do not keep responses of "
-                "declared views"
-            )
-        )
     if not processing.view_ran and status_of(answer) < 300:
         processing.refuse(
             ViewBypassed(
@@ -45,7 +35,19 @@ def refuse_answer_of_another(processing: Processing, answer: Any) -> None:
                 "knows for whom that was opened; cache what is not personal inside the view instead"
             )
         )
-    if response is not None and (processing.ledger.touched or processing.has_opened):
+
+
+def refuse_response_of_another(processing: Processing, response: Response) -> None:
+    """Refuse a response, as it is about to leave, that was made for another request; raises `ViewBypassed`."""
+    mine = f"{_BOOT}:{os.getpid()}:{processing.number}"
+    if vars(response).get(MADE_BY) not in (None, mine):
+        processing.refuse(
+            ViewBypassed(
+                f"endpoint {processing.endpoint!r} was answered with a response that was made for another request; do not keep responses "
+                "of declared views"
+            )
+        )
+    if processing.ledger.touched or processing.has_opened:
         setattr(response, MADE_BY, mine)
 
 

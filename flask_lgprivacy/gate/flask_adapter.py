@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import escape
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
+from werkzeug.exceptions import HTTPException
 
 from ..errors import (
     DeclarationInvalid,
@@ -26,7 +27,7 @@ from ..errors import (
     UndeclaredProcessing,
 )
 from ..models import current_opener
-from .answers import refuse_answer_of_another, refuse_cached
+from .answers import refuse_answer_without_view, refuse_cached, refuse_response_of_another
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
 from .intake import Intake
@@ -202,6 +203,8 @@ class FlaskGate:
         self._app = app
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
+        self._process = app.process_response
+        app.process_response = self._processed  # type: ignore[method-assign, assignment]
         self._preprocess = app.preprocess_request
         app.preprocess_request = self._preprocessed  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
@@ -243,6 +246,13 @@ class FlaskGate:
             return self._dispatched()
         except PrivacyError as refusal:
             return self._refused(refusal)
+        except HTTPException as aborted:
+            if isinstance(aborted.response, Response):  # Flask copies it before it leaves
+                try:
+                    refuse_response_of_another(_processing(), aborted.response)
+                except PrivacyError as refusal:
+                    return self._refused(refusal)
+            raise
         except (StaleDataError, ObjectDeletedError) as fault:
             if self._handler_of(fault) is not None:
                 raise
@@ -293,7 +303,7 @@ class FlaskGate:
             processing.view_ran = call is not self._app.view_functions[endpoint]
             answer = call(**(here.view_args or {}))
         if is_declared:
-            refuse_answer_of_another(processing, answer)
+            refuse_answer_without_view(processing, answer)
             if processing.ledger.touched:
                 self._refuse_personal_url(location_of(answer))
         return answer
@@ -308,10 +318,24 @@ class FlaskGate:
             processing = _processing()
             processing.endpoint, processing.method = here.url_rule.endpoint, here.method
             try:
-                refuse_answer_of_another(processing, answer)
+                refuse_answer_without_view(processing, answer)
             except PrivacyError as refusal:
                 return self._refused(refusal)
         return answer
+
+    def _processed(self, *args: Any) -> Response:
+        """A response as it leaves, whoever made it: a view, an error handler, a hook."""
+        response = self._process(*args)
+        opener = current_opener.get()
+        here = request_ctx.request
+        rule = here.url_rule
+        stated = self.census.stated(rule.endpoint, here.method) if rule is not None else None
+        if isinstance(opener, Processing) and type(stated) is tuple:
+            try:
+                refuse_response_of_another(opener, response)
+            except PrivacyError as refusal:
+                return self.answer(refusal)
+        return response
 
     def _redirect(self, location: str, code: int = 302) -> Any:
         """A redirect, checked while the rows of the view are still there."""

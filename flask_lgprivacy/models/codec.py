@@ -147,7 +147,7 @@ def from_json(kind: type, value: Any, field: str) -> Any:
         return value
     try:
         return decode(value)
-    except (TypeError, ValueError, ArithmeticError):
+    except (TypeError, ValueError, ArithmeticError, AttributeError):  # UUID() asks a number for its letters
         raise RequestInvalid(f"{field}: write a {_FORMS.get(kind, kind.__name__)}") from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import event, inspect
@@ -17,11 +17,16 @@ from .sealing import Flush, has_tagged_change, refuse_moving
 
 RUNNING = "lgprivacy_flush"
 """Where a session keeps the `Flush` that it is in."""
+ENDED = "lgprivacy_flush_ended"
+"""Set between the last statement of a flush and its end: what is assigned then goes into the next one."""
 
 
 def before_flush(session: Session, _context: Any, _instances: Any) -> None:
     """Seal and authorise what is about to be written, all at once; no trail, no write."""
-    session.info.pop(RUNNING, None)
+    given_up: Flush | None = session.info.pop(RUNNING, None)
+    if given_up is not None:
+        given_up.undo()
+    session.info.pop(ENDED, None)
     deleted = list(_labelled(session.deleted))
     new = list(_labelled(session.new))
     changed = [(row, layout) for row, layout in _labelled(session.dirty) if _has_labelled_change(row, layout)]
@@ -36,6 +41,7 @@ def before_flush(session: Session, _context: Any, _instances: Any) -> None:
 def after_flush(session: Session, _context: Any) -> None:
     """Everything is written: nothing is assigned within the flush any more, and nobody was erased meanwhile."""
     flush: Flush | None = session.info.pop(RUNNING, None)
+    session.info[ENDED] = True
     if flush is not None:
         flush.look_again()
 
@@ -64,7 +70,7 @@ def listen_to_rows(model: type) -> None:
 def assigned_in_flush(row: Any) -> None:
     """Seal once more what somebody's hook assigned in the middle of a flush; raises `PrivacyError` where it would be lost."""
     session = object_session(row)
-    if session is None or not is_flushing(session):
+    if session is None or not is_flushing(session) or session.info.get(ENDED):
         return
     flush = _flush_of(session)
     if flush is None or not flush.assigned(row):
@@ -77,6 +83,11 @@ def assigned_in_flush(row: Any) -> None:
 def is_flushing(session: Session) -> bool:
     """Whether a session is within a flush; SQLAlchemy keeps this in a name of its own and shows it nowhere else."""
     return session._flushing
+
+
+def is_unit_of_works(options: Mapping[str, Any], layout: Layout) -> bool:
+    """Whether a statement is SQLAlchemy's own within a flush: it compiles those with a cache that it keeps with the mapper."""
+    return options.get("compiled_cache") is layout.model.__mapper__.base_mapper._compiled_cache  # type: ignore[attr-defined]
 
 
 def _flush_of(session: Session) -> Flush | None:
@@ -101,6 +112,7 @@ def _before_insert(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
     if not flush.has(row):
         flush.write([(row, layout)], [])
         flush.intend()
+    flush.begin(row)
 
 
 def _before_update(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
@@ -108,11 +120,15 @@ def _before_update(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
     layout = layout_of(type(row))
     refuse_moving(row, layout)
     flush = _running(row, layout) if current_opener.get() is not None or _has_labelled_change(row, layout) else None
-    if flush is None or flush.has(row):
+    if flush is None:
+        return
+    if flush.has(row):
+        flush.begin(row)
         return
     if _has_labelled_change(row, layout):
         flush.write([], [(row, layout)])
         flush.intend()
+        flush.begin(row)
     flush.at(row)
 
 

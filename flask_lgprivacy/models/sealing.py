@@ -18,6 +18,7 @@ from .layout import Group, Layout, Tagged
 from .opening import Opener, SubjectName, current_opener, identifier
 from .registration import layout_of, layout_on
 from .rowstate import SLOT, Draft
+from .taggedvalue import TaggedValue
 
 
 def _opener(names: Iterable[str]) -> Opener:
@@ -44,8 +45,10 @@ class _Written:
     """
 
     __slots__ = (
+        "before",
         "bound_to",
         "client",
+        "is_begun",
         "is_new",
         "is_written",
         "layout",
@@ -65,7 +68,9 @@ class _Written:
         self.owner = self.own if layout.is_subject else _subject_of(row, layout)
         self.client = _client_of(row, layout)
         self.sealed = 0
+        self.is_begun = False
         self.is_written = False
+        self.before: dict[str, Any] = {}
         self.bound_to = layout.stated(row)
         draft = row.__dict__.get(SLOT)
         self.values: dict[str, Any] = (draft.assigned or {}) if draft is not None else {}
@@ -76,7 +81,16 @@ class _Written:
     def _parts(self, values: dict[str, Any]) -> tuple[Group | Tagged, ...]:
         parts: tuple[Group | Tagged, ...] = self.layout.parts_of(values.keys())
         if self.layout.tagged:
-            changed = [tag for tag in self.layout.tagged.values() if get_history(self.row, tag.attribute).added]
+            held = self.row.__dict__
+            tags = self.layout.tagged.values()
+            if self.is_new:  # what a new row holds is written, whenever it was assigned
+                changed = [tag for tag in tags if held.get(tag.attribute) is not None]
+                if any(type(held[tag.attribute]) is TaggedValue for tag in changed):
+                    raise RequestInvalid(
+                        f"{self.layout.name}: a new row holds values that were loaded with another one; assign them"
+                    )
+            else:
+                changed = [tag for tag in tags if get_history(self.row, tag.attribute).added]
             parts = (*parts, *changed)
         return parts
 
@@ -134,6 +148,22 @@ class Flush:
             self._delete(row, layout)
             self._rows[row._sa_instance_state] = None
 
+    def undo(self) -> None:
+        """Take back what was sealed and not written, where a flush was given up without a rollback, so that it is asked about again."""
+        for one in self._rows.values():
+            if one is None or one.is_written or not one.sealed:
+                continue
+            held = one.row.__dict__
+            if held.get(VERSION) != one.sealed:
+                continue  # rolled back or loaded anew meanwhile
+            draft = Draft.of(one.row)
+            draft.assigned = {**one.values, **(draft.assigned or {})}
+            for column, value in one.before.items():
+                if one.is_new:
+                    held.pop(column, None)
+                else:
+                    setattr(one.row, column, value)
+
     def look_again(self) -> None:
         """Look, when everything is written, whether those whom the rows are about are still there; raises `SubjectErased`."""
         for kind in {*self._about, *self._made_for}:
@@ -151,6 +181,12 @@ class Flush:
     def has(self, row: Any) -> bool:
         """Whether a row is in the flush, to be written or deleted."""
         return row._sa_instance_state in self._rows
+
+    def begin(self, row: Any) -> None:
+        """A row's turn has come: it is about to be written."""
+        one = self._rows.get(row._sa_instance_state)
+        if one is not None:
+            one.is_begun = True
 
     def at(self, row: Any) -> None:
         """It is the turn of a row in which nothing labelled has changed so far: its own hooks may."""
@@ -175,9 +211,15 @@ class Flush:
 
     def wrote(self, state: Any) -> None:
         """A row's statement is made; raises `PrivacyError` where it is not the row any more that its records are bound to."""
+        if state is self._turn:
+            self._turn = None
         one = self._rows.get(state)
         if one is None:
             return
+        if not one.is_written:  # SQLAlchemy sends the rows of a model together, and tells of each afterwards
+            for other in self._rows.values():
+                if other is not None and other.is_begun and other.layout is one.layout:
+                    other.is_written = True
         one.is_written = True
         now = one.layout.stated(one.row)
         if now != one.bound_to and any(
@@ -297,7 +339,10 @@ class Flush:
             version = 1 + (getattr(row, VERSION) or 0)  # as it is now: somebody may have adopted the row meanwhile
         groups = layout.groups.values()
         made: dict[str, Any] = {group.column: self._sealed(one, group, key, version) for group in groups}
-        made[VERSION] = one.sealed = version
+        made[VERSION] = version
+        if not one.sealed:
+            one.before = {name: None if one.is_new else getattr(row, name) for name in made}
+        one.sealed = version
         if one.is_new:
             row.__dict__.update(made)
             was = dict.fromkeys(made, LoaderCallableStatus.NO_VALUE)

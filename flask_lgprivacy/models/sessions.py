@@ -16,9 +16,10 @@ from weakref import WeakSet
 from sqlalchemy import Connection, Engine, ExceptionContext, event, inspect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session
+from sqlalchemy.sql.selectable import AliasedReturnsRows
 
 from ..errors import RequestConflict, UndeclaredProcessing
-from .flushing import after_flush, before_flush, has_labelled_rows, is_flushing, refuse_lost_race
+from .flushing import after_flush, before_flush, has_labelled_rows, is_flushing, is_unit_of_works, refuse_lost_race
 from .keyscope import rolled_back, transaction_ended
 from .registration import labelled_tables, layout_of_table
 from .rowstate import SLOT
@@ -26,6 +27,7 @@ from .rowstate import SLOT
 _OURS = object()
 OURS = {"lgprivacy_statement": _OURS}
 """Execution options of this package's own statements on labelled tables: adoption, resealing, erasure."""
+_OUTER = "lgprivacy_outer_flush"
 _flushing: ContextVar[Session | None] = ContextVar("lgprivacy_flushing", default=None)
 _guarded: WeakSet[Engine] = WeakSet()
 
@@ -35,7 +37,7 @@ def guard_sessions() -> None:
     if event.contains(Session, "before_flush", _begin_flush):
         return
     event.listen(Session, "before_flush", _begin_flush)
-    event.listen(Session, "after_flush", after_flush)
+    event.listen(Session, "after_flush", _end_flush)
     event.listen(Session, "after_transaction_end", transaction_ended)
     event.listen(Session, "after_soft_rollback", rolled_back)
     event.listen(Session, "do_orm_execute", _refuse_bulk_statement)
@@ -54,8 +56,15 @@ def guard_engine(engine: Engine) -> None:
 
 
 def _begin_flush(session: Session, context: Any, instances: Any) -> None:
+    session.info[_OUTER] = _flushing.get()
     _flushing.set(session)
     before_flush(session, context, instances)
+
+
+def _end_flush(session: Session, context: Any) -> None:
+    """Where one session flushes in a hook of another's flush, the other goes on."""
+    _flushing.set(session.info.pop(_OUTER, None))
+    after_flush(session, context)
 
 
 def _guard_connection(_session: Session, _transaction: Any, connection: Connection) -> None:
@@ -88,10 +97,13 @@ def _refuse_statement(_connection: Connection, statement: Any, _many: Any, _one:
     """No INSERT, UPDATE or DELETE of a labelled table, but by a flush or by this package."""
     if not getattr(statement, "is_dml", False) or options.get("lgprivacy_statement") is _OURS:
         return
-    layout = layout_of_table(statement.table)
+    table = statement.table
+    while isinstance(table, AliasedReturnsRows):
+        table = table.element
+    layout = layout_of_table(table)
     if layout is not None:
         session = _flushing.get()
-        if session is None or not is_flushing(session):
+        if session is None or not is_flushing(session) or not is_unit_of_works(options, layout):
             raise UndeclaredProcessing(_refusal(layout.name))
 
 

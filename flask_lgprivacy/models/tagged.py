@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Dialect
 from sqlalchemy.orm.attributes import InstrumentedAttribute
@@ -13,24 +13,10 @@ from ..errors import UndeclaredProcessing
 from .flushing import assigned_in_flush
 from .opening import current_opener
 from .registration import layout_of
+from .taggedvalue import TaggedValue
 
 if TYPE_CHECKING:
     from .layout import Tagged
-
-
-class TaggedValue:
-    """A value as it was loaded: it prints nothing, compares to nothing and is not carried away; its attribute opens it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "<tagged value; read it as an attribute of its row, under a declaration>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a tagged value cannot be pickled or copied; pass the id of its row instead")
 
 
 class TaggedType(TypeDecorator[Any]):

@@ -33,6 +33,12 @@ def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> 
                     f"{name} has labelled columns ({', '.join(labelled)}) and no __privacy__; add subject(kind) or belongs_to(kind), of "
                     f"the kinds {', '.join(policy.subjects)}"
                 )
+        for attribute, descriptor in mapper.all_orm_descriptors.items() if layout_on(mapper) is not None else ():
+            if getattr(getattr(descriptor, "property", None), "post_update", False):
+                raise ModelInvalid(
+                    f"{name}.{attribute}: post_update writes a foreign key past the flush, and a sealed record stays with its row, subject "
+                    "and client; leave it out"
+                )
         for attribute, column in _computed(mapper):
             raise ModelInvalid(
                 f"{name}.{attribute} is computed from {column.table.name}.{column.name}, which is labelled, and would show it past its "

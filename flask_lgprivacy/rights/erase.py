@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -21,9 +23,11 @@ def authorize_erasure(house: House, processing: Processing, subject: SubjectName
         processing.note(held, Action.ERASE, client=client, subject=subject)
 
 
-def erase_subject(
-    house: House, session: Session, subject: SubjectName, client: str | None
-) -> tuple[dict[str, int], dict[str, int]]:
+Record = Callable[[dict[str, int], dict[str, int]], None]
+"""Takes how many rows were erased, by model, and kept without the name, by table, in the transaction that erases them."""
+
+
+def erase_subject(house: House, session: Session, subject: SubjectName, client: str | None, record: Record) -> None:
     """Erase one subject and commit; may be repeated after a crash, also where the key is destroyed already.
 
     Whoever writes about the subject meanwhile is waited for, or sees that the key is gone (`models/holding.py`).
@@ -33,9 +37,7 @@ def erase_subject(
         session: Without changes; a transaction of its own begins.
         subject: Kind and identifier.
         client: The subject's.
-
-    Returns:
-        By model how many rows were erased, and by table how many were kept without the name.
+        record: Keeps the counts with the request.
     """
     kind, one = subject
     session.commit()
@@ -53,9 +55,9 @@ def erase_subject(
     if house.keys.shares_the_data:
         house.keys.destroy(session, kind, one, client=client)
     mark_erasure(session, house, subject=subject)
+    record(erased, kept)
     session.commit()
     session.expire_all()
-    return erased, kept
 
 
 def what_is_left(house: House, session: Session, subject: SubjectName, client: str | None) -> dict[str, int]:

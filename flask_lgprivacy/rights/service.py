@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -179,7 +180,11 @@ class Rights:
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
         """What an erasure did: what was erased, where, what was kept and why; raises `RequestConflict` where none was done."""
         found = self.find(actor, request)
-        if found.right is not Right.DELETE or found.outcome is None or "erased" not in found.outcome:
+        if (
+            found.right is not Right.DELETE
+            or found.outcome is None
+            or ("left" not in found.outcome and found.subject[0] != KIND)
+        ):
             raise RequestConflict("this request erased nothing")
         return {
             "request": found.id,
@@ -338,8 +343,19 @@ class Rights:
     def _erased(self, session: Session, request: Request) -> tuple[str, dict[str, Any]]:
         """Erase the subject of a request, whose erasure is authorised; may be repeated."""
         house, subject, client = self._house, request.subject, request.client
-        erased, kept = repeated(session, lambda: erase_subject(house, session, subject, client))
-        left = what_is_left(house, session, subject, client)
+
+        def record(erased: dict[str, int], kept: dict[str, int]) -> None:
+            before = self._found(session, request.id).outcome or {}
+            counts = {
+                "erased": Counter(before.get("erased", {})) + Counter(erased),
+                "kept_rows": {**before.get("kept_rows", {}), **kept},
+            }
+            self.ledger.note_outcome(session, request.id, {name: dict(of) for name, of in counts.items()})
+
+        repeated(session, lambda: erase_subject(house, session, subject, client, record))
+        left = repeated(session, lambda: what_is_left(house, session, subject, client))
+        done = self._found(session, request.id).outcome or {}
+        erased, kept = done.get("erased", {}), done.get("kept_rows", {})
         outcome = {
             "erased": {name: count for name, count in erased.items() if count},
             "key": "still there" if "key" in left else "destroyed",

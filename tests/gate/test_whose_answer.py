@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask, Response, make_response, request, stream_with_context
+from flask import Flask, Response, abort, make_response, request, stream_with_context
 from flask.views import MethodView
 from school import CANARY, Backend, Student, db
 from sqlalchemy import select, text
@@ -68,6 +68,36 @@ def test_an_answer_that_a_cache_kept_is_not_another_actors(backend: Backend, wra
     assert_refused(second, code="view-bypassed")
     assert CANARY not in second.text
     assert [refused.code for event in trail.events for refused in event.refused] == ["view-bypassed"]
+
+
+@pytest.mark.parametrize("form", ["a tuple", "abort", "an error handler", "after_request"])
+def test_a_response_that_was_made_for_another_request_does_not_leave_in_any_form(backend: Backend, form: str) -> None:
+    answers: list[Any] = []
+
+    @backend.app.errorhandler(RuntimeError)
+    def handler(_: RuntimeError) -> Any:
+        return answers[0]
+
+    @backend.app.after_request
+    def hook(response: Any) -> Any:
+        return answers[0] if form == "after_request" and answers else response
+
+    @backend.app.get("/kept")
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def view() -> Any:
+        if not answers:
+            answers.append(make_response(names(backend)))
+            return answers[0]
+        if form == "abort":
+            abort(answers[0])
+        if form == "an error handler":
+            raise RuntimeError
+        return answers[0], 200
+
+    assert get(backend, "/kept", backend.teacher(0)).status_code == 200
+    second = get(backend, "/kept", backend.teacher(1))
+    assert_refused(second, code="view-bypassed")
+    assert CANARY not in second.text
 
 
 def test_views_whose_answers_a_library_keeps_stop_the_start(backend: Backend) -> None:

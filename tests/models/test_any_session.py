@@ -270,6 +270,115 @@ def test_a_row_without_a_client_takes_none_later(backend: Backend) -> None:
                 db.session.commit()
 
 
+def test_what_a_refused_flush_sealed_is_asked_about_again(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    with backend.app.app_context():
+        with pytest.raises(TrailUnavailable), writing(backend, "student.profile"):
+            db.session.get(Student, one_of(backend)).first_name = "Zoé"
+            with monkeypatch.context() as broken:
+
+                def unavailable(*_: Any) -> None:
+                    raise TrailUnavailable("the disk is full")
+
+                broken.setattr(backend.house.trail, "commit", unavailable)
+                with pytest.raises(TrailUnavailable):
+                    db.session.commit()
+                raise TrailUnavailable("and the block ends")
+        with pytest.raises(UndeclaredProcessing, match="Student written outside"):
+            db.session.commit()
+        db.session.rollback()
+        assert stored(backend, one_of(backend)) != "Zoé"
+
+
+def test_a_row_that_is_added_again_is_authorised_for_all_that_it_holds(backend: Backend) -> None:
+    row = Account(name="N", email=f"{CANARY}again@x.example", password_hash="secret")
+    filler = Actor("filler", role="job")
+    with backend.app.app_context():
+        with backend.job("account.identity", "account.credentials", actor=filler, actions={"write"}):
+            db.session.add(row)
+            db.session.flush()
+            db.session.rollback()
+        with backend.job("account.identity", actor=filler, actions={"write"}):
+            db.session.add(row)
+            with pytest.raises(UndeclaredProcessing, match=r"account\.credentials"):
+                db.session.commit()
+
+
+def test_a_copy_of_a_row_does_not_carry_its_tagged_values_into_another(backend: Backend) -> None:
+    from uuid import uuid4
+
+    with (
+        backend.app.app_context(),
+        backend.job("account.identity", actor=Actor("filler", role="job"), actions={"write"}),
+    ):
+        row = db.session.get(Account, backend.account)
+        make_transient(row)
+        row.id, row.name, row.email = uuid4(), "N", f"{CANARY}copy@x.example"
+        db.session.add(row)
+        with pytest.raises(PrivacyError, match="loaded with another one"):
+            db.session.commit()
+
+
+@pytest.mark.parametrize("changes", ["another row", "the row itself"])
+def test_what_is_assigned_after_a_row_was_written_is_refused_also_beside_its_siblings(
+    backend: Backend, changes: str
+) -> None:
+    first, second = backend.students[backend.schools[0]]
+
+    def hook(_mapper: Any, _connection: Any, row: Any) -> None:
+        (row if changes == "the row itself" else db.session.get(Student, second)).first_name = "late"
+
+    with backend.app.app_context(), writing(backend, "student.profile"):
+        for one in (first, second):
+            db.session.get(Student, one).first_name = "Zoé"
+        with pytest.raises(PrivacyError, match="too late for this row"):
+            hooked("after_update", hook, db.session.commit)
+
+
+def test_what_is_assigned_when_a_flush_is_over_goes_into_the_next_one(backend: Backend) -> None:
+    def hook(session: Any, _context: Any) -> None:
+        row = session.get(Student, one_of(backend))
+        if row.first_name == "Zoé":
+            row.first_name = "Next"
+
+    with backend.app.app_context(), writing(backend, "student.profile"):
+        db.session.get(Student, one_of(backend)).first_name = "Zoé"
+        hooked("after_flush_postexec", hook, db.session.commit, db.session)
+    with backend.app.app_context():
+        assert stored(backend, one_of(backend)) == "Next"
+
+
+def test_a_statement_on_an_alias_or_from_a_hooks_connection_is_refused(backend: Backend) -> None:
+    def hook(_mapper: Any, connection: Any, _row: Any) -> None:
+        connection.execute(delete(Exercise.__table__))
+
+    with backend.app.app_context(), writing(backend, "student.profile"):
+        with pytest.raises(UndeclaredProcessing, match="bulk statements"):
+            db.session.execute(delete(Exercise.__table__.alias("e")))
+        db.session.get(Student, one_of(backend)).first_name = "Zoé"
+        with pytest.raises(UndeclaredProcessing, match="bulk statements"):
+            hooked("before_update", hook, db.session.commit)
+
+
+def test_a_hook_may_write_unlabelled_rows_in_a_session_of_its_own(backend: Backend) -> None:
+    from school import School
+
+    def hook(_mapper: Any, _connection: Any, _row: Any) -> None:
+        with Session(db.engine) as other:
+            other.add(School())
+            other.flush()
+            other.rollback()
+
+    with backend.app.app_context(), writing(backend, "student.profile"):
+        db.session.get(Student, one_of(backend)).first_name = "Zoé"
+        event.listen(Student, "before_update", hook)
+        try:
+            db.session.commit()
+        finally:
+            event.remove(Student, "before_update", hook)
+    with backend.app.app_context():
+        assert stored(backend, one_of(backend)) == "Zoé"
+
+
 # --- intent before the deed ---
 
 

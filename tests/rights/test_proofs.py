@@ -77,6 +77,21 @@ def test_an_erasure_is_in_the_trail_before_the_key_goes(either: Backend, monkeyp
         assert db.session.get(Student, one) is None
 
 
+def test_an_erasure_that_is_cut_off_before_its_proof_counts_what_it_erased(
+    either: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "what_is_left", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    one = either.students[either.schools[0]][0]
+    with either.app.app_context():
+        with pytest.raises(KeyboardInterrupt):
+            either.privacy.rights.submit(Right.DELETE, either.administrator(), kind="student", one=str(one))
+        monkeypatch.undo()
+        list(either.privacy.rights.work())
+        [request] = either.privacy.rights.visible_to(either.administrator())
+        assert request.outcome is not None
+        assert (request.state, request.outcome["erased"]) == ("completed", {"Exercise": 1, "Student": 1})
+
+
 def test_an_export_that_was_cut_off_is_told_as_failed_after_an_hour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,11 +125,14 @@ def test_the_inbox_is_sifted_of_an_erased_person(backend: Backend) -> None:
 
         leave("Student", {"id": str(one), "first_name": f"{CANARY} again", "last_name": "x"})
         leave("Exercise", {"student_id": str(one).upper(), "strokes": []})
+        leave("Exercise", {"student_id": f"urn:uuid:{one}", "strokes": []})
+        leave("Exercise", {"student_id": f"{{{one}}}", "strokes": []})
+        leave("Exercise", {"student_id": 5, "strokes": []})
         leave("Student", {"id": str(uuid4()), "first_name": "somebody", "last_name": "else"})
         done = backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=str(one))
         assert done.outcome is not None
-        assert done.outcome["erased"]["inbox"] == 2
-        assert ingest.waiting(school) == 1
+        assert done.outcome["erased"]["inbox"] == 4
+        assert ingest.waiting(school) == 2
 
 
 def test_one_bad_record_does_not_stop_the_inbox(backend: Backend) -> None:
@@ -125,17 +143,22 @@ def test_one_bad_record_does_not_stop_the_inbox(backend: Backend) -> None:
         key = ingest.public_key(school)
         for model, content in (
             ("Student", b"no JSON"),
+            ("Student", b'{"id": 5, "first_name": "a", "last_name": "b"}'),
             ("Student", json.dumps({"id": str(one), "first_name": "late", "last_name": "x"}).encode()),
             ("Exercise", json.dumps({"student_id": str(backend.students[school][1]), "strokes": []}).encode()),
             ("Student", json.dumps({"first_name": "somebody", "last_name": "else"}).encode()),
         ):
             ingest.deposit(school, model, seal_for_ingest(key, content, client=school.hex, model=model))
         with backend.job("student.profile", actor=backend.teacher(), actions={"read", "write"}):
-            assert ingest.absorb(school) == {"written": 1, "refused": 3}
+            assert ingest.absorb(school) == {"written": 1, "refused": 4}
         left = run_sql(
             backend.folder, "data", "SELECT model, refused_at IS NOT NULL FROM lgprivacy_inbox ORDER BY model"
         )
-        assert [(model, bool(refused)) for model, refused in left] == [("Exercise", True), ("Student", True)]
+        assert [(model, bool(refused)) for model, refused in left] == [
+            ("Exercise", True),
+            ("Student", True),
+            ("Student", True),
+        ]
 
 
 @SQLITE_ONLY

@@ -1,0 +1,272 @@
+"""What a roster takes away, whom it keeps out, and what the files of ordinary programs look like."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from example_app import create_app
+from example_app.models import Account, Enrollment, SchoolClass, Student, Teaching, db
+from example_app.privacy import privacy
+from example_app.roster_bundle import BundleRefused, read_bundle
+from example_app.roster_import import Imported, counted, import_bundle
+
+MANIFEST = "propertyName,value\nmanifest.version,1.0\noneroster.version,1.1\nfile.orgs,bulk\nfile.users,bulk\nfile.classes,bulk\nfile.enrollments,{}\n"
+ORGS = "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\no1,,,School,school,,\no2,,,Other,school,,\n"
+USERS = "sourcedId,status,dateLastModified,enabledUser,orgSourcedIds,role,username,userIds,givenName,familyName,middleName,identifier,email,sms,phone,agentSourcedIds,grades,password\n"
+TEACHER = "u1,,,true,o1,teacher,y.kerbrat,,Yann,Kerbrat,,,,,,,,a-long-password\n"
+PUPIL = "u2,,,true,o1,student,lou.k,,Lou,Kermeur,,,,,,,CP,\n"
+CLASSES = "sourcedId,status,dateLastModified,title,grades,courseSourcedId,classCode,classType,location,schoolSourcedId,termSourcedIds,subjects,subjectCodes,periods\nc1,{},,CP,,x,,homeroom,,o1,t,,,\n"
+ENROLLMENTS = (
+    "sourcedId,status,dateLastModified,classSourcedId,schoolSourcedId,userSourcedId,role,primary,beginDate,endDate\n"
+)
+PLACES = "e1,,,c1,o1,u1,teacher,true,,\ne2,,,c1,o1,u2,student,false,,\n"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Any:
+    made = create_app(tmp_path / "instance")
+    with made.app_context():
+        privacy.initialise()
+        db.create_all()
+        yield made
+        db.session.remove()
+        for engine in db.engines.values():
+            engine.dispose()
+    made.extensions["lgprivacy"].house.trail.close()
+
+
+def files(
+    users: str = TEACHER + PUPIL, places: str = PLACES, *, mode: str = "bulk", status: str = ""
+) -> dict[str, str]:
+    return {
+        "manifest.csv": MANIFEST.format(mode), "orgs.csv": ORGS, "users.csv": USERS + users, "classes.csv": CLASSES.format(status),
+        "enrollments.csv": ENROLLMENTS + places,
+    }  # fmt: skip
+
+
+def zipped(of: dict[str, Any], *, prefix: str = "") -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in of.items():
+            archive.writestr(prefix + name, content)
+    return made.getvalue()
+
+
+def imported(of: dict[str, Any] | bytes, **options: Any) -> Imported:
+    return import_bundle(read_bundle(of if isinstance(of, bytes) else zipped(of), privacy.policy), **options)
+
+
+def refused(of: dict[str, Any] | bytes) -> str:
+    with pytest.raises(BundleRefused) as fault:
+        imported(of)
+    return " · ".join(map(str, fault.value.faults))
+
+
+def remarks(done: Imported) -> str:
+    return " · ".join(map(str, done.remarks))
+
+
+def signs_in(app: Any, username: str = "y.kerbrat", password: str = "a-long-password") -> bool:
+    answer = app.test_client().post("/sign-in", json={"username": username, "password": password})
+    return bool(answer.status_code == 200)
+
+
+# --- who leaves ---
+
+
+@pytest.mark.parametrize("mode", ["bulk", "delta"])
+def test_an_enrolment_marked_tobedeleted_takes_a_pupil_out_and_never_puts_one_in(app: Any, mode: str) -> None:
+    gone = PLACES.replace("e2,,", "e2,tobedeleted,")
+    done = imported(files(places=gone, mode=mode))
+    assert (
+        counted()["enrollments"],
+        "enrollments.csv, line 3: is marked tobedeleted: not taken in" in remarks(done),
+    ) == (0, True)
+    imported(files(mode=mode))
+    assert counted()["enrollments"] == 1
+    done = imported(files(places=gone, mode=mode))
+    assert (counted()["enrollments"], "taken out" in remarks(done)) == (0, True)
+
+
+def test_a_class_marked_tobedeleted_goes_with_its_places(app: Any) -> None:
+    imported(files())
+    assert counted()["classes"] == 1
+    imported(files(status="tobedeleted"))
+    assert [counted()[name] for name in ("classes", "enrollments", "teachings", "students")] == [0, 0, 0, 1]
+
+
+def test_a_person_marked_tobedeleted_is_not_imported_and_signs_in_no_more(app: Any) -> None:
+    marked = TEACHER.replace("u1,,", "u1,tobedeleted,") + PUPIL
+    assert "POST /privacy/delete" in remarks(imported(files(marked)))
+    assert counted()["accounts"] == 0
+    imported(files())
+    assert signs_in(app)
+    imported(files(marked))
+    assert not signs_in(app)
+    assert counted()["teachings"] == 0
+
+
+def test_a_full_import_says_who_is_no_longer_in_it_and_takes_them_out_when_asked(app: Any) -> None:
+    imported(files())
+    done = imported(files(TEACHER, "e1,,,c1,o1,u1,teacher,true,,\n"))
+    assert "1 enrolments of a school are no longer in this full import; they stay" in remarks(done)
+    assert "1 students of a school are no longer in this full import" in remarks(done)
+    assert counted()["enrollments"] == 1
+    imported(files(TEACHER, "e1,,,c1,o1,u1,teacher,true,,\n"), remove_missing=True)
+    assert counted()["enrollments"] == 0
+    assert not db.session.scalars(select(Student)).one().may_sign_in
+
+
+def test_a_delta_says_nothing_of_who_is_not_in_it(app: Any) -> None:
+    imported(files())
+    done = imported(files(places="", mode="delta"), remove_missing=True)
+    assert (counted()["enrollments"], "no longer" in remarks(done)) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "is_active"),
+    [
+        ("", "", True),
+        ("2026-09-01", "2027-07-05", True),
+        ("2025-09-01", "2026-07-05", False),
+        ("2027-09-01", "", False),
+    ],
+)
+def test_an_enrolment_is_active_from_its_beginning_to_its_end(app: Any, begin: str, end: str, is_active: bool) -> None:
+    imported(files(places=f"e2,,,c1,o1,u2,student,false,{begin},{end}\n"), today=date(2026, 11, 26))
+    assert counted()["enrollments"] == int(is_active)
+
+
+def test_a_pupil_who_changes_school_leaves_the_classes_of_the_one_before(app: Any) -> None:
+    imported(files())
+    done = imported(files(TEACHER + PUPIL.replace(",o1,", ",o2,"), "e1,,,c1,o1,u1,teacher,true,,\n"))
+    assert "has moved to another school" in remarks(done)
+    assert counted()["enrollments"] == 0
+    assert sorted(one.may_sign_in for one in db.session.scalars(select(Student))) == [False, True]
+
+
+def test_several_schools_of_one_person_are_said(app: Any) -> None:
+    assert "has 2 schools" in remarks(imported(files(TEACHER.replace(",o1,", ',"o1,o2",') + PUPIL)))
+
+
+# --- who may come in ---
+
+
+def test_a_disabled_person_is_kept_and_does_not_sign_in(app: Any) -> None:
+    done = imported(files(TEACHER.replace(",true,", ",false,") + PUPIL))
+    assert "enabledUser is false" in remarks(done)
+    assert (signs_in(app), counted()["accounts"]) == (False, 1)
+
+
+def test_a_person_who_is_disabled_later_is_signed_out(app: Any) -> None:
+    imported(files())
+    client = app.test_client()
+    assert client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"}).status_code == 200
+    assert client.get("/me").status_code == 200
+    imported(files(TEACHER.replace(",true,", ",false,") + PUPIL))
+    assert client.get("/me").status_code == 401
+
+
+def test_an_export_without_passwords_keeps_the_passwords(app: Any) -> None:
+    imported(files())
+    imported(files(TEACHER.replace("a-long-password", "") + PUPIL))
+    assert signs_in(app)
+
+
+def test_a_copy_of_a_cookie_is_worth_nothing_after_sign_out(app: Any) -> None:
+    imported(files())
+    client, thief = app.test_client(), app.test_client()
+    client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
+    cookie = client.get_cookie("session")
+    thief.set_cookie("session", cookie.value)
+    assert thief.get("/me").status_code == 200
+    assert client.post("/sign-out", json={}).status_code == 200
+    assert thief.get("/me").status_code == 401
+
+
+# --- files of ordinary programs ---
+
+
+def test_what_systems_leave_in_a_zip_is_passed_over(app: Any) -> None:
+    junk = {
+        "__MACOSX/._users.csv": b"\0",
+        ".DS_Store": b"\0",
+        "roster/.DS_Store": b"\0",
+        "Thumbs.db": b"\0",
+        "desktop.ini": b"x",
+    }
+    imported({**files(), **junk})
+    assert counted()["students"] == 1
+
+
+@pytest.mark.parametrize(
+    "change", [str.upper, str.capitalize, lambda name: f"roster\\{name}", lambda name: f"a/b/{name}"]
+)
+def test_names_in_a_zip_are_found_as_tools_write_them(app: Any, change: Any) -> None:
+    imported({change(name): content for name, content in files().items()})
+    assert counted()["students"] == 1
+
+
+def test_two_files_of_one_name_are_refused_with_both_places(app: Any) -> None:
+    said = refused({**files(), "2025/users.csv": USERS, "2026/Users.csv": USERS})
+    assert "users.csv, 2025/users.csv, 2026/Users.csv" in said
+
+
+def test_a_zip_that_is_not_ordinary_is_refused_in_words(app: Any) -> None:
+    content = bytearray(zipped(files()))
+    at = content.index(b"PK\x01\x02")
+    encrypted = bytes(content[: at + 8]) + struct.pack("<H", 1) + bytes(content[at + 10 :])
+    assert "is protected by a password" in refused(encrypted)
+    unknown = bytes(content[: at + 10]) + struct.pack("<H", 97) + bytes(content[at + 12 :])
+    assert "make an ordinary ZIP file" in refused(unknown)
+    assert "is a spreadsheet; save each of its sheets as CSV" in refused({**files(), "users.xlsx": b"PK"})
+
+
+def test_a_table_of_a_spreadsheet_is_taken_where_nothing_is_lost(app: Any) -> None:
+    made = files()
+    made["users.csv"] = made["users.csv"].replace("\n", ",\n").replace("sourcedId,status", " sourcedId , status")
+    made["orgs.csv"] = "sep=,\n" + made["orgs.csv"]
+    imported(made)
+    assert counted()["students"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text.replace(",", ";"), "separated by semicolons"),
+        (lambda text: text.replace(",", "\t"), "separated by tabs"),
+        (lambda text: text + '"u9"x,,,\n', "text follows a closing quote"),
+        (lambda text: text + '"u9,,,\n', "a quote is opened and never closed"),
+        (lambda text: text + f'u9,"{"x" * 140_000}"\n', "a cell has more than 131072 characters"),
+    ],
+)
+def test_a_table_that_cannot_be_taken_is_refused_in_words_of_an_administrator(app: Any, change: Any, says: str) -> None:
+    made = files()
+    made["users.csv"] = change(made["users.csv"])
+    assert says in refused(made)
+    assert counted()["students"] == 0
+
+
+def test_what_is_in_a_file_and_not_used_is_named(app: Any) -> None:
+    bundle = read_bundle(zipped(files(TEACHER.replace("Kerbrat,,", "Kerbrat,Anne,") + PUPIL)), privacy.policy)
+    assert bundle.not_taken == [
+        "users.csv: middleName", "classes.csv: courseSourcedId", "classes.csv: classType", "classes.csv: termSourcedIds",
+        "enrollments.csv: schoolSourcedId", "enrollments.csv: primary",
+    ]  # fmt: skip
+
+
+def test_a_username_that_is_taken_is_named_by_its_line(app: Any) -> None:
+    imported(files())
+    twice = TEACHER + PUPIL + PUPIL.replace("u2,", "u3,")
+    assert refused(files(twice)) == "users.csv, line 4: username is taken by another student of this school"
+    assert {model: db.session.scalars(select(model.id)).all() for model in (Account, Student)}[Student] != []
+    assert len(db.session.scalars(select(SchoolClass.id)).all()) == 1
+    assert [len(db.session.scalars(select(model.id)).all()) for model in (Enrollment, Teaching)] == [1, 1]
