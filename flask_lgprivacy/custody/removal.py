@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import String, Table, cast, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from ..gate import House
@@ -60,6 +60,9 @@ def replace_names(house: House, session: Session, kind: str, ones: Sequence[str]
             .values(agent=ERASED)
         ).rowcount,
     }
+    for one in ones:
+        named = cast(assistance.opened_as, String).contains(f'"{one}"', autoescape=True)
+        session.execute(update(tables.assistance).where(named).values(opened_as=[]))
     for column in (grants.asked_by, grants.given_by, grants.revoked_by, assistance.opened_by):
         for one in ones:
             theirs = column.endswith(f":{actor_part(one)}", autoescape=True)

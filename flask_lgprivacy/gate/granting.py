@@ -125,6 +125,7 @@ class Grants(Desk):
             "id": number,
             "client": by.client,
             "opened_by": by.key,
+            "opened_as": [list(one) for one in by.subjects],
             "agent_kind": named[0] if named else None,
             "agent": named[1] if named else None,
             "reference": reference,
@@ -181,7 +182,8 @@ class Grants(Desk):
         asked_by = asked.asked_by if asked is not None else request.opened_by if request.agent else None
         if asked_by is None:
             raise RequestInvalid("to: this agent has not asked, and the request names nobody")
-        if is_same_person(asked_by, by) or who in by.subjects:
+        is_opener = asked is None and not request.opened_as.isdisjoint(by.subjects)
+        if is_same_person(asked_by, by) or who in by.subjects or is_opener:
             self._refuse(
                 "whoever named the agent does not let the agent in; a colleague gives the grant, or the agent asks for it",
                 kind,
@@ -287,7 +289,8 @@ class Grants(Desk):
     def revoke(self, *, by: Actor, grant: str) -> Grant:
         """End a grant of the actor's own client; holds from the next request. Raises `RequestNotFound`."""
         found = next((one for one in self.visible_to(by) if one.id == grant), None)
-        if found is None:
+        is_theirs = found is not None and by.client == found.client and by.role in self._givers()
+        if found is None or not (is_theirs or (self._declares(by) and found.given_by == by.key)):
             self._miss("there is no such grant here")
         session, table = self._house.clean_session(), self._house.tables.grant
         ended = {"revoked_at": self._house.utcnow(), "revoked_by": by.key, "place": None}

@@ -112,6 +112,7 @@ class Assistance:
     hours: int
     opened_at: dt.datetime
     closed_at: dt.datetime | None
+    opened_as: frozenset[SubjectName] = frozenset()
 
 
 def find_grants(session: Session, tables: Tables, *criteria: ColumnElement[bool]) -> list[Grant]:
@@ -223,6 +224,7 @@ def _assistance(row: Row[Any]) -> Assistance:
         hours=row.hours,
         opened_at=utc(row.opened_at),
         closed_at=row.closed_at and utc(row.closed_at),
+        opened_as=frozenset((kind, one) for kind, one in row.opened_as),
     )
 
 

@@ -164,6 +164,7 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             Column("id", String(32), primary_key=True),
             Column("client", String(64), nullable=False, index=True),
             Column("opened_by", String(160), nullable=False),
+            Column("opened_as", JSON, nullable=False),
             Column("agent_kind", String(64)),
             Column("agent", String(64)),
             Column("reference", String(64)),
