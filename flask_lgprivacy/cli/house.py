@@ -138,7 +138,7 @@ def requests(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     here = state()
-    found = here.rights.ledger.visible(here.house.session(), requester=None, client=None)
+    found = list(here.rights.ledger.every(here.house.session()))
     rows = [
         {
             "id": one.id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
@@ -117,8 +118,18 @@ class Conditions:
     def _is_assisted(self, client: str) -> bool:
         self._look()
         if client not in self._assisted:
-            self._assisted[client] = has_open_assistance(self._session(), self._house.tables, client)
+            with self._as_it_is_now() as session:
+                self._assisted[client] = has_open_assistance(session, self._house.tables, client)
         return self._assisted[client]
+
+    @contextmanager
+    def _as_it_is_now(self) -> Iterator[Session]:
+        """The session at the first look; later one of its own, since an open cursor keeps the data as it was when it began."""
+        if self._looked_at is None:
+            yield self._session()
+            return
+        with Session(self._house.engine) as now:
+            yield now
 
     def _look(self) -> None:
         """Look the actor's grants up, where that was not done just now."""
@@ -126,7 +137,8 @@ class Conditions:
         if self._looked_at is not None and abs(now - self._looked_at) < FRESH:
             return
         subjects = self._actor.subjects if self._actor is not None else ()
-        self._held = grants_held(self._session(), self._house.tables, subjects, now)
+        with self._as_it_is_now() as session:
+            self._held = grants_held(session, self._house.tables, subjects, now)
         self._assisted, self._members = {}, {}
         self._looked_at = now
 

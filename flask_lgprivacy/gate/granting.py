@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy.exc import OperationalError
 
 from ..errors import ConfigurationError, RequestConflict, RequestInvalid
 from ..models import identifier
@@ -297,7 +298,14 @@ class Grants(Desk):
         session.execute(update(table).where(table.c.id == grant, table.c.revoked_at.is_(None)).values(**ended))
         grant_now = self._grant(grant)
         self._tell_of(grant_now, "revoked", by)
-        session.commit()
+        try:
+            session.commit()
+        except OperationalError:
+            session.rollback()
+            self._tell_of(found, "not-revoked", by)
+            raise RequestConflict(
+                "the database is busy with a reader, so the grant still stands; try again, and use SQLite in WAL mode or PostgreSQL"
+            ) from None
         return grant_now
 
     def visible_to(self, actor: Actor) -> list[Grant]:

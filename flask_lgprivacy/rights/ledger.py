@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -156,6 +156,13 @@ class RequestLedger:
         if before is not None:
             query = query.where(columns.received_at < before)
         return [_request(row) for row in session.execute(query)]
+
+    def every(self, session: Session) -> Iterator[Request]:
+        """All requests, newest first, a page at a time in memory."""
+        after: str | None = None
+        while page := self.visible(session, requester=None, client=None, after=after):
+            yield from page
+            after = page[-1].id
 
     def visible(
         self,

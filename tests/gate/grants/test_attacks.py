@@ -241,3 +241,48 @@ def test_an_agent_asks_again_after_its_time(backend: Backend, clock: Clock) -> N
         assert first_name(backend, agent())
         clock.passes(hours=4)
         assert refused(backend, agent()) == "LG-22"
+
+
+def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend, clock: Clock) -> None:
+    """An open cursor keeps a snapshot; the grants are looked up beside it."""
+    from sqlalchemy import select
+    from sqlalchemy.orm import Session
+
+    from flask_lgprivacy.gate.conditions import Conditions
+
+    with backend.app.app_context():
+        for engine in db.engines.values():
+            if engine.dialect.name == "sqlite":
+                with engine.connect() as connection:
+                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        give(backend, clock)
+        session = Session(db.engine)
+        reading = session.connection().execute(select(Student.id).execution_options(yield_per=1))
+        assert reading.fetchone() is not None
+        held = Conditions(backend.house, backend.guest(), lambda: session)
+        held._look()
+        assert len(held._held) == 1
+        [grant] = backend.privacy.grants.visible_to(backend.administrator())
+        backend.privacy.grants.revoke(by=backend.administrator(), grant=grant.id)
+        clock.passes(seconds=2)
+        held._look()
+        assert held._held == []
+        session.close()
+
+
+def test_the_account_that_named_an_agent_does_not_let_the_agent_in_under_another_key(backend: Backend, clock: Clock) -> None:
+    me = [("account", backend.account)]
+    opener = Actor("teacher-7", role="teacher", client=backend.schools[0], subjects=me)
+    giver = Actor("administrator-7", role="administrator", client=backend.schools[0], subjects=me)
+    asked = backend.privacy.grants.open_assistance(
+        by=opener, categories={"student.profile"}, scope=Scope.of(everybody=True), hours=1, agent=AGENTS[0]
+    )
+    with pytest.raises(PrivacyError, match="whoever named the agent"):
+        backend.privacy.grants.accept(by=giver, assistance=asked.id, to=AGENTS[0])
+
+
+def test_whoever_was_let_in_does_not_end_the_grant(backend: Backend, clock: Clock) -> None:
+    give(backend, clock)
+    [grant] = backend.privacy.grants.visible_to(backend.guest())
+    with pytest.raises(PrivacyError, match="no such grant"):
+        backend.privacy.grants.revoke(by=backend.guest(), grant=grant.id)
