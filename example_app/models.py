@@ -11,7 +11,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from flask_lgprivacy import belongs_to, not_personal, sealed, subject, tagged
+from flask_lgprivacy import BlindIndex, belongs_to, not_personal, sealed, subject, tagged
 
 
 class Base(DeclarativeBase):
@@ -64,7 +64,7 @@ class Student(Model, SignsIn):
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"))
     username: Mapped[str] = sealed("student.profile", unique=True)
     first_name: Mapped[str] = sealed("student.profile")
-    last_name: Mapped[str] = sealed("student.profile", index=True)
+    last_name: Mapped[str] = sealed("student.profile", index=BlindIndex("name"))
     birth_date: Mapped[date | None] = sealed("student.profile")
     email: Mapped[str | None] = sealed("student.profile")
     level: Mapped[str | None] = sealed("student.profile")

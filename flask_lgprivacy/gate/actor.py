@@ -53,7 +53,7 @@ class Actor:
         set_field = object.__setattr__
         set_field(self, "id", _identifier(id, "the first argument"))
         set_field(self, "role", role)
-        set_field(self, "client", None if client is None else _identifier(client, "client=…"))
+        set_field(self, "client", None if client is None else identifier(client))
         set_field(self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs))
         set_field(self, "strongly_authenticated", strongly_authenticated)
 

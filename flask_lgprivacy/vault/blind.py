@@ -17,6 +17,15 @@ FEW: Final = 16
 """An index of so many bits or fewer is shared by several values where there are many, so that it gives no single one away."""
 
 
+_AS_TYPED: Final = str.maketrans(dict.fromkeys("‘’‛ʹʻʼʽˈ′＇`´", "'") | dict.fromkeys("‐‑‒–−﹣－", "-"))
+"""Signs that keyboards and word processors put for the apostrophe and the hyphen of a name."""
+
+_LETTERS: Final = str.maketrans(
+    {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "þ": "th"}
+)
+"""Letters that Unicode does not take apart, as people type them who do not have them."""
+
+
 def _spaced(value: str) -> str:
     return " ".join(value.split())
 
@@ -30,6 +39,11 @@ def _unaccented(value: str) -> str:
     return _spaced(unicodedata.normalize("NFKC", "".join(one for one in apart if not unicodedata.combining(one))))
 
 
+def _name(value: str) -> str:
+    seen = "".join(one for one in value.translate(_AS_TYPED) if unicodedata.category(one) != "Cf")
+    return _unaccented(seen).translate(_LETTERS)
+
+
 def _email(value: str) -> str:
     return unicodedata.normalize("NFKC", value).strip().casefold()
 
@@ -41,6 +55,7 @@ def _exact(value: str) -> str:
 NORMALISERS: dict[str, tuple[str, Callable[[str], str]]] = {
     "text": ("nfkc-casefold-spaces-1", _text),
     "accents": ("unaccented-casefold-spaces-1", _unaccented),
+    "name": ("name-as-typed-1", _name),
     "email": ("email-casefold-1", _email),
     "exact": ("nfc-1", _exact),
 }
@@ -51,8 +66,9 @@ NORMALISERS: dict[str, tuple[str, Callable[[str], str]]] = {
 class BlindIndex:
     """How a sealed field is found.
 
-    Parameters: `normaliser` is `text` (case, width and runs of spaces do not count), `accents` (nor do accents), `email` (case and
-    outer spaces do not count) or `exact`; `bits` of the hash that are kept, 128 or, for values that are easily guessed, at most 16.
+    Parameters: `normaliser` is `text` (case, width and runs of spaces do not count), `accents` (nor do accents), `name` (nor do the
+    kind of apostrophe or hyphen, joined letters such as œ, and signs that are not seen), `email` (case and outer spaces do not
+    count) or `exact`; `bits` of the hash that are kept, 128 or, for values that are easily guessed, at most 16.
     Raises `ModelInvalid`.
     """
 

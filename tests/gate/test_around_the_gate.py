@@ -113,6 +113,19 @@ def test_an_actors_identifier_may_be_the_text_of_a_uuid(backend: Backend) -> Non
         assert db.session.get(Account, backend.account).phone == "0230000000"
 
 
+@pytest.mark.parametrize("spelled", [lambda one: str(one) + "\n", lambda one: str(one).encode(), lambda one: "", int])
+def test_a_client_of_another_type_is_another_client(backend: Backend, spelled: Any) -> None:
+    actor = Actor("x", role="teacher", client=spelled(backend.schools[0]))
+    with backend.app.app_context(), backend.job("student.profile", actor=actor), pytest.raises(PrivacyError):
+        _ = db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
+
+
+@pytest.mark.parametrize("nobody", [None, "", True, b"x", object()])
+def test_an_actor_has_an_identifier(nobody: Any) -> None:
+    with pytest.raises(ConfigurationError, match="takes an identifier"):
+        Actor(nobody, role="teacher")
+
+
 def test_an_actors_subjects_are_pairs() -> None:
     with pytest.raises(ConfigurationError, match="list of"):
         Actor("me", role="teacher", subjects=("account", "1"))  # type: ignore[arg-type]

@@ -143,7 +143,7 @@ def test_what_can_be_guessed_needs_few_bits(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: BlindIndex("soundex"), "no normaliser 'soundex'; there are text, accents, email, exact"),
+        (lambda: BlindIndex("soundex"), "no normaliser 'soundex'; there are text, accents, name, email, exact"),
         (lambda: BlindIndex(bits=64), "bits is 128, or between 4 and 16"),
         (lambda: sealed("student.profile", index=BlindIndex(bits=8), unique=True), "needs a whole index"),
     ],

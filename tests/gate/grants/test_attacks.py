@@ -270,7 +270,9 @@ def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend
         session.close()
 
 
-def test_the_account_that_named_an_agent_does_not_let_the_agent_in_under_another_key(backend: Backend, clock: Clock) -> None:
+def test_the_account_that_named_an_agent_does_not_let_the_agent_in_under_another_key(
+    backend: Backend, clock: Clock
+) -> None:
     me = [("account", backend.account)]
     opener = Actor("teacher-7", role="teacher", client=backend.schools[0], subjects=me)
     giver = Actor("administrator-7", role="administrator", client=backend.schools[0], subjects=me)
