@@ -267,6 +267,7 @@ def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend
         clock.passes(seconds=2)
         held._look()
         assert held._held == []
+        reading.close()
         session.close()
 
 
