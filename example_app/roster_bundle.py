@@ -147,15 +147,14 @@ class _Reader:
 
     @staticmethod
     def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-        what = "is packed in a way that cannot be read here; make an ordinary ZIP file"
         if info.flag_bits & 1:
-            what = "is protected by a password; make a ZIP file without one"
-        else:
-            try:
-                return archive.read(info)
-            except (NotImplementedError, zlib.error, EOFError):
-                pass
-        raise BundleRefused([Fault(_name_of(info), 0, what)])
+            protected = "is protected by a password; make a ZIP file without one"
+            raise BundleRefused([Fault(_name_of(info), 0, protected)])
+        try:
+            return archive.read(info)
+        except (NotImplementedError, zlib.error, EOFError):
+            packed = "is packed in a way that cannot be read here; make an ordinary ZIP file"
+            raise BundleRefused([Fault(_name_of(info), 0, packed)]) from None
 
     def _manifest(self, content: bytes | None) -> dict[str, str]:
         if content is None:
