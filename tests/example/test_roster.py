@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from school import CANARY
 
-from example_app import create_app
 from example_app.models import Student, db
 from example_app.privacy import privacy
 from example_app.roster_bundle import BundleRefused, read_bundle
@@ -35,19 +34,6 @@ GOOD = {
     "classes.csv": CLASSES,
     "enrollments.csv": ENROLLMENTS,
 }
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Any:
-    made = create_app(tmp_path / "instance")
-    with made.app_context():
-        privacy.initialise()
-        db.create_all()
-        yield made
-        db.session.remove()
-        for engine in db.engines.values():
-            engine.dispose()
-    made.extensions["lgprivacy"].house.trail.close()
 
 
 def bundle_of(tmp_path: Path, files: dict[str, str | bytes]) -> Path:

@@ -6,13 +6,11 @@ import io
 import struct
 import zipfile
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from example_app import create_app
 from example_app.models import Account, Enrollment, SchoolClass, Student, Teaching, db
 from example_app.privacy import privacy
 from example_app.roster_bundle import BundleRefused, read_bundle
@@ -28,19 +26,6 @@ ENROLLMENTS = (
     "sourcedId,status,dateLastModified,classSourcedId,schoolSourcedId,userSourcedId,role,primary,beginDate,endDate\n"
 )
 PLACES = "e1,,,c1,o1,u1,teacher,true,,\ne2,,,c1,o1,u2,student,false,,\n"
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Any:
-    made = create_app(tmp_path / "instance")
-    with made.app_context():
-        privacy.initialise()
-        db.create_all()
-        yield made
-        db.session.remove()
-        for engine in db.engines.values():
-            engine.dispose()
-    made.extensions["lgprivacy"].house.trail.close()
 
 
 def files(
