@@ -37,7 +37,8 @@ class Replay:
     def before_serving(self) -> None:
         """Repeat what the tombstones know and the data does not; raises `ErasuresPending` where the keys are older than the data."""
         session = self._house.session()
-        buried, marked = self._house.keys.last_erasure(session), marked_erasure(session, self._house)
+        marked = marked_erasure(session, self._house)  # first: an erasure elsewhere may end between the two looks
+        buried = self._house.keys.last_erasure(session)
         if marked is not None and (buried is None or buried < marked):
             raise ErasuresPending
         if buried is not None and (marked is None or marked < buried):

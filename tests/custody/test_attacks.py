@@ -16,7 +16,7 @@ from databases import back_up, restore, run_sql, uri
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from school import CANARY, STORES, Backend, Student, close, db, make_backend
-from sqlalchemy import String, select
+from sqlalchemy import String, event, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_lgprivacy import Actor, LGPrivacy, sealed, subject
@@ -153,6 +153,27 @@ def test_work_does_not_open_the_gate_after_the_keys_were_restored(backend: Backe
         list(again.privacy.rights.work())
     with again.app.app_context(), pytest.raises(ErasuresPending), again.reading():
         pass
+
+
+def test_a_process_that_starts_while_an_erasure_ends_elsewhere_serves(backend: Backend) -> None:
+    again = make_backend(backend.folder, filled=False)
+    again.schools = backend.schools
+    looked_at: list[str] = []
+
+    def erase_between_the_looks(*of: Any) -> None:
+        for table in ("lgprivacy_erasure_mark", "lgprivacy_subject_key"):
+            if table in of[2] and table not in looked_at:
+                looked_at.append(table)
+                if len(looked_at) == 2:
+                    erase(backend)
+
+    with again.app.app_context():
+        for engine in db.engines.values():
+            event.listen(engine, "before_cursor_execute", erase_between_the_looks)
+        with again.reading():
+            pass
+        db.session.remove()
+    assert len(looked_at) == 2
 
 
 def test_an_erasure_that_stopped_half_way_is_repeated_though_a_later_one_ended(backend: Backend) -> None:
