@@ -132,7 +132,7 @@ class Opener(Protocol):
         ...
 
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 current_opener: ContextVar[Opener | None] = ContextVar("lgprivacy_opener", default=None)
 

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from databases import SQLITE_ONLY, run_sql, uri
@@ -208,7 +208,8 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: P
     own.init_app(app)
     privacy = LGPrivacy(app)
     school = uuid4()
-    head = Actor("h", role="administrator", client=str(school))
+    head = Actor("h", role="administrator", client=spelled(school))
+    asked_as = spelled if spelled(school) == school.hex.upper() else str
     with app.app_context():
         privacy.initialise()
         own.create_all()
@@ -217,10 +218,10 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: P
             own.session.add_all(rows)
             own.session.commit()
             ids = [row.id for row in rows]
-        one = privacy.rights.submit(Right.DELETE, head, kind="student", one=ids[0].lower())
+        one = privacy.rights.submit(Right.DELETE, head, kind="student", one=asked_as(UUID(ids[0])))
         assert one.outcome is not None
         assert one.outcome["erased"] == {"Pupil": 1}
-        everything = privacy.rights.submit(Right.DELETE, head, kind="client", one=str(school))
+        everything = privacy.rights.submit(Right.DELETE, head, kind="client", one=asked_as(school))
         list(privacy.rights.work())
         found = privacy.rights.find(head, everything.id)
         assert (found.state, found.outcome and found.outcome["erased"]) == ("completed", {"Pupil": 2})
