@@ -226,3 +226,10 @@ class RequestConflict(PrivacyError):
     def __init__(self, message: str, *, clause: str | None = None, is_final: bool = False) -> None:
         super().__init__(message, clause=clause)
         self.is_final = is_final
+
+
+class TooManyRequests(PrivacyError):
+    """Somebody asked for the same more often than is taken in a time; says when to try again (RFC 6585, section 4)."""
+
+    code = "too-many-requests"
+    status = 429

@@ -13,6 +13,7 @@ from .indexes import Index
 from .layout import Layout
 from .opening import Opener, current_opener, identifier
 from .registration import layout_of
+from .values import UnshownValues
 
 M = TypeVar("M")
 
@@ -25,17 +26,18 @@ def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Selec
     `SealedComparison` for a field without an index, or with one of few bits (see `matching`), and `UndeclaredProcessing` outside a
     declaration that reads it.
     """
-    layout = layout_of(model)
-    for name, value in fields.items():
+    layout, wanted = layout_of(model), UnshownValues(fields)
+    del fields
+    for name in wanted:
         index = layout.indexes.get(name)
         if index is not None and not index.blind.is_whole:
             raise SealedComparison(
                 f"find_by({layout.name}, {name}=…): the index has {index.blind.bits} bits, which several values share; use "
                 f"matching(db.session, {layout.name}, {name}=…), which opens and compares"
             )
-        if not isinstance(value, str):
-            raise SealedComparison(f"find_by({layout.name}, {name}=…) takes a text, not {type(value).__name__}")
-    return _candidates(model, layout, fields, of_client, f"find_by({layout.name}, …)")
+        if not isinstance(wanted[name], str):
+            raise SealedComparison(f"find_by({layout.name}, {name}=…) takes a text, not {type(wanted[name]).__name__}")
+    return _candidates(model, layout, wanted, of_client, f"find_by({layout.name}, …)")
 
 
 def matching(session: Session, model: type[M], /, *, of_client: Any = None, **fields: Any) -> list[M]:
@@ -43,13 +45,14 @@ def matching(session: Session, model: type[M], /, *, of_client: Any = None, **fi
 
     Parameters and errors as for `find_by`; values may be of any type that is sealed. What was opened to be compared is in the trail.
     """
-    layout = layout_of(model)
-    query = _candidates(model, layout, fields, of_client, f"matching(…, {layout.name}, …)")
+    layout, wanted = layout_of(model), UnshownValues(fields)
+    del fields
+    query = _candidates(model, layout, wanted, of_client, f"matching(…, {layout.name}, …)")
     indexes = layout.indexes
     return [
         row
         for row in session.scalars(query)
-        if all(_is_equal(indexes[name], getattr(row, name), value) for name, value in fields.items())
+        if all(_is_equal(indexes[name], getattr(row, name), wanted[name]) for name in wanted)
     ]
 
 
@@ -59,7 +62,7 @@ def _is_equal(index: Index, held: Any, wanted: Any) -> bool:
     return bool(held == wanted)
 
 
-def _candidates(model: type[M], layout: Layout, fields: dict[str, Any], of_client: Any, what: str) -> Select[M]:
+def _candidates(model: type[M], layout: Layout, wanted: UnshownValues, of_client: Any, what: str) -> Select[M]:
     """Rows whose blind indexes equal those of the values."""
     opener = current_opener.get()
     if opener is None:
@@ -67,30 +70,30 @@ def _candidates(model: type[M], layout: Layout, fields: dict[str, Any], of_clien
             f"{what} was called outside any declared processing; decorate the view with @privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
         )
-    if not fields:
+    if not wanted:
         raise SealedComparison(f"{what} names no field; it has {', '.join(layout.indexes) or 'none with an index'}")
-    for name in fields:
+    for name in wanted:
         if name not in layout.indexes:
             known = ", ".join(layout.indexes) or "none"
             raise SealedComparison(
                 f"{layout.name}.{name} has no blind index; declare it with index=True (with one: {known})"
             )
-    client = _client(opener, layout, fields, of_client, what)
+    client = _client(opener, layout, wanted, of_client, what)
     index_keys = opener.index_keys(None, client or PUBLISHER)
     query = select(model)
-    for name, value in fields.items():
+    for name in wanted:
         index = layout.indexes[name]
-        made = [index.of(index_key, layout.table, name, value) for index_key in index_keys]
+        made = [index.of(index_key, layout.table, name, wanted[name]) for index_key in index_keys]
         query = query.where(layout.table.c[index.column].in_(made))
     return query
 
 
-def _client(opener: Opener, layout: Layout, fields: dict[str, Any], of_client: Any, what: str) -> str | None:
+def _client(opener: Opener, layout: Layout, wanted: UnshownValues, of_client: Any, what: str) -> str | None:
     """Whose rows are meant; raises where the actor may not search them."""
     client = None
     if opener.holds_as_processor(layout):
         client = identifier(of_client) if of_client is not None else opener.acts_for()
-    for name in fields:
+    for name in wanted:
         category = str(layout.category_of(name))
         opener.look_up(category, kind=layout.kind, client=client, what=f"{what[:-2]}{name}=…)")
     if client is None and opener.holds_as_processor(layout):

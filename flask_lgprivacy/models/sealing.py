@@ -14,6 +14,7 @@ from ..errors import PrivacyError, RequestInvalid, SealBroken, SubjectErased, Un
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey
 from .adopted import VERSION, plain_text
+from .indexes import Index
 from .layout import Group, Layout, Tagged
 from .opening import Opener, SubjectName, current_opener, identifier
 from .registration import layout_of, layout_on
@@ -382,15 +383,17 @@ class Flush:
         layout = one.layout
         for name, index in layout.indexes.items():
             if name in one.values:
-                value = one.values[name]
                 holder = (client if self._opener.holds_as_processor(layout) else None) or PUBLISHER
-                made = None if value is None else index.of(self._index_key(holder), layout.table, name, value)
-                setattr(one.row, index.column, made)
+                setattr(one.row, index.column, self._index_of(one, name, index, holder))
 
-    def _index_key(self, holder: str) -> bytes:
+    def _index_of(self, one: _Written, name: str, index: Index, holder: str) -> bytes | None:
+        """The blind index of a value; the value is in no variable while a key is asked for, which may fail."""
+        if one.values[name] is None:
+            return None
         if holder not in self._index_keys:
             self._index_keys[holder] = self._opener.index_key(self._session, holder)
-        return self._index_keys[holder]
+        made: bytes = index.of(self._index_keys[holder], one.layout.table, name, one.values[name])
+        return made
 
 
 def taken_plain(row: Any, layout: Layout) -> dict[str, Any]:

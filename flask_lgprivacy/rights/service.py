@@ -16,12 +16,21 @@ from sqlalchemy.orm.exc import StaleDataError
 from ..audit import RightsRequest as RightsEvent
 from ..custody import archive_binding
 from ..custody.archives import expire_archives
-from ..errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound, SubjectErased
+from ..errors import (
+    AccessDenied,
+    PrivacyError,
+    RequestConflict,
+    RequestInvalid,
+    RequestNotFound,
+    SubjectErased,
+    TooManyRequests,
+)
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
-from ..models import current_opener, identifier, records
+from ..models import SubjectName, current_opener, identifier, records
 from ..models.codec import encode_fields, from_json
 from ..models.columns import named_by, subject_column, type_of, typed
+from ..models.values import UnshownValues
 from ..policy import Action, Condition, Right, RightOutcome
 from ..policy.vocabulary import RightRule
 from ..vault import SubjectKey, named_version, seal, unseal
@@ -41,6 +50,9 @@ T = TypeVar("T")
 MOST_TRIES = 20
 LONGEST_SECONDS = 8
 """After how long nothing is tried again; a database waits for a lock by itself each time."""
+MOST_GUESSES = 10
+"""How often somebody rectifies an indexed field of one subject within `GUESSING_PERIOD`: a refusal says that a value is taken."""
+GUESSING_PERIOD = dt.timedelta(days=1)
 CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
 
@@ -62,16 +74,20 @@ class Rights:
         """
         if kind == KIND:
             return self._submit_for_client(right, actor, one)
+        wanted = UnshownValues(changes or {})
+        del changes
         session = self._house.clean_session()
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = identifier(subject[0])
-        if changes and right is not Right.RECTIFY:
+        if wanted and right is not Right.RECTIFY:
             raise RequestInvalid(f"changes: a request to {right.value} takes none; ask to rectify")
-        asked = self._checked_changes(kind, changes) if right is Right.RECTIFY else {}
+        asked = self._checked_changes(kind, wanted) if right is Right.RECTIFY else wanted
         known = self.ledger.find_open(session, right, (kind, text), actor.key)
         if known is not None and right is not Right.RECTIFY:
             raise RequestConflict(f"this was asked for already and is open: request {known}")
+        if not self._house.graph.subjects[kind].indexes.keys().isdisjoint(asked):
+            self._refuse_guessing(session, (kind, text), actor)
         client, clause = subject[1], rule.clause
         request = repeated(
             session,
@@ -87,7 +103,7 @@ class Rights:
         )
         self._tell(request, "received", actor, rule.clause)
         if rule.outcome is RightOutcome.FORWARD:
-            self._forward(session, request, actor, changes or {})
+            self._forward(session, request, actor, wanted)
         else:
             self._carry_out(session, request, rule, actor, subject[0], asked)
         return self._found(session, request.id)
@@ -252,7 +268,7 @@ class Rights:
         rule: RightRule,
         actor: Actor,
         one: Any,
-        changes: Mapping[str, Any],
+        changes: UnshownValues,
     ) -> None:
         kind, text = request.subject
         self._move(session, request, "in-progress")
@@ -325,14 +341,14 @@ class Rights:
         }
 
     def _rectify(
-        self, session: Session, request: Request, one: Any, changes: Mapping[str, Any]
+        self, session: Session, request: Request, one: Any, changes: UnshownValues
     ) -> tuple[str, dict[str, Any]]:
         layout = self._house.graph.subjects[request.subject[0]]
         row = session.get(layout.model, one, populate_existing=True)
         if row is None:
             raise SubjectErased
-        for name, value in changes.items():
-            setattr(row, name, value)
+        for name in changes:
+            setattr(row, name, changes[name])
         try:
             session.flush()
         except IntegrityError:
@@ -391,34 +407,42 @@ class Rights:
             pseudonym = key.pseudonym(school_year(self._house.utcnow()))
             self._tell(request, "erasing", None, request.clause, pseudonym)
 
-    def _checked_changes(self, kind: str, changes: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _checked_changes(self, kind: str, changes: UnshownValues) -> UnshownValues:
         """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming the field."""
         layout = self._house.graph.subjects[kind]
         if not changes:
             raise RequestInvalid("changes: name at least one field with its new value")
         checked = {}
-        for name, value in changes.items():
+        for name in changes:
             if layout.category_of(name) not in self._exportable(kind):
                 known = ", ".join(sorted(n for n in layout.labelled if layout.category_of(n) in self._exportable(kind)))
                 raise RequestInvalid(
                     f"changes: {layout.name} has no field of this name that can be rectified; it has {known}"
                 )
             field = type_of(layout, name)
-            checked[name] = from_json(field.python, value, name)
+            checked[name] = from_json(field.python, changes[name], name)
             try:
                 field.check(checked[name], name)
             except TypeError as fault:
                 raise RequestInvalid(str(fault)) from None
             encode_fields({name: checked[name]}, name)
-        return checked
+        return UnshownValues(checked)
 
-    def _forward(self, session: Session, request: Request, actor: Actor, changes: Mapping[str, Any]) -> None:
+    def _refuse_guessing(self, session: Session, subject: SubjectName, actor: Actor) -> None:
+        """Limit how often somebody learns, by rectifying what must be unique, whether a value is taken."""
+        since = self._house.utcnow() - GUESSING_PERIOD
+        if self.ledger.count(session, Right.RECTIFY, subject, actor.key, since=since) >= MOST_GUESSES:
+            raise TooManyRequests(
+                f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at most; try again tomorrow"
+            )
+
+    def _forward(self, session: Session, request: Request, actor: Actor, changes: UnshownValues) -> None:
         """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
         kind, text = request.subject
         if changes:
             key = self._house.keys.load(session, kind, [text])[text]
             self._keep_archive(
-                session, request, key, encode_fields({"changes": dict(changes)}, "changes"), request.due_at
+                session, request, key, encode_fields({"changes": changes.as_dict()}, "changes"), request.due_at
             )
         note = "passed on to the controller, whose word is needed"
         self.ledger.move(session, request.id, "forwarded", note=note, outcome={"fields": sorted(changes)})
@@ -429,12 +453,10 @@ class Rights:
         self, session: Session, request: Request, key: SubjectKey, content: bytes, expires: dt.datetime
     ) -> None:
         bound_to = archive_binding(key.client, request.id, key.version)
+        sealed = seal(key.key, content, key_version=key.version, bound_to=bound_to)
+        del content
         session.execute(
-            insert(self._house.tables.archive).values(
-                request=request.id,
-                expires_at=expires,
-                sealed=seal(key.key, content, key_version=key.version, bound_to=bound_to),
-            )
+            insert(self._house.tables.archive).values(request=request.id, expires_at=expires, sealed=sealed)
         )
 
     def _categories(self, kind: str) -> frozenset[str]:

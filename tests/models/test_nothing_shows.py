@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from databases import run_sql
 from school import CANARY, Backend, Student, db
+from sqlalchemy.exc import DBAPIError
 
-from flask_lgprivacy.errors import PrivacyError, SealBroken
+from flask_lgprivacy import find_by, matching
+from flask_lgprivacy.errors import KeyUnavailable, PrivacyError, SealBroken
+from flask_lgprivacy.policy import Right
 from flask_lgprivacy.vault import (
     ClientKey,
     KeyCache,
@@ -98,3 +102,65 @@ def test_a_page_of_settings_shows_no_key(backend: Backend) -> None:
     shown = repr(dict(backend.app.config)) + repr(backend.app.extensions["lgprivacy"].settings)
     key = (backend.folder / "lgprivacy.key").read_text().split('"r1": "')[1][:20]
     assert key not in shown
+
+
+def without_table(backend: Backend, name: str, deed: Callable[[], Any]) -> str:
+    """What a traceback with locals tells of a deed while one of the tables does not answer; the deed's own frame is the caller's."""
+    bind = "keys" if name.endswith("_key") else "data"
+    run_sql(backend.folder, bind, f"alter table {name} rename to gone")
+    try:
+        with pytest.raises((PrivacyError, DBAPIError)) as fault:
+            deed()
+    finally:
+        db.session.rollback()
+        run_sql(backend.folder, bind, f"alter table gone rename to {name}")
+    told = list(traceback.walk_tb(fault.value.__traceback__))
+    of_the_package = [frame for frame, _ in told if "/flask_lgprivacy/" in frame.f_code.co_filename]
+    assert of_the_package
+    return repr([frame.f_locals for frame in of_the_package])
+
+
+def test_values_that_are_looked_for_or_rectified_are_in_no_local_where_a_table_does_not_answer(
+    backend: Backend,
+) -> None:
+    one, head = str(backend.students[backend.schools[0]][0]), backend.administrator()
+
+    def rectify() -> Any:
+        return backend.privacy.rights.submit(
+            Right.RECTIFY, head, kind="student", one=one, changes={"first_name": f"{CANARY}X"}
+        )
+
+    def look_up() -> Any:
+        backend.house.keys.forget_all()
+        return find_by(Student, last_name=f"{CANARY}Last")
+
+    def match() -> Any:
+        backend.house.keys.forget_all()
+        return matching(db.session(), Student, last_name=f"{CANARY}Last")
+
+    with backend.app.app_context():
+        told = without_table(backend, "lgprivacy_request_step", rectify)
+        with backend.reading():
+            told += without_table(backend, "lgprivacy_client_key", look_up)
+            told += without_table(backend, "lgprivacy_client_key", match)
+        db.session.remove()
+    assert CANARY not in told
+
+
+def test_a_value_is_in_no_local_where_the_key_of_its_index_cannot_be_had(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> bytes:
+        raise KeyUnavailable("away")
+
+    with backend.app.app_context(), backend.writing():
+        monkeypatch.setattr(backend.house.keys, "index_key", away)
+        db.session.add(Student(school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
+        with pytest.raises(KeyUnavailable) as fault:
+            db.session.flush()
+        db.session.rollback()
+    frames = [
+        frame for frame, _ in traceback.walk_tb(fault.value.__traceback__) if "/flask_lgprivacy/" in str(frame.f_code)
+    ]
+    assert frames
+    assert CANARY not in repr([frame.f_locals for frame in frames])

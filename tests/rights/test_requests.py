@@ -430,3 +430,17 @@ def test_a_request_does_not_commit_what_its_caller_has_not(backend: Backend) -> 
         db.session.add(Exercise(student=other, strokes=[]))
         with pytest.raises(RequestConflict, match="not committed"):
             backend.privacy.rights.submit(Right.EXPORT, backend.administrator(), kind="student", one=one)
+
+
+def test_nobody_tries_out_by_rectifying_which_addresses_are_known(backend: Backend) -> None:
+    holder = backend.holder()
+    answers = [
+        ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"email": f"guess{number}@ecole.example"}})
+        for number in range(10)
+    ]
+    assert {answer.status_code for answer in answers} == {202}
+    refused = ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"email": "another@ecole.example"}})
+    assert_refused(refused, code="too-many-requests")
+    assert refused.status_code == 429
+    plain = ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"phone": "0102030405"}})
+    assert plain.status_code == 202
