@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -78,7 +79,7 @@ def test_a_comment_is_left_by_anybody_and_read_by_the_officer_only(blog: Any) ->
     assert (refused.status_code, refused.json["clause"], CANARY in refused.text) == (403, "LG-07", False)
     assert read(blog, "/").json == []
     for file in Path(os.environ["BLOG"]).glob("*.db"):
-        with sqlite3.connect(file) as raw:
+        with closing(sqlite3.connect(file)) as raw:
             assert CANARY not in "".join(raw.iterdump())
         assert CANARY.encode() not in file.read_bytes()
 

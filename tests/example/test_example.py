@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import zipfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def test_outside_the_gate_there_is_no_name_anywhere(running: Running) -> None:
     for path in files:
         content = path.read_bytes()
         assert [name for name in [*PUPILS, "lena.t", "2017-"] if name.encode() in content] == [], path.name
-    with sqlite3.connect(running.instance / "kaligo.db") as connection:
+    with closing(sqlite3.connect(running.instance / "kaligo.db")) as connection:
         dump = "\n".join(connection.iterdump())
     connection.close()
     assert not any(name in dump for name in PUPILS)

@@ -28,6 +28,21 @@ def test_a_teacher_of_another_school_is_denied_at_the_column(backend: Backend) -
     assert (denied.value.clause, denied.value.missing) == ("LG-03", "own-client")
 
 
+def test_an_actor_whose_client_is_only_nearly_spelled_opens_nothing(backend: Backend) -> None:
+    school = backend.schools[0]
+    for client in (
+        school.hex.upper(),
+        f" {school}",
+        f"{school}\n",
+        f"urn:uuid:{school}",
+        str(school).encode(),
+        int(school),
+    ):
+        actor = Actor("x", role="teacher", client=client)
+        with backend.app.app_context(), backend.job("student.profile", actor=actor), pytest.raises(AccessDenied):
+            _ = one(backend).first_name
+
+
 def test_a_belonging_of_another_school_is_denied_too(backend: Backend) -> None:
     with backend.app.app_context(), backend.reading(1), pytest.raises(AccessDenied):
         _ = db.session.scalars(select(Exercise).where(Exercise.student_id == one(backend).id)).one().strokes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -74,7 +75,10 @@ def test_raw_sql_gets_ciphertext(backend: Backend) -> None:
 
 @SQLITE_ONLY
 def test_a_backup_is_ciphertext(backend: Backend, tmp_path: Path) -> None:
-    with sqlite3.connect(backend.folder / "data.db") as source, sqlite3.connect(tmp_path / "backup.sqlite") as target:
+    with (
+        closing(sqlite3.connect(backend.folder / "data.db")) as source,
+        closing(sqlite3.connect(tmp_path / "backup.sqlite")) as target,
+    ):
         source.backup(target)
     source.close()
     target.close()
