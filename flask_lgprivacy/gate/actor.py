@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,8 @@ class Actor:
 
     Parameters: `id` in the host application (kept out of the trail, which has a pseudonym); `role` of the policy
     document; `client` for whom the actor acts, or None; `subjects` as whom the actor stands in the data, each as
-    (kind, id), the one meant by "myself" first; `strongly_authenticated` as the host asserts it (LG-23).
+    (kind, id), the one meant by "myself" first; `strongly_authenticated` as the host asserts it (LG-23). `client_text` is the client
+    as it was given, where that was a text.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Actor:
     client: str | None = None
     subjects: tuple[tuple[str, str], ...] = ()
     strongly_authenticated: bool = False
+    client_text: str | None = field(default=None, compare=False, repr=False)
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Actor:
         set_field(self, "id", _identifier(id, "the first argument"))
         set_field(self, "role", role)
         set_field(self, "client", None if client is None else identifier(client))
+        set_field(self, "client_text", client if isinstance(client, str) else None)
         set_field(self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs))
         set_field(self, "strongly_authenticated", strongly_authenticated)
 

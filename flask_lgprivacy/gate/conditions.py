@@ -13,6 +13,7 @@ from ..models import SubjectName
 from ..policy import GRANTED, Condition, GrantKind
 from .actor import Actor
 from .grants import Grant, grants_held, has_open_assistance, members
+from .spelling import client_of
 
 if TYPE_CHECKING:
     from .house import House
@@ -24,12 +25,13 @@ FRESH = dt.timedelta(seconds=1)
 class Conditions:
     """What holds for one actor; grants and requests for assistance are looked up when a rule first asks for them."""
 
-    __slots__ = ("_actor", "_assisted", "_held", "_house", "_looked_at", "_members", "_session")
+    __slots__ = ("_actor", "_assisted", "_has_client", "_held", "_house", "_looked_at", "_members", "_session")
 
     def __init__(self, house: House, actor: Actor | None, session: Callable[[], Session]) -> None:
         self._house = house
         self._actor = actor
         self._session = session
+        self._has_client: bool | None = None
         self._looked_at: dt.datetime | None = None
         self._held: list[Grant] = []
         self._assisted: dict[str, bool] = {}
@@ -41,7 +43,7 @@ class Conditions:
         facts: set[Condition] = set()
         if actor is None:
             return facts
-        if client is not None and actor.client == client:
+        if client is not None and actor.client == client and self._acts_for_its_client():
             facts.add(Condition.OWN_CLIENT)
         if actor.strongly_authenticated:
             facts.add(Condition.STRONG_AUTHENTICATION)
@@ -81,6 +83,13 @@ class Conditions:
         return {kinds[grant.kind].condition for grant in used}, used
 
     # --- inside ---
+
+    def _acts_for_its_client(self) -> bool:
+        if self._has_client is None:
+            self._has_client = (
+                self._actor is not None and client_of(self._house, self._session(), self._actor) is not None
+            )
+        return self._has_client
 
     def _grants(self, client: str, category: str, purpose: str) -> list[Grant]:
         self._look()

@@ -19,6 +19,7 @@ from .actor import Actor
 from .grants import Assistance, Grant, Scope, allowed_categories, find_assistance, find_grants
 from .house import House
 from .processing import Processing
+from .spelling import client_of
 
 
 class Desk:
@@ -46,9 +47,10 @@ class Desk:
 
     def _giver(self, kind: str, by: Actor) -> str:
         found = self._kind(kind)
-        if by.role not in found.given_by or by.client is None:
+        client = self._client_of(by)
+        if by.role not in found.given_by or client is None:
             self._refuse(f"a {kind} grant is given by {either(found.given_by)} of the client", found, "role")
-        return by.client
+        return client
 
     def _agent(self, by: Actor, kind: GrantKind) -> SubjectName:
         me = next((one for one in by.subjects if one in self._house.agents), None)
@@ -122,6 +124,9 @@ class Desk:
         if role is not None and role.side == "publisher" and not actor.strongly_authenticated:
             text = self._house.policy.conditions[Condition.STRONG_AUTHENTICATION]
             self._deny(AccessDenied(text.missing, clause=text.clause, missing=Condition.STRONG_AUTHENTICATION))
+
+    def _client_of(self, actor: Actor) -> str | None:
+        return client_of(self._house, self._house.session(), actor)
 
     def _declares(self, actor: Actor) -> bool:
         return any(kind.grounds and actor.role in kind.given_by for kind in self._house.policy.grant_kinds.values())

@@ -109,13 +109,14 @@ class Grants(Desk):
         and `RequestInvalid` naming what is wrong.
         """
         kind = self._support()
-        if by.role not in kind.asked_by or by.client is None:
+        client = self._client_of(by)
+        if by.role not in kind.asked_by or client is None:
             self._refuse(f"a request for assistance is opened by {either(kind.asked_by)} of the client", kind, "role")
         named = (agent[0], identifier(agent[1])) if agent is not None else None
         if named is not None and named not in self._house.agents:
             raise RequestInvalid("agent: nobody on the publisher's list of support agents")
         self._check_categories(kind, self._purpose(kind, None), frozenset(categories))
-        scope = self._scope_of(scope, by.client)
+        scope = self._scope_of(scope, client)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
         if reference is not None and not _REFERENCE.fullmatch(reference):
@@ -124,7 +125,7 @@ class Grants(Desk):
         number, wanted = uuid4().hex, sorted(frozenset(categories))
         values = {
             "id": number,
-            "client": by.client,
+            "client": client,
             "opened_by": by.key,
             "opened_as": [list(one) for one in by.subjects],
             "agent_kind": named[0] if named else None,
@@ -136,7 +137,7 @@ class Grants(Desk):
             "opened_at": self._house.utcnow(),
         }
         session.execute(insert(table).values(**values))
-        self._tell("assistance", "opened", number, by, client=by.client, categories=wanted)
+        self._tell("assistance", "opened", number, by, client=client, categories=wanted)
         session.commit()
         return self._assistance(number)
 
@@ -225,7 +226,7 @@ class Grants(Desk):
         """The client closes its request for assistance; every grant for it ends."""
         kind = self._support()
         request = self._assistance(assistance)
-        if request.client != by.client or by.role not in kind.asked_by | kind.given_by:
+        if request.client != self._client_of(by) or by.role not in kind.asked_by | kind.given_by:
             self._miss("there is no such request for assistance here")
         session, table = self._house.clean_session(), self._house.tables.assistance
         is_open = (table.c.id == request.id) & table.c.closed_at.is_(None)
@@ -290,7 +291,7 @@ class Grants(Desk):
     def revoke(self, *, by: Actor, grant: str) -> Grant:
         """End a grant of the actor's own client; holds from the next request. Raises `RequestNotFound`."""
         found = next((one for one in self.visible_to(by) if one.id == grant), None)
-        is_theirs = found is not None and by.client == found.client and by.role in self._givers()
+        is_theirs = found is not None and self._client_of(by) == found.client and by.role in self._givers()
         if found is None or not (is_theirs or (self._declares(by) and found.given_by == by.key)):
             self._miss("there is no such grant here")
         session, table = self._house.clean_session(), self._house.tables.grant
@@ -315,7 +316,7 @@ class Grants(Desk):
         wanted: list[ColumnElement[bool]] = [
             (table.to_kind == kind) & (table.to == one) for kind, one in actor.subjects
         ]
-        if actor.client is not None and actor.role in self._givers():
+        if self._client_of(actor) is not None and actor.role in self._givers():
             wanted.append(table.client == actor.client)
         if self._declares(actor):
             wanted.append(table.given_by == actor.key)
@@ -328,7 +329,7 @@ class Grants(Desk):
         self._check_strength(actor)
         kind, table = self._support(), self._house.tables.assistance.c
         session, tables = self._house.session(), self._house.tables
-        if actor.client is not None and actor.role in kind.asked_by | kind.given_by:
+        if self._client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
             return find_assistance(session, tables, table.client == actor.client)
         mine = [one for one in actor.subjects if one in self._house.agents]
         if actor.role != kind.to or not mine:

@@ -44,6 +44,17 @@ def named_by(column: Any, identifiers: Iterable[str]) -> Any:
     return or_(column.in_([*values, *usual]), func.lower(func.replace(column, "-", "")).in_(folded))
 
 
+def other_spellings(text: str) -> list[str]:
+    """How else a UUID is written that a text spells, with dashes or without; none where it spells no UUID.
+
+    Upper and lower case with dashes count as one spelling.
+    """
+    if _HEX.match(text):
+        return [str(UUID(hex=text)), str(UUID(hex=text)).upper()]
+    plain = text.replace("-", "").lower()
+    return [plain] if _HEX.match(plain) and text.lower() == str(UUID(hex=plain)) else []
+
+
 def type_of(layout: Layout, name: str) -> ValueType:
     """The type of a labelled field, sealed or tagged."""
     for group in layout.groups.values():

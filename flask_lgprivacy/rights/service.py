@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..gate import Actor, Declaration, House, Job, Processing
 from ..gate.ledger import school_year
+from ..gate.spelling import client_of
 from ..models import SubjectName, current_opener, identifier, records
 from ..models.codec import encode_fields, from_json
 from ..models.columns import named_by, subject_column, type_of, typed
@@ -242,7 +243,7 @@ class Rights:
 
     def _authorize(self, right: Right, actor: Actor, kind: str, subject: tuple[Any, str | None]) -> RightRule:
         facts = set()
-        if subject[1] is not None and subject[1] == actor.client:
+        if subject[1] is not None and subject[1] == self._client_of(actor):
             facts.add(Condition.OWN_CLIENT)
         if (kind, identifier(subject[0])) in actor.subjects:
             facts.add(Condition.SELF)
@@ -477,7 +478,10 @@ class Rights:
         answers = any(
             actor.role in rule.roles and rule.condition is Condition.OWN_CLIENT for rule in self._house.policy.rights
         )
-        return actor.client if answers else None
+        return self._client_of(actor) if answers else None
+
+    def _client_of(self, actor: Actor) -> str | None:
+        return client_of(self._house, self._house.session(), actor)
 
     def _may_see(self, actor: Actor, request: Request) -> bool:
         desk = self._desk_of(actor)

@@ -218,7 +218,6 @@ def test_outside_the_gate_there_is_no_name_anywhere(running: Running) -> None:
         assert [name for name in [*PUPILS, "lena.t", "2017-"] if name.encode() in content] == [], path.name
     with closing(sqlite3.connect(running.instance / "kaligo.db")) as connection:
         dump = "\n".join(connection.iterdump())
-    connection.close()
     assert not any(name in dump for name in PUPILS)
 
 

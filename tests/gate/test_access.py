@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from databases import uri
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from school import CANARY, Account, Backend, Exercise, Student, db
-from sqlalchemy import select
+from school import CANARY, STORES, Account, Backend, Exercise, Student, db
+from sqlalchemy import String, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_lgprivacy import Actor
+from flask_lgprivacy import Actor, LGPrivacy, sealed, subject
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.errors import AccessDenied, PrivacyError, TrailUnavailable, UndeclaredProcessing
-from flask_lgprivacy.policy import Action, Condition
-from flask_lgprivacy.testing import acting_as, assert_refused
+from flask_lgprivacy.policy import Action, Condition, Right
+from flask_lgprivacy.testing import acting_as, assert_refused, make_key_file
 
 
 def one(backend: Backend, school: int = 0, number: int = 0) -> Any:
@@ -41,6 +46,62 @@ def test_an_actor_whose_client_is_only_nearly_spelled_opens_nothing(backend: Bac
         actor = Actor("x", role="teacher", client=client)
         with backend.app.app_context(), backend.job("student.profile", actor=actor), pytest.raises(AccessDenied):
             _ = one(backend).first_name
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_path: Path, swapped: bool) -> None:
+    class Own(DeclarativeBase):
+        pass
+
+    own: Any = SQLAlchemy(model_class=Own, engine_options={"hide_parameters": True})
+
+    class Pupil(own.Model):
+        __privacy__ = subject("student", client="school")
+        id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+        school: Mapped[str] = mapped_column(String(36))
+        first_name: Mapped[str] = sealed("student.profile")
+
+    app = Flask("x", instance_path=str(tmp_path))
+    app.config.update(SQLALCHEMY_DATABASE_URI=uri(tmp_path, "text"), LGPRIVACY_STORES=STORES)
+    make_key_file(tmp_path / "lgprivacy.key")
+    own.init_app(app)
+    privacy = LGPrivacy(app)
+    dashed = str(uuid4())
+    school, other = (dashed.replace("-", ""), dashed) if swapped else (dashed, dashed.replace("-", ""))
+    head, stranger = (Actor("h", role="administrator", client=text) for text in (school, other))
+
+    def reading(actor: Actor) -> str:
+        own.session.expire_all()
+        with privacy.processing("student.profile", actor=actor, purpose="provide-service", why="x"):
+            return str(own.session.scalars(select(Pupil)).one().first_name)
+
+    with app.app_context():
+        privacy.initialise()
+        own.create_all()
+        with privacy.processing("student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"):
+            own.session.add(Pupil(school=school, first_name=CANARY))
+            own.session.commit()
+        one = own.session.scalars(select(Pupil.id)).one()
+        for actor in (head, Actor("h", role="administrator", client=UUID(school))):
+            assert reading(actor) == CANARY
+        with pytest.raises(AccessDenied):
+            reading(stranger)
+        for kind, of in (("student", str(one)), ("client", other), ("client", school)):
+            with pytest.raises(AccessDenied):
+                privacy.rights.submit(Right.DELETE, stranger, kind=kind, one=of)
+        with (
+            pytest.raises(AccessDenied),
+            privacy.processing(
+                "student.profile", actor=stranger, purpose="provide-service", actions={"write"}, why="x"
+            ),
+        ):
+            own.session.add(Pupil(school=other, first_name=CANARY))
+            own.session.flush()
+        own.session.rollback()
+        assert reading(head) == CANARY
+        own.session.remove()
+        own.engine.dispose()
+    app.extensions["lgprivacy"].house.trail.close()
 
 
 def test_a_belonging_of_another_school_is_denied_too(backend: Backend) -> None:
