@@ -243,8 +243,9 @@ def test_an_agent_asks_again_after_its_time(backend: Backend, clock: Clock) -> N
         assert refused(backend, agent()) == "LG-22"
 
 
-def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend, clock: Clock) -> None:
-    """An open cursor keeps a snapshot; the grants are looked up beside it."""
+@pytest.mark.parametrize("journal", ["WAL", "DELETE"])
+def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend, clock: Clock, journal: str) -> None:
+    """An open cursor keeps a snapshot, or keeps everybody from writing; the grants are looked up beside it."""
     from sqlalchemy import select
     from sqlalchemy.orm import Session
 
@@ -254,7 +255,7 @@ def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend
         for engine in db.engines.values():
             if engine.dialect.name == "sqlite":
                 with engine.connect() as connection:
-                    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                    connection.exec_driver_sql(f"PRAGMA journal_mode={journal}")
         give(backend, clock)
         session = Session(db.engine)
         reading = session.connection().execute(select(Student.id).execution_options(yield_per=1))
