@@ -29,6 +29,7 @@ from .grants import Grant
 from .house import House, timestamp
 from .keyring import READ, Keyring
 from .ledger import Ledger
+from .spelling import client_of
 
 _numbers = itertools.count()
 NEVER_WITHHELD = frozenset({Condition.OWN_CLIENT.value, Condition.STRONG_AUTHENTICATION.value})
@@ -402,7 +403,7 @@ class Processing(Keyring):
 
     def acts_for(self) -> str | None:
         """The client for whom the actor acts."""
-        return self.actor.client if self.actor is not None else None
+        return client_of(self.house, self.session(), self.actor) if self.actor is not None else None
 
     def holds_as_processor(self, layout: Layout) -> bool:
         """Whether the subject's data is held for its client."""

@@ -86,6 +86,8 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_p
             assert reading(actor) == CANARY
         with pytest.raises(AccessDenied):
             reading(stranger)
+        with privacy.processing("student.profile", actor=stranger, purpose="provide-service", why="x") as processing:
+            assert processing.acts_for() is None
         for kind, of in (("student", str(one)), ("client", other), ("client", school)):
             with pytest.raises(AccessDenied):
                 privacy.rights.submit(Right.DELETE, stranger, kind=kind, one=of)
