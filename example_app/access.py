@@ -10,10 +10,12 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from flask import Blueprint, flash, jsonify, redirect, request, session, url_for
 from flask_login import current_user, login_user, logout_user
 from pyotp import TOTP
+from sqlalchemy import select
+from werkzeug.local import LocalProxy
 
 from flask_lgprivacy import find_by
 
-from .models import Account, School, Student, db
+from .models import Account, Membership, School, Student, db
 from .privacy import privacy
 
 access = Blueprint("access", __name__)
@@ -43,19 +45,41 @@ def sign_in() -> Any:
     user = _find(username, school)
     hashed = (user.password_hash if user is not None else None) or _SOMEBODY
     if not _matches(hashed, password) or user is None or not user.is_active:
-        said = "username or password is wrong; students also name their school"
-        if request.is_json:
-            return jsonify(code="sign-in-failed", detail=said), 401
-        flash(said)
-        return redirect(url_for("pages.start"))
+        return _refused_sign_in("username or password is wrong; students also name their school")
+    membership = next((one for one, _ in memberships_of(user)), None)
+    if isinstance(user, Account) and user.school_id is not None and membership is None:
+        return _refused_sign_in("no school has a role for this account any more")
     login_user(user)
     session.pop("strong", None)
     session["number"] = user.session_number
+    session["membership"] = str(membership.id) if membership is not None else None
     if isinstance(user, Account) and user.second_factor and TOTP(user.second_factor).verify(code, valid_window=1):
         session["strong"] = str(user.id)
     if request.is_json:
         return jsonify(signed_in=True)
     return redirect(url_for("pages.start"))
+
+
+@access.get("/memberships")
+@privacy.exempt("the schools in which whoever is signed in has a role; opens nothing")
+def memberships() -> Any:
+    """Where whoever is signed in may act, and where they act now."""
+    return jsonify(
+        [
+            {"id": str(one.id), "school": school, "role": one.role, "now": one == current_user.membership}
+            for one, school in memberships_of(current_user)
+        ]
+    )
+
+
+@access.post("/memberships/<uuid:membership_id>/act")
+@privacy.exempt("chooses among one's own roles; opens nothing")
+def act_in(membership_id: UUID) -> Any:
+    """Act in another of one's own memberships from now on."""
+    if membership_id not in {one.id for one, _ in memberships_of(current_user)}:
+        return jsonify(code="not-found", detail="you have no such membership; GET /memberships lists them"), 404
+    session["membership"] = str(membership_id)
+    return jsonify(acting=str(membership_id)) if request.is_json else redirect(url_for("pages.start"))
 
 
 @access.post("/sign-out")
@@ -76,6 +100,23 @@ def schools() -> Any:
     return jsonify(
         [{"id": str(one.id), "name": one.name} for one in db.session.scalars(db.select(School).order_by(School.name))]
     )
+
+
+def memberships_of(user: Any) -> list[tuple[Membership, str]]:
+    """The memberships of an account with the names of their schools, the one that it had first at the beginning."""
+    if not isinstance(user._get_current_object() if isinstance(user, LocalProxy) else user, Account):
+        return []
+    query = select(Membership, School.name).join(School, School.id == Membership.school_id)
+    rows = [(one, school) for one, school in db.session.execute(query.where(Membership.account_id == user.id))]
+    at_home = (user.school_id, user.role)
+    return sorted(rows, key=lambda row: ((row[0].school_id, row[0].role) != at_home, row[1], row[0].role))
+
+
+def _refused_sign_in(said: str) -> Any:
+    if request.is_json:
+        return jsonify(code="sign-in-failed", detail=said), 401
+    flash(said)
+    return redirect(url_for("pages.start"))
 
 
 def _find(username: str, school: str) -> Account | Student | None:

@@ -41,7 +41,7 @@ SUBSCRIBER = schema_of(
 @privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
 def students() -> Any:
     """The students of the actor's school; `school` asks for another one's (and is refused)."""
-    school = _identifier(request.args.get("school")) or current_user.school_id
+    school = _identifier(request.args.get("school")) or current_user.acts_for
     query = select(Student).where(Student.school_id == school) if school else select(Student)
     return jsonify([_shown(student) for student in db.session.scalars(query)])
 
@@ -68,7 +68,7 @@ def student(student_id: UUID) -> Any:
 )
 def add_student() -> Any:
     """Record a student of the actor's school."""
-    row = Student(school_id=current_user.school_id)
+    row = Student(school_id=current_user.acts_for)
     _change(row, privacy.accepted)
     return jsonify(_shown(row)), 201
 
@@ -88,7 +88,7 @@ def change_student(student_id: UUID) -> Any:
 @privacy.handles(roles=STAFF, purpose="provide-service")
 def classes() -> Any:
     """The classes of the actor's school."""
-    rows = db.session.scalars(select(SchoolClass).where(SchoolClass.school_id == current_user.school_id))
+    rows = db.session.scalars(select(SchoolClass).where(SchoolClass.school_id == current_user.acts_for))
     return jsonify([{"id": str(row.id), "title": row.title} for row in rows])
 
 
@@ -145,7 +145,7 @@ def sheet(student_id: UUID) -> Any:
 @privacy.handles(roles={"administrator"}, purpose="provide-service")
 def notices() -> Any:
     """What the publisher told the actor's school."""
-    rows = db.session.scalars(select(SchoolNotice).where(SchoolNotice.school_id == current_user.school_id))
+    rows = db.session.scalars(select(SchoolNotice).where(SchoolNotice.school_id == current_user.acts_for))
     return jsonify([{"at": row.told_at.isoformat(), "text": row.text} for row in rows])
 
 
@@ -157,7 +157,7 @@ def import_roster() -> Any:
         raise RequestInvalid("send the bundle as the body, with Content-Type application/zip")
     try:
         bundle = read_bundle(request.get_data(), privacy.policy, without=request.args.getlist("without"))
-        done = import_bundle(bundle, only_school=current_user.school_id)
+        done = import_bundle(bundle, only_school=current_user.acts_for)
     except BundleRefused as refused:
         return jsonify(code="roster-refused", faults=[str(fault) for fault in refused.faults]), 422
     return jsonify(imported=done.counts, left_aside=bundle.left_aside, notes=[str(note) for note in done.remarks])
@@ -169,7 +169,7 @@ def me() -> Any:
     """The actor's own account."""
     account: Account = current_user
     return jsonify(
-        id=str(account.id), name=account.name, username=account.username, email=account.email, role=account.role
+        id=str(account.id), name=account.name, username=account.username, email=account.email, role=account.acts_as
     )
 
 
@@ -207,7 +207,7 @@ def subscribe() -> Any:
 def subscribe_a_student() -> Any:
     """What must not work: a student's name on its way to the newsletter. Refused before any connection."""
     contact = _contact()
-    pupil = db.session.scalars(select(Student).where(Student.school_id == current_user.school_id)).first()
+    pupil = db.session.scalars(select(Student).where(Student.school_id == current_user.acts_for)).first()
     with privacy.disclose("mailchimp", purpose=NEWSLETTER, subject=contact) as out:
         out.send("PUT", ["lists", "any"], {"email_address": labelled(pupil, "first_name")})
     return jsonify(subscribed=True)

@@ -48,12 +48,42 @@ class Account(Model, SignsIn):
     __privacy__ = subject("account", client="school_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID | None] = mapped_column(ForeignKey("school.id"))
-    role: Mapped[str] = not_personal("the role decides what an account may do")
+    role: Mapped[str] = not_personal("the role that the account has at first, or the publisher's own staff has")
     username: Mapped[str] = sealed("account.identity", unique=True)
     name: Mapped[str] = sealed("account.identity")
     email: Mapped[str | None] = sealed("account.identity", index=True)
     password_hash: Mapped[str | None] = tagged("account.credentials")
     second_factor: Mapped[str | None] = sealed("account.credentials")
+
+    @property
+    def membership(self) -> Membership | None:
+        """The membership in which the account acts in this request; the session names it."""
+        chosen: Membership | None = self.__dict__.get("_chosen")
+        return chosen
+
+    @membership.setter
+    def membership(self, chosen: Membership | None) -> None:
+        self.__dict__["_chosen"] = chosen
+
+    @property
+    def acts_as(self) -> str:
+        """The role in which the account acts now."""
+        return self.membership.role if self.membership is not None else self.role
+
+    @property
+    def acts_for(self) -> UUID | None:
+        """The school for which the account acts now; None for the publisher's own staff."""
+        return self.membership.school_id if self.membership is not None else None
+
+
+class Membership(Model):
+    """An account's role in a school; who has several chooses for which one they act."""
+
+    __privacy__ = belongs_to("account")
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"), index=True)
+    role: Mapped[str] = not_personal("the role decides what an account may do")
 
 
 class Student(Model, SignsIn):
@@ -69,6 +99,16 @@ class Student(Model, SignsIn):
     email: Mapped[str | None] = sealed("student.profile")
     level: Mapped[str | None] = sealed("student.profile")
     password_hash: Mapped[str | None] = sealed("student.credentials")
+
+    @property
+    def acts_as(self) -> str:
+        """The role of every student."""
+        return "student"
+
+    @property
+    def acts_for(self) -> UUID:
+        """The school of the student."""
+        return self.school_id
 
 
 class SchoolNotice(Model):

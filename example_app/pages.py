@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from flask_lgprivacy.audit import read_trail, verify_trail
 
+from .access import memberships_of
 from .demonstration import ACCOUNTS
 from .models import Exercise, School, Student, db
 from .privacy import privacy
@@ -31,10 +32,17 @@ def whom_to_ask() -> dict[str, Any]:
 def start() -> Any:
     """What can be tried."""
     schools = db.session.scalars(select(School).order_by(School.name)).all()
-    role = getattr(current_user, "role", "student") if current_user.is_authenticated else None
-    school = getattr(current_user, "school_id", None)
+    role = current_user.acts_as if current_user.is_authenticated else None
+    school = current_user.acts_for if current_user.is_authenticated else None
     on_device = school is not None and privacy.storage.of(school) == "device"
-    return render_template("start.html", accounts=ACCOUNTS, schools=schools, role=role, on_device=on_device)
+    return render_template(
+        "start.html",
+        accounts=ACCOUNTS,
+        schools=schools,
+        role=role,
+        on_device=on_device,
+        memberships=list(memberships_of(current_user)),
+    )
 
 
 @pages.get("/pages/students")
@@ -43,8 +51,8 @@ def start() -> Any:
 def students_page() -> Any:
     """The students of the actor's school."""
     query = select(Student)
-    if current_user.school_id is not None:
-        query = query.where(Student.school_id == current_user.school_id)
+    if current_user.acts_for is not None:
+        query = query.where(Student.school_id == current_user.acts_for)
     return render_template("students.html", students=db.session.scalars(query).all())
 
 

@@ -12,7 +12,7 @@ from flask_login import LoginManager
 from flask_lgprivacy import Actor, LGPrivacy, Notice, flask_login_actor
 from flask_lgprivacy.errors import RequestInvalid
 
-from .models import Account, SchoolNotice, Student, db
+from .models import Account, Membership, SchoolNotice, Student, db
 
 
 def tell_the_school(notice: Notice) -> None:
@@ -29,10 +29,10 @@ login = LoginManager()
 
 def _describe(user: Account | Student) -> Actor:
     if isinstance(user, Student):
-        return Actor(user.id, role="student", client=user.school_id, subjects=[("student", user.id)])
+        return Actor(user.id, role=user.acts_as, client=user.acts_for, subjects=[("student", user.id)])
     subjects = [("account", user.id), ("contact", user.id)]
     is_strong = session.get("strong") == str(user.id)
-    return Actor(user.id, role=user.role, client=user.school_id, subjects=subjects, strongly_authenticated=is_strong)
+    return Actor(user.id, role=user.acts_as, client=user.acts_for, subjects=subjects, strongly_authenticated=is_strong)
 
 
 _signed_in = flask_login_actor(_describe)
@@ -48,8 +48,14 @@ def current_actor() -> Actor | None:
 def load_user(user_id: str) -> Any:
     """The user behind a session cookie that is still good: rows are loaded, nothing of them is opened."""
     user = db.session.get(Account, UUID(user_id)) or db.session.get(Student, UUID(user_id))
-    is_good = user is not None and user.is_active and session.get("number") == user.session_number
-    return user if is_good else None
+    if user is None or not user.is_active or session.get("number") != user.session_number:
+        return None
+    if isinstance(user, Account) and user.school_id is not None:
+        chosen = session.get("membership")
+        user.membership = db.session.get(Membership, UUID(chosen)) if chosen else None
+        if user.membership is None or user.membership.account_id != user.id:
+            return None  # the role that the session began with was taken away
+    return user
 
 
 def acting() -> Actor:

@@ -63,7 +63,7 @@ TAKEN: Mapping[str, frozenset[str]] = {
     ),
     "classes": frozenset({"sourcedId", "status", "title", "schoolSourcedId"}),
     "enrollments": frozenset({"sourcedId", "status", "classSourcedId", "userSourcedId", "role", "beginDate", "endDate"}),
-    "roles": frozenset({"sourcedId", "status", "userSourcedId", "roleType", "role", "orgSourcedId"}),
+    "roles": frozenset({"sourcedId", "status", "userSourcedId", "roleType", "role", "orgSourcedId", "beginDate", "endDate"}),
     "demographics": frozenset({"sourcedId", "status", "birthDate"}),
 }  # fmt: skip
 """Columns from which something is taken; others that hold anything are named in the result (LG-02)."""

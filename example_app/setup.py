@@ -11,7 +11,7 @@ from flask_lgprivacy import Actor
 
 from .access import hasher
 from .demonstration import ACCOUNTS, DEVICE_SCHOOL, DEVICE_TEACHER, ROSTERS, STAFF, staff_id
-from .models import Account, Exercise, School, Student, db
+from .models import Account, Exercise, Membership, School, Student, db
 from .privacy import privacy
 from .roster_bundle import read_bundle
 from .roster_import import import_bundle
@@ -74,6 +74,8 @@ def _add_device_school() -> None:
                 password_hash=hasher.hash(password),
             )
         )
+        db.session.flush()
+        db.session.add(Membership(account_id=staff_id(DEVICE_TEACHER), school_id=school.id, role="teacher"))
         db.session.commit()
 
 

@@ -100,7 +100,15 @@ def test_importing_twice_changes_no_count(app: Any) -> None:
     for _ in range(2):
         import_bundle(read_bundle(BUNDLES / "Test_full_data_set.zip", privacy.policy), today=date(2022, 4, 1))
         counts = counted()
-    assert counts == {"schools": 1, "accounts": 3, "students": 3, "classes": 1, "enrollments": 1, "teachings": 2}
+    assert counts == {
+        "schools": 1,
+        "accounts": 3,
+        "students": 3,
+        "classes": 1,
+        "enrollments": 1,
+        "teachings": 2,
+        "memberships": 3,
+    }
 
 
 @OUTSIDE

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from contextvars import Context
 from datetime import date
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from example_app.models import Account, Enrollment, SchoolClass, Student, Teaching, db
+from example_app.models import Account, Enrollment, Membership, School, SchoolClass, Student, Teaching, db
 from example_app.privacy import privacy
 from example_app.roster_bundle import BundleRefused, read_bundle
 from example_app.roster_import import Imported, counted, import_bundle
@@ -62,6 +63,15 @@ def remarks(done: Imported) -> str:
 def signs_in(app: Any, username: str = "y.kerbrat", password: str = "a-long-password") -> bool:
     answer = app.test_client().post("/sign-in", json={"username": username, "password": password})
     return bool(answer.status_code == 200)
+
+
+def asked(client: Any, path: str) -> Any:
+    """The answer to a request that starts with nothing of the one before, as on a server; tests stand in one app context."""
+    return Context().run(client.get, path)
+
+
+def chosen(client: Any, membership_id: Any) -> int:
+    return int(Context().run(client.post, f"/memberships/{membership_id}/act", json={}).status_code)
 
 
 # --- who leaves ---
@@ -138,8 +148,128 @@ def test_a_pupil_who_changes_school_leaves_the_classes_of_the_one_before(app: An
     assert sorted(one.may_sign_in for one in db.session.scalars(select(Student))) == [False, True]
 
 
-def test_several_schools_of_one_person_are_said(app: Any) -> None:
-    assert "has 2 schools" in remarks(imported(files(TEACHER.replace(",o1,", ',"o1,o2",') + PUPIL)))
+# --- several schools and roles ---
+
+
+def memberships() -> set[tuple[str, str]]:
+    rows = db.session.execute(select(School.name, Membership.role).join(School, School.id == Membership.school_id))
+    return {(name, role) for name, role in rows}
+
+
+def roles(*lines: str, users: str = "", mode: str = "bulk") -> dict[str, str]:
+    """A bundle of version 1.2: the roles stand in a file of their own."""
+    header = "sourcedId,status,dateLastModified,enabledUser,username,userIds,givenName,familyName,middleName,identifier,email,sms,phone,agentSourcedIds,grades,password,userMasterIdentifier,preferredGivenName,preferredMiddleName,preferredFamilyName,primaryOrgSourcedId,pronouns,resourceSourcedIds\n"
+    user = "u1,,,true,y.kerbrat,,Yann,Kerbrat,,,,,,,,a-long-password,,,,,o1,,\n"
+    manifest = MANIFEST.format("absent").replace("1.1", "1.2").replace("file.classes,bulk", "file.classes,absent")
+    return {
+        "manifest.csv": manifest + f"file.roles,{mode}\n", "orgs.csv": ORGS, "users.csv": header + (users or user),
+        "roles.csv": "sourcedId,status,dateLastModified,userSourcedId,roleType,role,beginDate,endDate,orgSourcedId,userProfileSourcedId\n"
+        + "".join(f"{line}\n" for line in lines),
+    }  # fmt: skip
+
+
+TEACHES_HERE = "r1,,,u1,primary,teacher,,,o1,"
+TEACHES_THERE = "r2,,,u1,secondary,teacher,,,o2,"
+LEADS_HERE = "r3,,,u1,secondary,principal,,,o1,"
+
+
+def test_every_school_and_role_of_somebody_is_kept(app: Any) -> None:
+    done = imported(roles(TEACHES_HERE, TEACHES_THERE, LEADS_HERE))
+    assert memberships() == {("School", "teacher"), ("Other", "teacher"), ("School", "administrator")}
+    assert (done.counts["accounts"], counted()["accounts"]) == (1, 1)
+
+
+def test_the_schools_of_version_1_1_are_kept(app: Any) -> None:
+    imported(files(TEACHER.replace(",o1,", ',"o1,o2",') + PUPIL))
+    assert memberships() == {("School", "teacher"), ("Other", "teacher")}
+
+
+def test_somebody_acts_in_one_role_at_a_time_and_may_choose_it(app: Any) -> None:
+    imported(roles(TEACHES_HERE, TEACHES_THERE, LEADS_HERE))
+    client = app.test_client()
+    client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
+    assert asked(client, "/me").json["role"] == "teacher"
+    leads = next(one for one in asked(client, "/memberships").json if one["role"] == "administrator")
+    assert asked(client, "/notices").status_code == 403
+    assert chosen(client, leads["id"]) == 200
+    assert (asked(client, "/me").json["role"], asked(client, "/notices").status_code) == ("administrator", 200)
+
+
+def test_nobody_acts_in_a_membership_of_somebody_else(app: Any) -> None:
+    other = "u9,,,true,other,,Ada,Riou,,,,,,,,another-long-password,,,,,o1,,\n"
+    mine = "u1,,,true,y.kerbrat,,Yann,Kerbrat,,,,,,,,a-long-password,,,,,o1,,\n"
+    imported(roles(TEACHES_HERE, "r9,,,u9,primary,administrator,,,o1,", users=mine + other))
+    theirs = db.session.scalars(select(Membership.id).where(Membership.role == "administrator")).one()
+    client = app.test_client()
+    assert chosen(client, theirs) == 404
+    client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
+    assert chosen(client, theirs) == 404
+    assert asked(client, "/me").json["role"] == "teacher"
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        (TEACHES_HERE,),
+        (TEACHES_HERE, TEACHES_THERE.replace("r2,,", "r2,tobedeleted,")),
+        (TEACHES_HERE, TEACHES_THERE.replace("teacher,,", "teacher,,2026-07-05")),
+    ],
+)
+def test_a_role_that_is_over_ends_the_session_that_uses_it(app: Any, left: tuple[str, ...]) -> None:
+    imported(roles(TEACHES_HERE, TEACHES_THERE))
+    client = app.test_client()
+    client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
+    there = next(one for one in asked(client, "/memberships").json if one["school"] == "Other")
+    chosen(client, there["id"])
+    imported(roles(*left), today=date(2026, 11, 26))
+    assert memberships() == {("School", "teacher")}
+    assert asked(client, "/me").status_code == 401
+    assert signs_in(app)
+
+
+def test_a_delta_of_roles_takes_away_what_it_names_and_no_more(app: Any) -> None:
+    imported(roles(TEACHES_HERE, TEACHES_THERE, LEADS_HERE))
+    imported(roles(LEADS_HERE.replace("r3,,", "r3,tobedeleted,"), TEACHES_HERE, mode="delta"))
+    assert memberships() == {("School", "teacher"), ("Other", "teacher")}
+
+
+def test_somebody_without_a_role_signs_in_no_more(app: Any) -> None:
+    imported(roles(TEACHES_HERE, TEACHES_THERE))
+    gone = (TEACHES_HERE.replace("r1,,", "r1,tobedeleted,"), TEACHES_THERE.replace("r2,,", "r2,tobedeleted,"))
+    assert "has no role today" in remarks(imported(roles(*gone)))
+    assert (memberships(), signs_in(app)) == (set(), False)
+
+
+def test_a_pupil_of_two_schools_has_a_profile_in_each(app: Any) -> None:
+    imported(files(TEACHER + PUPIL.replace(",o1,", ',"o1,o2",')))
+    schools = db.session.scalars(select(School.name).join(Student, Student.school_id == School.id)).all()
+    assert sorted(schools) == ["Other", "School"]
+
+
+def test_who_teaches_and_learns_has_an_account_and_a_profile(app: Any) -> None:
+    imported(roles(TEACHES_HERE, "r4,,,u1,secondary,student,,,o2,"))
+    assert memberships() == {("School", "teacher")}
+    assert (counted()["accounts"], counted()["students"]) == (1, 1)
+
+
+def test_a_school_that_imports_alone_changes_no_account_of_another(app: Any) -> None:
+    """The administrator of one school could else set a password with which a shared teacher acts in the other."""
+    imported(roles(TEACHES_HERE, TEACHES_THERE))
+    there = db.session.scalars(select(School.id).where(School.name == "Other")).one()
+    stolen = "u1,,,true,y.kerbrat,,Yann,Kerbrat,,,,,,,,chosen-by-another-school,,,,,o2,,\n"
+    alone = roles(TEACHES_THERE, users=stolen)
+    alone["orgs.csv"] = ORGS.replace("o1,,,School,school,,\n", "")
+    done = imported(alone, only_school=there)
+    assert "has the account from another school" in remarks(done)
+    assert (signs_in(app), signs_in(app, password="chosen-by-another-school")) == (True, False)
+    assert memberships() == {("School", "teacher"), ("Other", "teacher")}
+
+
+def test_a_school_outside_the_bundle_is_said(app: Any) -> None:
+    assert "is also of 1 schools that are not in this bundle" in remarks(
+        imported(files(TEACHER.replace(",o1,", ',"o1,o7",') + PUPIL))
+    )
+    assert memberships() == {("School", "teacher")}
 
 
 # --- who may come in ---
