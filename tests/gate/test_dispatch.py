@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from flask import Flask, redirect
 from flask_sqlalchemy import SQLAlchemy
-from school import CANARY, STORES, Backend, Student, db
+from school import CANARY, STORES, Account, Backend, Student, db
 from sqlalchemy import select
 from sqlalchemy.orm import DeclarativeBase
 
-from flask_lgprivacy import LGPrivacy
+from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.errors import DeclarationInvalid
 from flask_lgprivacy.gate import Exemption
 from flask_lgprivacy.gate.flask_adapter import MARK
@@ -25,8 +25,8 @@ def names() -> Any:
     return [student.first_name for student in db.session.scalars(select(Student).order_by(Student.id).limit(1))]
 
 
-def get(backend: Backend, path: str) -> Any:
-    with acting_as(backend.app, backend.teacher()):
+def get(backend: Backend, path: str, actor: Actor | None = None) -> Any:
+    with acting_as(backend.app, actor or backend.teacher()):
         return backend.app.test_client().get(path)
 
 
@@ -207,6 +207,56 @@ def test_what_was_opened_is_in_no_redirect_whatever_was_assigned_since(backend: 
         return redirect("/y?n=" + was)
 
     assert_refused(get(backend, "/x"), code="intake-refused")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        lambda backend: f"/y?born={pupil_of(backend).birth_date}",
+        lambda backend: f"/y/{pupil_of(backend).preferences['colour']}",
+        lambda backend: f"/y?phone={db.session.get(Account, backend.account).phone}",
+    ],
+    ids=["a date", "a text inside of JSON", "a tagged value"],
+)
+def test_what_was_opened_is_in_no_redirect_whatever_it_is(backend: Backend, url: Any) -> None:
+    @backend.app.get("/x")
+    @backend.privacy.handles("student.profile", "account.identity", **PROFILE)
+    def view() -> Any:
+        held.append(db.session.get(Account, backend.account))
+        held.append(pupil_of(backend))
+        return redirect(url(backend))
+
+    held: list[Any] = []
+    me = Actor(backend.account, role="teacher", client=backend.schools[0], subjects=[("account", backend.account)])
+    assert_refused(get(backend, "/x", me), code="intake-refused")
+
+
+def test_a_redirect_whose_path_has_a_short_name_inside_of_a_word_goes_on(backend: Backend) -> None:
+    """A pupil called Ana does not keep anybody from the page /analysis."""
+    with backend.app.app_context(), backend.writing(0):
+        pupil_of(backend).first_name = "Ana"
+        db.session.commit()
+
+    @backend.app.get("/x")
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def view() -> Any:
+        pupil = pupil_of(backend)
+        return redirect(f"/Analysis?of={len(pupil.first_name)}")
+
+    @backend.app.get("/z")
+    @backend.privacy.handles("student.profile", **PROFILE)
+    def by_name() -> Any:
+        pupil = pupil_of(backend)
+        return redirect(f"/analysis?of={pupil.first_name}")
+
+    assert get(backend, "/x").status_code == 302
+    assert_refused(get(backend, "/z"), code="intake-refused")
+
+
+def pupil_of(backend: Backend) -> Student:
+    pupil = db.session.get(Student, backend.students[backend.schools[0]][0])
+    assert pupil is not None
+    return pupil
 
 
 class WithoutAsync(Flask):
