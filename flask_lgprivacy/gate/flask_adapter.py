@@ -27,6 +27,7 @@ from ..errors import (
     UndeclaredProcessing,
 )
 from ..models import current_opener
+from ..models.rowstate import CHANGED
 from .answers import refuse_answer_without_view, refuse_cached, refuse_response_of_another
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
@@ -162,6 +163,9 @@ class Census:
         view_class = getattr(view, "view_class", None)
         if view_class is None:
             return None
+        for_all_methods = getattr(getattr(view_class, "dispatch_request", None), MARK, None)
+        if for_all_methods is not None:
+            return cast("Stated", for_all_methods)
         name = method.lower()
         if name == "head" and not hasattr(view_class, "head"):
             name = "get"
@@ -217,6 +221,7 @@ class FlaskGate:
         view_class = getattr(view, "view_class", None)
         handlers = [
             view,
+            getattr(view_class, "dispatch_request", None),
             *(getattr(view_class, method.lower(), None) for method in getattr(view_class, "methods", None) or ()),
         ]
         for handler in handlers:
@@ -256,9 +261,7 @@ class FlaskGate:
         except (StaleDataError, ObjectDeletedError) as fault:
             if self._handler_of(fault) is not None:
                 raise
-            return self._refused(
-                RequestConflict("somebody else changed or removed this meanwhile; load it and try again")
-            )
+            return self._refused(RequestConflict(CHANGED))
 
     def _refused(self, refusal: PrivacyError) -> ResponseReturnValue:
         """The application's own answer to a kind of refusal, where it has one, else ours."""

@@ -12,11 +12,13 @@ from ..audit import Processing as ProcessingEvent
 from ..errors import (
     AccessDenied,
     PrivacyError,
+    RequestConflict,
     SealBroken,
     UndeclaredProcessing,
 )
 from ..models import Group, Layout, SubjectName, Tagged, identifier
 from ..models.adopted import plain_text
+from ..models.rowstate import CHANGED, changed_meanwhile
 from ..policy import Action, Condition, Decision
 from ..policy.decide import Cell
 from ..vault import SubjectKey
@@ -216,16 +218,25 @@ class Processing(Keyring):
             _, _, _, envelope, version = group.place(row)
         key = self._keys[layout.kind].get(one) or self._key_of(instance, layout.kind, one)
         if not layout.is_subject:
-            return self.open_record(group, identifier(own), subject, key.client, envelope, version, key)
+            return self.open_record(group, identifier(own), subject, key.client, envelope, version, key, instance)
         client = "" if layout.client is None or held is None else identifier(held)
-        return self.open_record(group, one, subject, client, envelope, version, key)
+        return self.open_record(group, one, subject, client, envelope, version, key, instance)
 
     def open_record(
-        self, group: Group, row: str, subject: SubjectName, client: str, envelope: bytes, version: int, key: SubjectKey
+        self,
+        group: Group,
+        row: str,
+        subject: SubjectName,
+        client: str,
+        envelope: bytes,
+        version: int,
+        key: SubjectKey,
+        instance: Any = None,
     ) -> dict[str, Any]:
         """The opened fields of one record, allowed and in the ledger; raises before anything is decrypted.
 
-        Parameters: `row` as `identifier` gives it; `client` as the row states it, or "" where it states none.
+        Parameters: `row` as `identifier` gives it; `client` as the row states it, or "" where it states none; `instance` is the
+        row where it was loaded as one, and then its parts may have been loaded at different times.
         """
         touched = self._readable.get((group, client))
         if touched is None or (self._selves and subject in self._selves):
@@ -238,7 +249,8 @@ class Processing(Keyring):
             except SealBroken:
                 fields = group.unsealed(self._key_named_by(envelope, subject, key), envelope, row, version)
         except (SealBroken, TypeError):  # an envelope that is none, or whose version is none
-            self.refuse(SealBroken(), category=group.category, action=READ)
+            is_stale = instance is not None and changed_meanwhile(instance, version)
+            self.refuse(RequestConflict(CHANGED) if is_stale else SealBroken(), category=group.category, action=READ)
         touched[subject[1]] = key
         if self.is_direct:
             self.house.record(self, None)

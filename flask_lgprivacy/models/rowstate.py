@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import typing
 from typing import Any, NoReturn
 
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import object_session
 from sqlalchemy.orm.attributes import flag_dirty
+
+from .adopted import VERSION
 
 SLOT = "_lgprivacy"
 """Where a row's `__dict__` keeps its `Draft`; a group's `Opened` stands under the slot and the group's column."""
@@ -13,6 +18,10 @@ SLOT = "_lgprivacy"
 
 NO_ENVELOPE = b"in plain text"
 """The envelope of a row that has none yet; no row's own, so it is never taken for one."""
+
+
+CHANGED = "somebody else changed or removed this meanwhile; load it and try again"
+"""What is said of a row whose parts were loaded before and after somebody else wrote it."""
 
 
 class _Hidden:
@@ -82,3 +91,14 @@ def assign(instance: Any, opened_at: str, name: str, value: Any) -> None:
 def opened_at(column: str) -> str:
     """The key under which a row's `__dict__` keeps what was opened of the group in a column."""
     return f"{SLOT}:{column}"
+
+
+def changed_meanwhile(instance: Any, version: int) -> bool:
+    """Whether somebody else wrote or removed a row after it was loaded: a part of it that is loaded later is of another version."""
+    session, state = object_session(instance), inspect(instance)
+    if session is None or state.identity is None:
+        return False
+    table = state.mapper.local_table
+    query = select(table.c[VERSION]).where(*map(operator.eq, table.primary_key.columns, state.identity))
+    with session.no_autoflush:
+        return session.execute(query).scalar_one_or_none() != version

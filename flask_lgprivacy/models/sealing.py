@@ -10,7 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import LoaderCallableStatus, Session
 from sqlalchemy.orm.attributes import get_history
 
-from ..errors import PrivacyError, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing
+from ..errors import PrivacyError, RequestConflict, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey
 from .adopted import VERSION, plain_text
@@ -18,7 +18,7 @@ from .indexes import Index
 from .layout import Group, Layout, Tagged
 from .opening import Opener, SubjectName, current_opener, identifier
 from .registration import layout_of, layout_on
-from .rowstate import SLOT, Draft
+from .rowstate import CHANGED, SLOT, Draft, changed_meanwhile
 from .taggedvalue import TaggedValue
 
 
@@ -77,6 +77,8 @@ class _Written:
         self.values: dict[str, Any] = (draft.assigned or {}) if draft is not None else {}
         if is_new and draft is not None and draft.flushed:
             self.values = {**draft.flushed, **self.values}
+        if is_new:
+            self._refuse_copied(was_written_here=draft is not None and draft.flushed is not None)
         self.parts = self._parts(self.values)
 
     def _parts(self, values: dict[str, Any]) -> tuple[Group | Tagged, ...]:
@@ -86,14 +88,19 @@ class _Written:
             tags = self.layout.tagged.values()
             if self.is_new:  # what a new row holds is written, whenever it was assigned
                 changed = [tag for tag in tags if held.get(tag.attribute) is not None]
-                if any(type(held[tag.attribute]) is TaggedValue for tag in changed):
-                    raise RequestInvalid(
-                        f"{self.layout.name}: a new row holds values that were loaded with another one; assign them"
-                    )
             else:
                 changed = [tag for tag in tags if get_history(self.row, tag.attribute).added]
             parts = (*parts, *changed)
         return parts
+
+    def _refuse_copied(self, *, was_written_here: bool) -> None:
+        """A row that was loaded and made new again holds records and values of the one that it was."""
+        held = self.row.__dict__
+        has_records = not was_written_here and any(held.get(column) is not None for column in self.layout.groups)
+        if has_records or any(type(held.get(name)) is TaggedValue for name in self.layout.tagged):
+            raise RequestInvalid(
+                f"{self.layout.name}: a new row holds values that were loaded with another one; make a new object and assign them"
+            )
 
     def take(self, assigned: dict[str, Any]) -> None:
         """Take what was assigned since."""
@@ -367,7 +374,7 @@ class Flush:
             fields = {name: fields[name] for name in group.fields if name in fields}
             stands = one.sealed or version - 1
             if stands and len(fields) < len(group.fields):
-                fields = {**group.encoded(key, getattr(one.row, group.column), one.own, stands), **fields}
+                fields = {**self._stored(one, group, key, stands), **fields}
         if not is_whole or None in fields.values():
             missing = [name for name in group.required if fields.get(name) is None]
             if missing:
@@ -378,6 +385,15 @@ class Flush:
         except RequestInvalid as fault:
             fields, why = {}, fault.message
         raise RequestInvalid(why)
+
+    def _stored(self, one: _Written, group: Group, key: SubjectKey, version: int) -> dict[str, Any]:
+        """The fields of a group as they stand in its record, those that the flush does not change among them."""
+        try:
+            return group.encoded(key, getattr(one.row, group.column), one.own, version)
+        except SealBroken:
+            if not changed_meanwhile(one.row, version):
+                raise
+        raise RequestConflict(CHANGED)
 
     def _index(self, one: _Written, client: str | None) -> None:
         layout = one.layout

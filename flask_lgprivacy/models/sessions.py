@@ -7,7 +7,7 @@ without labels they do nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from sqlite3 import SQLITE_BUSY
 from typing import Any
@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, ExceptionContext, event, inspect
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapper, ORMExecuteState, Session
+from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
 from ..errors import RequestConflict, UndeclaredProcessing
@@ -129,14 +129,24 @@ def _without_labelled(method: Callable[..., Any]) -> Callable[..., Any]:
 def _without_drafts(merge: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(merge)
     def guarded(self: Session, instance: Any, *rest: Any, **options: Any) -> Any:
-        draft = getattr(instance, "__dict__", {}).get(SLOT)
-        if draft is not None and draft.assigned:
-            raise UndeclaredProcessing(
-                f"session.merge({type(instance).__name__}) would leave its sealed fields behind; load the row and assign them"
-            )
+        for one in (instance, *_merged_with(instance)):
+            draft = getattr(one, "__dict__", {}).get(SLOT)
+            if draft is not None and draft.assigned:
+                raise UndeclaredProcessing(
+                    f"session.merge({type(instance).__name__}) would leave sealed fields of {type(one).__name__} behind; load the "
+                    "row and assign them"
+                )
         return merge(self, instance, *rest, **options)
 
     return guarded
+
+
+def _merged_with(instance: Any) -> Iterator[Any]:
+    """The rows that SQLAlchemy merges along with one, by its relationships."""
+    state = inspect(instance, raiseerr=False)
+    if isinstance(state, InstanceState):
+        for one, _, _, _ in state.mapper.cascade_iterator("merge", state):
+            yield one
 
 
 def _refuse(mapper: Mapper[Any]) -> None:

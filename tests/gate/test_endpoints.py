@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Blueprint, Flask, jsonify, render_template_string, stream_with_context
-from flask.views import MethodView
+from flask.views import MethodView, View
 from school import CANARY, Backend, Student, close, db, make_backend
 from sqlalchemy import select
 
@@ -154,6 +154,32 @@ def test_a_declaration_for_a_whole_method_view_covers_its_methods(backend: Backe
     backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
     assert get(backend, "/pupils", backend.teacher()).status_code == 200
     assert get(backend, "/pupils", None).status_code == 401
+
+
+@pytest.mark.parametrize("base", [View, MethodView])
+def test_a_declaration_on_dispatch_request_covers_every_method(backend: Backend, base: Any) -> None:
+    class Pupils(base):  # type: ignore[misc]
+        methods = ["GET", "POST"]
+
+        @backend.privacy.handles("student.profile", **PROFILE)
+        def dispatch_request(self) -> Any:
+            return names(backend)
+
+    backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
+    for method in ("GET", "POST"):
+        assert get(backend, "/pupils", backend.teacher(), method).status_code == 200
+        assert get(backend, "/pupils", None, method).status_code == 401
+    assert not [one for one in undeclared_endpoints(backend.app) if "pupils" in one]
+
+
+def test_a_declaration_on_dispatch_request_that_no_policy_allows_stops_the_start(backend: Backend) -> None:
+    class Pupils(View):
+        @backend.privacy.handles("student.profile", roles={"auditor"}, purpose="provide-service")
+        def dispatch_request(self) -> Any:
+            return names(backend)
+
+    with pytest.raises(DeclarationInvalid):
+        backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
 
 
 def test_a_blueprint_registered_late_is_refused(backend: Backend) -> None:

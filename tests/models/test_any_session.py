@@ -97,7 +97,7 @@ def test_merging_into_another_session_loses_no_assignment(backend: Backend) -> N
     with backend.app.app_context(), writing(backend, "student.profile"), Session(db.engine) as session:
         row = db.session.get(Student, one_of(backend))
         row.first_name = "Zoé"
-        with pytest.raises(UndeclaredProcessing, match="leave its sealed fields behind"):
+        with pytest.raises(UndeclaredProcessing, match="leave sealed fields of Student behind"):
             session.merge(row)
 
 
@@ -316,6 +316,30 @@ def test_a_copy_of_a_row_does_not_carry_its_tagged_values_into_another(backend: 
         db.session.add(row)
         with pytest.raises(PrivacyError, match="loaded with another one"):
             db.session.commit()
+
+
+@pytest.mark.parametrize("assigned", [{}, {"first_name": "A", "last_name": "B"}], ids=["nothing", "what is required"])
+def test_a_copy_of_a_row_does_not_lose_its_sealed_fields_in_silence(backend: Backend, assigned: dict[str, str]) -> None:
+    from uuid import uuid4
+
+    with backend.app.app_context(), writing(backend, "student.profile"):
+        row = db.session.get(Student, backend.students[backend.schools[0]][0])
+        make_transient(row)
+        row.id = uuid4()
+        for name, value in assigned.items():
+            setattr(row, name, value)
+        db.session.add(row)
+        with pytest.raises(PrivacyError, match="loaded with another one"):
+            db.session.commit()
+
+
+def test_a_row_that_is_merged_along_with_another_does_not_lose_its_sealed_fields(backend: Backend) -> None:
+    with backend.app.app_context(), writing(backend, "student.profile", "student.activity"):
+        school = backend.schools[0]
+        pupil = Student(id=backend.students[school][0], school_id=school, first_name="A", last_name="B")
+        exercise = Exercise(student=pupil)
+        with pytest.raises(UndeclaredProcessing, match="leave sealed fields of Student behind"):
+            db.session.merge(exercise)
 
 
 @pytest.mark.parametrize("changes", ["another row", "the row itself"])
