@@ -1,4 +1,4 @@
-"""Fixtures, and the collection of everything that tests print."""
+"""Fixtures, and the look for planted values in everything that the tests left behind."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canary import pytest_runtest_logreport, pytest_sessionfinish, pytest_terminal_summary
 from hypothesis import settings
 from school import MADE, Backend, close, make_backend
 from sqlalchemy import Engine, event
 
+__all__ = ["pytest_runtest_logreport", "pytest_sessionfinish", "pytest_terminal_summary"]
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
-PRINTED: list[str] = []
 CONNECTED: set[Engine] = set()
 
 
@@ -43,18 +44,3 @@ def backend(tmp_path: Path) -> Backend:
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """A filled backend, with keys apart and with keys in the data's database."""
     return make_backend(tmp_path / "backend", separate_keys=request.param)
-
-
-@pytest.fixture
-def printed() -> list[str]:
-    """Everything that tests printed or logged so far."""
-    return PRINTED
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The canary test looks at what all others left behind, so it comes last."""
-    items.sort(key=lambda item: "test_canary" in item.nodeid)
-
-
-def pytest_runtest_logreport(report: Any) -> None:
-    PRINTED.append(report.capstdout + report.capstderr + report.caplog)
