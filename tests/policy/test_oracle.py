@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 from collections.abc import Iterator
 from itertools import chain, combinations, product
 from pathlib import Path
@@ -33,6 +35,10 @@ def fact_sets(cell: tuple[str, str, Action, str]) -> Iterator[frozenset[Conditio
         yield from (frozenset(), frozenset(Condition))
 
 
+SHARE = 1 if os.environ.get("LGPRIVACY_TEST_CELLS") == "all" else 8
+"""One in so many cells is compared, other ones on each day; `tox run -e thorough` compares all."""
+
+
 def cells() -> Iterator[Cell]:
     for role, category, action, purpose in product(POLICY.roles, POLICY.categories, Action, POLICY.purposes):
         for facts in fact_sets((role, category, action, purpose)):
@@ -54,9 +60,10 @@ def asked(cell: Cell) -> dict[str, object]:
 def test_no_cell_is_decided_otherwise_than_by_cedar() -> None:
     every = list(cells())
     assert len(every) > 50_000
+    compared = every[dt.date.today().toordinal() % SHARE :: SHARE]
     different = []
-    for start in range(0, len(every), 5000):
-        some = every[start : start + 5000]
+    for start in range(0, len(compared), 5000):
+        some = compared[start : start + 5000]
         answers = cedarpy.is_authorized_batch([asked(cell) for cell in some], CEDAR, [])
         assert not any(answer.diagnostics.errors for answer in answers)
         different += [
