@@ -180,6 +180,13 @@ class UsageRefused(PrivacyError):
     commitment = "statistics"
 
 
+class WriteInvalid(PrivacyError):
+    """A labelled row is written in a way in which its record cannot follow it; says how to write it instead."""
+
+    code = "write-invalid"
+    opaque = True
+
+
 class SealedComparison(PrivacyError, TypeError):
     """A query compares a sealed column, which could only ever find nothing; names the lookup to use."""
 

@@ -30,7 +30,7 @@ from .custody.stores import Store, check_regions, needed_stores, parse_stores
 from .disclosure import Disclosure, Endpoint, endpoints
 from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
 from .gate import Actor, ActorLoader, Door, FlaskGate, House, Job, Processing, check_declaration, declare, exempt, guard
-from .gate.actor import nobody
+from .gate.actor import NO_ACTOR_LOADER, nobody
 from .gate.conditions import nobody_pays
 from .gate.desk import check_agents
 from .gate.granting import Grants, Notifier
@@ -43,7 +43,7 @@ from .models import (
     records,
 )
 from .models.engines import check_engines
-from .models.registration import layout_on
+from .models.tables import missing_tables
 from .policy import Action, Decisions, Policy, load_policy
 from .reports import Usage, parse_usage
 from .rights import Background, Consents, Rights
@@ -160,7 +160,7 @@ class LGPrivacy:
         house.before_serving = partial(_before_serving, app, house)
         usage = Usage(house, parse_usage(settings.usage, policy))
         house.settle = usage.store
-        if any(layout_on(mapper) for mapper in mappers()):
+        if any(True for _ in mappers()):
             _ = house.graph
             house.models_changed()
         gate = FlaskGate(app, house, settings.exempt, longest_body=settings.longest_body)
@@ -351,8 +351,12 @@ def _before_serving(app: Flask, house: House) -> None:
     Where the application serves, requests that another process left in the middle are taken up in the background.
     """
     _ = house.graph
-    Replay(house).before_serving()
     state: State = app.extensions[NAME]
+    for table in missing_tables(state.database.engines, house.tables):
+        raise ConfigurationError(f"the table {table} does not exist; run 'flask privacy init', or your migrations")
+    if not state.has_actor_loader():
+        app.logger.warning("%s", NO_ACTOR_LOADER)
+    Replay(house).before_serving()
     if has_request_context() and state.rights.has_work():
         state.background.start()
     for model in house.adoption:

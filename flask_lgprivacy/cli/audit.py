@@ -37,7 +37,7 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("directory", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(directory: Path | None, as_json: bool) -> None:
     """Verify every chain: exit status 0 all well, 1 tampered, 2 incomplete, 3 cannot tell."""

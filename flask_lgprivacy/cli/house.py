@@ -9,12 +9,13 @@ from typing import Any
 import click
 from flask import current_app
 from flask.cli import with_appcontext
-from sqlalchemy import inspect
 
 from ..custody.storage import CLOUD, DEVICE
 from ..custody.stores import held_in
 from ..errors import ConfigurationError
 from ..gate import Exemption
+from ..gate.actor import NO_ACTOR_LOADER
+from ..models.tables import missing_tables
 from ..vault import LocalKeyFile
 from .group import privacy
 
@@ -119,11 +120,10 @@ def _stores(here: Any) -> list[dict[str, Any]]:
 def _faults_of_setting_up(here: Any) -> Iterator[str]:
     if here.uses_key_file and not here.settings.key_file.exists():
         yield f"the key file {here.settings.key_file.name} does not exist; run 'flask privacy init', or restore it"
-    for table in here.house.tables.all():
-        if not inspect(here.database.engines[table.metadata.info.get("bind_key")]).has_table(table.name):
-            yield f"the table {table.name} does not exist; run 'flask privacy init', or your migrations"
+    for table in missing_tables(here.database.engines, here.house.tables):
+        yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"
     if not here.has_actor_loader():
-        yield "no actor loader: everybody is nobody; decorate a function with @privacy.actor_loader"
+        yield NO_ACTOR_LOADER
     for endpoint in here.settings.exempt:
         if endpoint not in current_app.view_functions:
             yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"

@@ -55,7 +55,7 @@ class Actor:
         set_field = object.__setattr__
         set_field(self, "id", _identifier(id, "the first argument"))
         set_field(self, "role", role)
-        set_field(self, "client", None if client is None else identifier(client))
+        set_field(self, "client", None if client is None else _identifier(client, "client=…"))
         set_field(self, "client_text", client if isinstance(client, str) else None)
         set_field(self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs))
         set_field(self, "strongly_authenticated", strongly_authenticated)
@@ -84,6 +84,11 @@ def _identifier(value: Any, where: str) -> str:
 
 
 ActorLoader = Callable[[], Actor | None]
+
+
+NO_ACTOR_LOADER = (
+    "no actor loader is registered, so every request is anonymous; decorate a function with @privacy.actor_loader"
+)
 
 
 def nobody() -> Actor | None:

@@ -38,7 +38,7 @@ def begin(processing: Processing, declarations: tuple[Declaration, ...]) -> None
                 "sign in first", clause=processing.house.policy.purposes[declarations[0].purpose].clause
             )
         )
-    _refuse_role(processing, declarations[0], role)
+    _refuse_role(processing, declarations, role)
 
 
 def known_role(policy: Policy, actor: Actor | None) -> str | None:
@@ -66,8 +66,9 @@ def name_of(processing: Processing, actor: Actor) -> str:
     return known
 
 
-def _refuse_role(processing: Processing, declaration: Declaration, role: str) -> NoReturn:
+def _refuse_role(processing: Processing, declarations: tuple[Declaration, ...], role: str) -> NoReturn:
     """Say why a role has no place at an endpoint, as the policy says it where the policy does."""
+    declaration = declarations[0]
     action = min(declaration.actions, default=Action.READ)
     for category in sorted(declaration.categories):
         refusal = processing.house.decisions.cell(role, category, action, declaration.purpose).conceivable
@@ -78,10 +79,7 @@ def _refuse_role(processing: Processing, declaration: Declaration, role: str) ->
                 action=action.value,
             )
     clause = processing.house.policy.purposes[declaration.purpose].clause
+    roles = " or ".join(sorted({name for one in declarations for name in one.roles}))
     processing.refuse(
-        AccessDenied(
-            f"this is not for role '{role}', but for {' or '.join(sorted(declaration.roles))}",
-            clause=clause,
-            missing=f"role {' or '.join(sorted(declaration.roles))}",
-        )
+        AccessDenied(f"this is not for role '{role}', but for {roles}", clause=clause, missing=f"role {roles}")
     )

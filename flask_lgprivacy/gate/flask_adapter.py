@@ -19,6 +19,7 @@ from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 from werkzeug.exceptions import HTTPException
 
 from ..errors import (
+    AccessDenied,
     DeclarationInvalid,
     EndpointUndeclared,
     IntakeRefused,
@@ -250,6 +251,8 @@ class FlaskGate:
         try:
             return self._dispatched()
         except PrivacyError as refusal:
+            if isinstance(refusal, AccessDenied):
+                _processing().note_refusal(refusal)
             return self._refused(refusal)
         except HTTPException as aborted:
             if isinstance(aborted.response, Response):  # Flask copies it before it leaves
@@ -357,7 +360,7 @@ class FlaskGate:
         policy = self._house.policy
         clause = error.clause or policy.clause_of(error.commitment)
         shown = not error.opaque or current_app.debug or current_app.testing
-        if error.opaque:
+        if error.opaque or error.status >= 500:
             current_app.logger.error("%s: %s", error.code, error.message)
         problem: dict[str, Any] = {
             "type": f"urn:lgprivacy:{error.code}",
@@ -388,8 +391,8 @@ class FlaskGate:
             content = current_app.json.dumps(problem)
             response = Response(content, status=error.status, mimetype="application/problem+json")
         response.headers["Cache-Control"] = "no-store"
-        if error.status == 503:
-            response.headers["Retry-After"] = "30"
+        if error.status in RETRY_AFTER:
+            response.headers["Retry-After"] = RETRY_AFTER[error.status]
         return response
 
 
@@ -412,6 +415,8 @@ def _page(problem: dict[str, Any]) -> str:
     ).format(**{name: escape(text) for name, text in {**problem, **contact, "clause": clause}.items()})
 
 
+RETRY_AFTER = {429: "3600", 503: "30"}
+"""After how many seconds it is worth trying again (RFC 9110, section 10.2.3)."""
 TITLES = {
     401: "Unauthorized",
     403: "Forbidden",
@@ -420,6 +425,7 @@ TITLES = {
     410: "Gone",
     413: "Content Too Large",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     502: "Bad Gateway",
     503: "Service Unavailable",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import AccessDenied
 from ..models import current_opener
 from .actor import Actor
 from .declaration import Declaration
@@ -26,8 +27,10 @@ class Job:
         self._token = current_opener.set(self._processing)
         return self._processing
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, fault: BaseException | None, _traceback: object) -> None:
         current_opener.reset(self._token)
+        if isinstance(fault, AccessDenied):
+            self._processing.note_refusal(fault)
         try:
             self._house.record(self._processing, None)
             self._house.settle()

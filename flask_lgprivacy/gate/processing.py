@@ -50,6 +50,7 @@ class Processing(Keyring):
         "_keys",
         "_opened",
         "_readable",
+        "_refusal",
         "_selves",
         "accepted",
         "actor",
@@ -88,6 +89,7 @@ class Processing(Keyring):
         self._intended = False
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._opened = False
+        self._refusal: PrivacyError | None = None
         self._granted: set[tuple[Any, ...]] = set()
         self._readable: dict[tuple[Group, str], dict[str, SubjectKey | None]] = {}
         self._selves: tuple[tuple[str, str], ...] = ()
@@ -190,9 +192,15 @@ class Processing(Keyring):
 
     def refuse(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> NoReturn:
         """Note a refusal for the trail and raise it."""
-        error.clause = error.clause or self.house.policy.clause_of(error.commitment)
-        self.ledger.refuse(error, error.clause, category=category, action=action)
+        self.note_refusal(error, category=category, action=action)
         raise error
+
+    def note_refusal(self, error: PrivacyError, *, category: str | None = None, action: str | None = None) -> None:
+        """Note a refusal for the trail, once, wherever it was raised."""
+        if error is not self._refusal:
+            self._refusal = error
+            error.clause = error.clause or self.house.policy.clause_of(error.commitment)
+            self.ledger.refuse(error, error.clause, category=category, action=action)
 
     # --- what columns ask ---
 
@@ -399,8 +407,12 @@ class Processing(Keyring):
         declaration = self.declaration
         where = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
         if declaration is None:
+            is_early = self.via == "request" and self.endpoint is None
+            says = f"{where} declares no processing"
+            if is_early:
+                says = "no view has begun, so nothing is declared; read it in the view, not in a hook before it"
             self.refuse(
-                UndeclaredProcessing(f"{what}: {where} declares no processing"),
+                UndeclaredProcessing(f"{what}: {says}"),
                 category=category,
                 action=action,
             )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session, object_session
 
-from ..errors import PrivacyError
+from ..errors import WriteInvalid
 from .layout import Layout
 from .opening import current_opener
 from .registration import labelled_tables, layout_of, layout_on
@@ -68,13 +68,13 @@ def listen_to_rows(model: type) -> None:
 
 
 def assigned_in_flush(row: Any) -> None:
-    """Seal once more what somebody's hook assigned in the middle of a flush; raises `PrivacyError` where it would be lost."""
+    """Seal once more what somebody's hook assigned in the middle of a flush; raises `WriteInvalid` where it would be lost."""
     session = object_session(row)
     if session is None or not is_flushing(session) or session.info.get(ENDED):
         return
     flush = _flush_of(session)
     if flush is None or not flush.assigned(row):
-        raise PrivacyError(
+        raise WriteInvalid(
             f"{type(row).__name__}: a labelled column was assigned while a flush was writing, when it is too late for this row; assign "
             "before the flush, or in the row's own before_insert or before_update hook"
         )
@@ -157,7 +157,7 @@ def _labelled(rows: Iterable[Any]) -> Iterator[tuple[Any, Layout]]:
             layouts[model] = layout_on(inspect(model))
             others = labelled_tables(inspect(model)) if layouts[model] is None else []
             if others:
-                raise PrivacyError(
+                raise WriteInvalid(
                     f"{model.__name__} is a second model of the table of {others[0].name}; write it as {others[0].name}"
                 )
         layout = layouts[model]

@@ -76,7 +76,8 @@ def _candidates(model: type[M], layout: Layout, wanted: UnshownValues, of_client
         if name not in layout.indexes:
             known = ", ".join(layout.indexes) or "none"
             raise SealedComparison(
-                f"{layout.name}.{name} has no blind index; declare it with index=True (with one: {known})"
+                f"{layout.name}.{name} has no blind index; declare it with index=True, or with "
+                f"index=BlindIndex(bits=8) and search with matching(…) where its values can be guessed (with one: {known})"
             )
     client = _client(opener, layout, wanted, of_client, what)
     index_keys = opener.index_keys(None, client or PUBLISHER)

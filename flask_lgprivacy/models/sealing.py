@@ -10,7 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import LoaderCallableStatus, Session
 from sqlalchemy.orm.attributes import get_history
 
-from ..errors import PrivacyError, RequestConflict, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing
+from ..errors import RequestConflict, RequestInvalid, SealBroken, SubjectErased, UndeclaredProcessing, WriteInvalid
 from ..policy import Action
 from ..vault import PUBLISHER, SubjectKey
 from .adopted import VERSION, plain_text
@@ -218,7 +218,7 @@ class Flush:
         return True
 
     def wrote(self, state: Any) -> None:
-        """A row's statement is made; raises `PrivacyError` where it is not the row any more that its records are bound to."""
+        """A row's statement is made; raises `WriteInvalid` where it is not the row any more that its records are bound to."""
         if state is self._turn:
             self._turn = None
         one = self._rows.get(state)
@@ -233,7 +233,7 @@ class Flush:
         if now != one.bound_to and any(
             was is not None and was != is_ for was, is_ in zip(one.bound_to, now, strict=True)
         ):
-            raise PrivacyError(
+            raise WriteInvalid(
                 f"{one.layout.name}: its key, subject or client was changed by a hook after its record was bound to them; set them "
                 "before the flush"
             )
@@ -254,7 +254,7 @@ class Flush:
 
     def _delete(self, row: Any, layout: Layout) -> None:
         if layout.is_subject:
-            raise PrivacyError(
+            raise WriteInvalid(
                 f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
                 "looks for what is left; it is not deleted through the session"
             )
@@ -472,9 +472,9 @@ def _parent_value(row: Any, name: str) -> Any:
 
 
 def refuse_moving(row: Any, layout: Layout) -> None:
-    """A sealed record stays with its row, subject and client; raises `PrivacyError` where one of them changed."""
+    """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of them changed."""
     for name in filter(None, (layout.key, layout.client if layout.is_subject else None, layout.subject)):
         if get_history(row, name).has_changes():
-            raise PrivacyError(
+            raise WriteInvalid(
                 f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    inspect,
     text,
 )
 
@@ -48,6 +51,13 @@ class Tables:
     def all(self) -> tuple[Table, ...]:
         """Every table."""
         return tuple(getattr(self, one.name) for one in fields(self))
+
+
+def missing_tables(engines: Mapping[str | None, Engine], tables: Tables) -> Iterator[str]:
+    """The names of tables that are in no database yet."""
+    for table in tables.all():
+        if not inspect(engines[table.metadata.info.get("bind_key")]).has_table(table.name):
+            yield table.name
 
 
 def define_tables(main: MetaData, keys: MetaData) -> Tables:

@@ -221,7 +221,8 @@ class Rights:
         absent = AccessDenied("no such data subject, or not one that you may ask about", missing="own-client or self")
         absent.clause = self._clause_of_rights(kind)
         if layout is None:
-            raise absent
+            kinds = ", ".join(sorted(self._house.graph.subjects))
+            raise RequestInvalid(f"subject: its kind is one of {kinds}")
         column = subject_column(layout)
         try:
             typed(column, one)

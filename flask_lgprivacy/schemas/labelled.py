@@ -107,7 +107,10 @@ def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
             f"{layout.name} has no column {name!r}; with a label it has {', '.join(sorted(layout.labelled))}"
         )
     if category is None:
-        raise ModelInvalid(f"{layout.name}.{name} has no label; it has {', '.join(sorted(layout.labelled))}")
+        raise ModelInvalid(
+            f"{layout.name}.{name} holds no personal data, so a schema names it with a reason: "
+            f"{name}=without_label(fields.…, 'why'); with a category there are {', '.join(sorted(layout.labelled))}"
+        )
     kind = type_of(layout, name)
     if kind.python is str:
         options.setdefault("validate", validate.Length(min=1, max=10_000))

@@ -18,7 +18,7 @@ from sqlalchemy import delete, select
 from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.audit import read_trail, verify_trail
 from flask_lgprivacy.rights.deadlines import months_after
-from flask_lgprivacy.testing import acting_as, assert_refused
+from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
 
 
 def ask(backend: Backend, actor: Actor | None, method: str, path: str, body: Any = None) -> Any:
@@ -297,11 +297,21 @@ def test_a_body_that_makes_no_sense_is_422(backend: Backend, body: Any) -> None:
     assert response.status_code == 422
 
 
-@pytest.mark.parametrize("subject", [{"kind": "robot", "id": "1"}, {"kind": "student", "id": f"{CANARY}"}])
-def test_a_subject_that_makes_no_sense_is_refused(backend: Backend, subject: Any) -> None:
+@pytest.mark.parametrize(
+    ("subject", "status"), [({"kind": "robot", "id": "1"}, 422), ({"kind": "student", "id": f"{CANARY}"}, 403)]
+)
+def test_a_subject_that_makes_no_sense_is_refused(backend: Backend, subject: Any, status: int) -> None:
     response = ask(backend, backend.administrator(), "POST", "/privacy/export", {"subject": subject})
-    assert response.status_code == 403
+    assert response.status_code == status
     assert CANARY not in response.text
+
+
+def test_a_refused_right_is_in_the_trail_with_its_clause(backend: Backend) -> None:
+    body = {"subject": {"kind": "student", "id": str(backend.students[backend.schools[0]][0])}}
+    with captured_trail(backend.app) as trail:
+        assert ask(backend, backend.teacher(), "POST", "/privacy/delete", body).status_code == 403
+    [refused] = trail.events[-1].refused
+    assert (refused.code, refused.clause) == ("access-denied", "LG-28")
 
 
 def test_a_form_of_another_site_changes_nothing(backend: Backend) -> None:
@@ -442,5 +452,6 @@ def test_nobody_tries_out_by_rectifying_which_addresses_are_known(backend: Backe
     refused = ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"email": "another@ecole.example"}})
     assert_refused(refused, code="too-many-requests")
     assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "3600"
     plain = ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"phone": "0102030405"}})
     assert plain.status_code == 202
