@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import waitress
@@ -16,7 +17,12 @@ def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(prog="python3 -m example_app", description=__doc__)
     parser.add_argument("--port", type=int, default=5000)
-    parser.add_argument("--instance", type=Path, default=Path("instance"), help="databases, keys and trail")
+    parser.add_argument(
+        "--instance",
+        type=Path,
+        default=Path(os.environ.get("KALIGO_INSTANCE", "instance")),
+        help="databases, keys and trail",
+    )
     given = parser.parse_args()
     given.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     mailchimp = MailchimpStandIn(given.instance)

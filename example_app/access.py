@@ -53,11 +53,13 @@ def sign_in() -> Any:
     session.pop("strong", None)
     session["number"] = user.session_number
     session["membership"] = str(membership.id) if membership is not None else None
+    has_factor = isinstance(user, Account) and user.second_factor is not None
     if isinstance(user, Account) and user.second_factor and TOTP(user.second_factor).verify(code, valid_window=1):
         session["strong"] = str(user.id)
-    if request.is_json:
-        return jsonify(signed_in=True)
-    return redirect(url_for("pages.start"))
+    is_strong = "strong" in session
+    if has_factor and not is_strong:
+        flash("signed in, but not strongly: the code of the second factor was missing or wrong")
+    return jsonify(signed_in=True, strongly=is_strong) if request.is_json else redirect(url_for("pages.start"))
 
 
 @access.get("/memberships")
@@ -107,7 +109,8 @@ def memberships_of(user: Any) -> list[tuple[Membership, str]]:
     if not isinstance(user._get_current_object() if isinstance(user, LocalProxy) else user, Account):
         return []
     query = select(Membership, School.name).join(School, School.id == Membership.school_id)
-    rows = [(one, school) for one, school in db.session.execute(query.where(Membership.account_id == user.id))]
+    every = db.session.execute(query.where(Membership.account_id == user.id))
+    rows = [(one, school) for one, school in every if one.is_active]
     at_home = (user.school_id, user.role)
     return sorted(rows, key=lambda row: ((row[0].school_id, row[0].role) != at_home, row[1], row[0].role))
 

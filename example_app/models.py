@@ -84,6 +84,13 @@ class Membership(Model):
     account_id: Mapped[UUID] = mapped_column(ForeignKey("account.id"), index=True)
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"), index=True)
     role: Mapped[str] = not_personal("the role decides what an account may do")
+    source: Mapped[str] = not_personal("which line of a roster says so", default="")
+    ends_on: Mapped[date | None] = not_personal("the last day of the role")
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the role has not ended."""
+        return self.ends_on is None or self.ends_on >= datetime.now(UTC).date()
 
 
 class Student(Model, SignsIn):

@@ -53,8 +53,8 @@ def load_user(user_id: str) -> Any:
     if isinstance(user, Account) and user.school_id is not None:
         chosen = session.get("membership")
         user.membership = db.session.get(Membership, UUID(chosen)) if chosen else None
-        if user.membership is None or user.membership.account_id != user.id:
-            return None  # the role that the session began with was taken away
+        if user.membership is None or user.membership.account_id != user.id or not user.membership.is_active:
+            return None  # the role that the session began with has ended or was taken away
     return user
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from .roster_format import COLUMNS, NOT_READ, READ, REQUIRED, ROLES, TAKEN
 LARGEST = 64 * 1024 * 1024
 LEFT_BY_SYSTEMS = frozenset({".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db"})
 """What operating systems put into folders, and people who make a ZIP file cannot see."""
+MODES = ("bulk", "delta", "absent")
+STATUSES = frozenset({"", "active", "tobedeleted"})
 SPREADSHEETS = (".xls", ".xlsx", ".ods", ".numbers")
 Row = dict[str, str]
 
@@ -95,9 +98,7 @@ class _Reader:
                 )
             else:
                 self._table(name, shown, content)
-        for name, mode in manifest.items():
-            if mode in {"bulk", "delta"} and name.lower() in known and f"{name.lower()}.csv" not in files:
-                self._refuse("manifest.csv", 0, f"announces {name}.csv, which is not in the bundle")
+        self._compare_with_manifest(manifest, files, known)
         for name in ("orgs", "users"):
             if f"{name}.csv" not in files:
                 self._refuse(f"{name}.csv", 0, "is missing; a roster cannot be imported without it")
@@ -106,6 +107,13 @@ class _Reader:
         if self._faults:
             raise BundleRefused(self._faults)
         return self._bundle
+
+    def _compare_with_manifest(self, manifest: dict[str, str], files: dict[str, bytes], known: dict[str, str]) -> None:
+        for name, mode in manifest.items():
+            if mode in {"bulk", "delta"} and name.lower() in known and f"{name.lower()}.csv" not in files:
+                self._refuse("manifest.csv", 0, f"announces {name}.csv, which is not in the bundle")
+            if mode == "absent" and f"{name.lower()}.csv" in files:
+                self._refuse("manifest.csv", 0, f"says that {name}.csv is absent, and it is in the bundle")
 
     def _refuse(self, file: str, line: int, what: str, clause: str | None = None) -> None:
         self._faults.append(Fault(file, line, what, clause))
@@ -127,7 +135,7 @@ class _Reader:
                     _name_of(info): info.filename.replace("\\", "/").rsplit("/", 1)[-1] for info in members
                 }
                 return {_name_of(info): self._unpacked(archive, info) for info in members}
-        except (zipfile.BadZipFile, OSError):
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
             raise BundleRefused(
                 [Fault(name, 0, "is not a ZIP file that can be read; export the roster again")]
             ) from None
@@ -152,7 +160,7 @@ class _Reader:
             raise BundleRefused([Fault(_name_of(info), 0, protected)])
         try:
             return archive.read(info)
-        except (NotImplementedError, zlib.error, EOFError):
+        except (NotImplementedError, zlib.error, lzma.LZMAError, EOFError, OSError):
             packed = "is packed in a way that cannot be read here; make an ordinary ZIP file"
             raise BundleRefused([Fault(_name_of(info), 0, packed)]) from None
 
@@ -171,7 +179,10 @@ class _Reader:
         self._bundle.version = entries.get("oneroster.version", "")
         if self._bundle.version not in COLUMNS:
             raise BundleRefused([Fault("manifest.csv", 0, f"oneroster.version must be one of {', '.join(COLUMNS)}")])
-        files = {name.removeprefix("file."): mode for name, mode in entries.items() if name.startswith("file.")}
+        files = {name.removeprefix("file."): mode.lower() for name, mode in entries.items() if name.startswith("file.")}
+        for name, mode in files.items():
+            if mode not in MODES:
+                self._refuse("manifest.csv", 0, f"file.{name} is one of {', '.join(MODES)}")
         self._bundle.delta = {name for name, mode in files.items() if mode == "delta"}
         return files
 
@@ -253,13 +264,19 @@ class _Reader:
                 self._refuse(file, line, f"{column} is empty")
         if name in {"users", "roles", "enrollments"} and row.get("role") and row["role"] not in ROLES:
             self._refuse(file, line, f"role is none that this service knows; it knows {', '.join(ROLES)}")
+        if name in READ and row.get("status", "").lower() not in STATUSES:
+            self._refuse(file, line, "status is empty, active or tobedeleted")
+        if row.get("enabledUser", "").lower() not in ("", "true", "false"):
+            self._refuse(file, line, "enabledUser is empty, true or false")
+        if name == "orgs" and row.get("status", "").lower() == "tobedeleted":
+            self._refuse(file, line, "asks that a school be deleted; the operator does that, not a roster")
         for column in ("birthDate", "beginDate", "endDate"):
             if row.get(column) and not _is_date(row[column]):
                 self._refuse(file, line, f"{column} is no date such as 2017-03-09")
         if (
             name in self._bundle.delta
-            and row.get("status") == "tobedeleted"
-            and name in {"users", "orgs", "demographics"}
+            and row.get("status", "").lower() == "tobedeleted"
+            and name in {"users", "demographics"}
         ):
             what = "asks for a deletion; a school erases a person by a request (POST /privacy/delete), not by a roster"
             self._refuse(file, line, what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ from flask_lgprivacy.errors import SubjectErased
 from .models import Account, Enrollment, Membership, School, SchoolClass, Student, Teaching, db
 from .roster_bundle import Bundle, BundleRefused, Fault, Row
 from .roster_people import People, Person, acting_for, leave_as_staff, leave_as_student
-from .roster_places import Places, is_active
+from .roster_places import Places, is_active, is_to_be_deleted
 
 Advance = Callable[[int], None]
 Numbered = tuple[int, Row]
@@ -55,10 +55,15 @@ def import_bundle(
     """
     on = today or date.today()  # noqa: DTZ011  enrolments are by the school's calendar
     try:
-        done = _Import(bundle, advance, only_school, on, remove_missing=remove_missing, line_by_line=False).run()
-    except (IntegrityError, SubjectErased):  # a username is taken, or somebody was erased; line by line it is known who
-        db.session.rollback()
-        done = _Import(bundle, lambda _: None, only_school, on, remove_missing=remove_missing, line_by_line=True).run()
+        try:
+            done = _Import(bundle, advance, only_school, on, remove_missing=remove_missing, line_by_line=False).run()
+        except (
+            IntegrityError,
+            SubjectErased,
+        ):  # a username is taken, or somebody was erased; line by line it is known who
+            db.session.rollback()
+            again = _Import(bundle, lambda _: None, only_school, on, remove_missing=remove_missing, line_by_line=True)
+            done = again.run()
     except BaseException:
         db.session.rollback()
         raise
@@ -101,7 +106,8 @@ class _Import:
             line_by_line=self._line_by_line,
         ).write()
         classes = {row["sourcedId"]: self._class(line, row, schools) for line, row in self._bundle.of("classes")}
-        self._enrollments(classes, people)
+        self._missing_classes(schools.values(), {one.id for one in classes.values()})
+        self._enrollments(schools.values(), classes, people)
         for school_id in schools.values():
             with acting_for(school_id):
                 self._missing(school_id, people)
@@ -134,16 +140,10 @@ class _Import:
         one = uuid5(school_id, f"class:{row['sourcedId']}")
         found = db.session.get(SchoolClass, one)
         self._advance(1)
-        if row.get("status") == "tobedeleted":
+        if is_to_be_deleted(row):
             self._remark("classes.csv", line, "is marked tobedeleted: the class and who was in it are taken out")
             if found is not None:
-                with acting_for(school_id):
-                    both: tuple[Any, ...] = (Enrollment, Teaching)
-                    for model in both:
-                        for place in db.session.scalars(select(model).where(model.class_id == one)):
-                            db.session.delete(place)
-                    db.session.flush()
-                db.session.delete(found)
+                self._remove_class(found)
             return SchoolClass(id=None, school_id=school_id)
         found = found or SchoolClass(id=one, school_id=school_id)
         found.title = row["title"]
@@ -151,8 +151,31 @@ class _Import:
         self._count("classes")
         return found
 
-    def _enrollments(self, classes: dict[str, SchoolClass], people: dict[str, Person]) -> None:
-        by_school: dict[UUID, list[Numbered]] = defaultdict(list)
+    @staticmethod
+    def _remove_class(of: SchoolClass) -> None:
+        with acting_for(of.school_id):
+            both: tuple[Any, ...] = (Enrollment, Teaching)
+            for model in both:
+                for place in db.session.scalars(select(model).where(model.class_id == of.id)):
+                    db.session.delete(place)
+            db.session.flush()
+        db.session.delete(of)
+
+    def _missing_classes(self, schools: Iterable[UUID], kept: set[UUID]) -> None:
+        if "classes" not in self._bundle.rows or "classes" in self._bundle.delta:
+            return
+        db.session.flush()
+        for school_id in schools:
+            there = db.session.scalars(select(SchoolClass).where(SchoolClass.school_id == school_id))
+            gone = [one for one in there if one.id not in kept]
+            self._say_missing("classes.csv", gone, "classes")
+            for one in gone if self._removes else ():
+                self._remove_class(one)
+
+    def _enrollments(self, schools: Iterable[UUID], classes: dict[str, SchoolClass], people: dict[str, Person]) -> None:
+        if "enrollments" not in self._bundle.rows:
+            return
+        by_school: dict[UUID, list[Numbered]] = {school_id: [] for school_id in schools}
         for line, row in self._bundle.of("enrollments"):
             by_school[classes[row["classSourcedId"]].school_id].append((line, row))
         for school_id, rows in by_school.items():
@@ -189,10 +212,15 @@ class _Import:
             return
         assert person is not None  # noqa: S101  _why_not_active has looked
         profile = person.profiles.get(in_class.school_id)
+        is_student = profile is not None and (row["role"] == "student" or person.account is None)
+        if found is not None and not _is_of(found, in_class, profile if is_student else person.account):
+            db.session.delete(found)  # the line speaks of another class or person now
+            db.session.flush()
+            found = None
         if row["role"] != "student" and person.account is None:
             raise BundleRefused([Fault("enrollments.csv", line, "gives a student another role than student")])
         self._count("enrollments")
-        if profile is not None and (row["role"] == "student" or person.account is None):
+        if is_student:
             db.session.add(found or Enrollment(id=one, class_id=in_class.id, student_id=profile))
             return
         if row["role"] == "student":
@@ -202,12 +230,12 @@ class _Import:
         db.session.add(teaching)
 
     def _why_not_active(self, row: Row, in_class: SchoolClass, person: Person | None) -> str | None:
-        if row.get("status") == "tobedeleted":
+        if is_to_be_deleted(row):
             return "is marked tobedeleted"
         if in_class.id is None or person is None:
             return "is of a class or person that is taken out"
-        if person.account is None and in_class.school_id not in person.profiles:
-            return "is of a student who is not of the school of the class"
+        if in_class.school_id not in person.profiles and in_class.school_id not in person.works_in:
+            return "is of somebody who is not of the school of the class"
         if row.get("endDate") and date.fromisoformat(row["endDate"]) < self._today:
             return "has ended"
         if not is_active(row, self._today):
@@ -245,6 +273,12 @@ class _Import:
                 "they were taken out" if self._removes else "they stay; import with --remove-missing to take them out"
             )
             self._remark(file, 0, f"{len(gone)} {what} of a school are no longer in this full import; {done}")
+
+
+def _is_of(place: Any, in_class: SchoolClass, person_id: UUID | None) -> bool:
+    """Whether a place is the one of a person, student or account, in a class."""
+    whose = place.student_id if isinstance(place, Enrollment) else place.account_id
+    return place.class_id == in_class.id and whose == person_id
 
 
 def _school_id(org: str) -> UUID:

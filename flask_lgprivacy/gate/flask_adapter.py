@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from flask import Flask, Response, current_app, has_request_context
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
+from flask.views import MethodView
 from markupsafe import escape
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
@@ -33,7 +34,7 @@ from .answers import refuse_answer_without_view, refuse_cached, refuse_response_
 from .declaration import Declaration, Exemption, check_declaration
 from .house import House
 from .intake import Intake
-from .location import location_of, shows
+from .location import shows
 from .processing import Processing
 
 MARK = "__lgprivacy__"
@@ -90,6 +91,7 @@ def _running(declarations: tuple[Declaration, ...]) -> Iterator[None]:
     token = current_opener.set(inner)
     try:
         inner.begin(declarations)
+        inner.accepted = inner.take_in(inner, request_ctx.request)
         yield
     finally:
         current_opener.reset(token)
@@ -167,6 +169,8 @@ class Census:
         for_all_methods = getattr(getattr(view_class, "dispatch_request", None), MARK, None)
         if for_all_methods is not None:
             return cast("Stated", for_all_methods)
+        if not issubclass(view_class, MethodView):  # what it names like a method is not what Flask runs
+            return None
         name = method.lower()
         if name == "head" and not hasattr(view_class, "head"):
             name = "get"
@@ -213,8 +217,6 @@ class FlaskGate:
         self._preprocess = app.preprocess_request
         app.preprocess_request = self._preprocessed  # type: ignore[method-assign]
         app.register_error_handler(PrivacyError, self.answer)
-        self._plain_redirect = app.redirect
-        app.redirect = self._redirect  # type: ignore[method-assign]
         self._check_at_registration(app)
 
     def check_endpoint(self, endpoint: str, view: Any) -> None:
@@ -302,6 +304,7 @@ class FlaskGate:
             call, is_declared = None, False
         elif is_declared:
             processing.begin(cast("tuple[Declaration, ...]", stated))
+        processing.take_in = self._intake.take
         processing.accepted = self._intake.take(processing, here)
         if call is None:
             answer = self._dispatch()
@@ -310,8 +313,6 @@ class FlaskGate:
             answer = call(**(here.view_args or {}))
         if is_declared:
             refuse_answer_without_view(processing, answer)
-            if processing.ledger.touched:
-                self._refuse_personal_url(location_of(answer))
         return answer
 
     def _preprocessed(self, *args: Any) -> ResponseReturnValue | None:
@@ -339,19 +340,16 @@ class FlaskGate:
         if isinstance(opener, Processing) and type(stated) is tuple:
             try:
                 refuse_response_of_another(opener, response)
+                self._refuse_personal_url(opener, response)
             except PrivacyError as refusal:
                 return self.answer(refusal)
         return response
 
-    def _redirect(self, location: str, code: int = 302) -> Any:
-        """A redirect, checked while the rows of the view are still there."""
-        self._refuse_personal_url(location)
-        return self._plain_redirect(location, code)
-
-    def _refuse_personal_url(self, location: str) -> None:
+    def _refuse_personal_url(self, processing: Processing, response: Response) -> None:
         """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
-        processing = current_opener.get()
-        if location and isinstance(processing, Processing) and shows(processing, location):
+        if not processing.opened:
+            return
+        if any(shows(processing.opened, location) for location in response.headers.getlist("Location")):
             clause = self._house.policy.clause_of("minimisation")
             processing.refuse(IntakeRefused("a redirect's URL holds personal data; redirect by id", clause=clause))
 

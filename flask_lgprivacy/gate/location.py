@@ -3,87 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import unquote_plus
-
-from sqlalchemy import inspect
-from werkzeug.datastructures import Headers
-from werkzeug.wrappers import Response
-
-from ..models import identifier
-from ..models.registration import layout_on
-from ..models.rowstate import Opened
-from ..models.tagged import opened
-from .keyring import READ
-from .processing import Processing
+from urllib.parse import unquote, unquote_plus
+from uuid import UUID
 
 SHORTEST = 3
-SHORTEST_INSIDE_A_WORD = 6
-"""A shorter text is looked for as a word of its own: "Ana" is not in "analysis"."""
+SHORTEST_IN_JSON = 6
+"""JSON holds settings and kinds beside what is about somebody; shorter texts of it are left out."""
 
 
-def shows(processing: Processing, url: str) -> bool:
-    """Whether a URL holds a text or date that was opened under a processing and whose row is still in the session."""
-    if not processing.ledger.touched:
-        return False
-    text = unquote_plus(url)
-    rows = list(processing.session().identity_map.values())
-    return any(_stands_in(one, text) for row in rows for value in _read_from(processing, row) for one in _texts(value))
+def shows(opened: Iterable[Iterable[Any]], url: str) -> bool:
+    """Whether a URL holds, as words of their own, a text or date that was opened.
+
+    Args:
+        opened: The values of each record that was opened.
+        url: Relative or absolute, with its escapes.
+    """
+    urls = (unquote(url), unquote_plus(url))
+    texts = {text for record in opened for value in record for text in _texts(value, SHORTEST)}
+    patterns = [re.compile(rf"(?<!\w){re.escape(text)}(?!\w)") for text in texts if any(text in one for one in urls)]
+    return any(pattern.search(one) for pattern in patterns for one in urls)
 
 
-def _read_from(processing: Processing, row: Any) -> Iterator[Any]:
-    """What was opened of a row: sealed fields as they were and as they are, and the tagged columns that were looked at."""
-    held = row.__dict__
-    for group in held.values():
-        if type(group) is Opened and group.life is processing.life:
-            yield from group.before.values()
-            yield from group.values.values()
-    layout = layout_on(inspect(row).mapper)
-    if layout is None or not layout.tagged or held.get(layout.subject) is None:
-        return
-    subject = identifier(held[layout.subject])
-    for name, tag in layout.tagged.items():
-        if any(
-            category == tag.category and action == READ and kind == layout.kind and subject in subjects
-            for (category, action, _, kind), subjects in processing.ledger.touched.items()
-        ):
-            yield opened(held.get(name))
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """A value as texts that a URL may hold; numbers are left out, because ids and pages are numbers too."""
+def _texts(value: Any, shortest: int) -> Iterator[str]:
+    """A value as texts that a URL may hold; numbers and UUIDs are left out, because ids and pages are such."""
     if isinstance(value, str):
-        yield value
+        if len(value) >= shortest and not _is_uuid(value):
+            yield value
     elif isinstance(value, date):
-        yield value.isoformat()
+        yield from {value.isoformat(), str(value)}
     elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _texts(one)
+        for part in (*value.keys(), *value.values()):
+            yield from _texts(part, SHORTEST_IN_JSON)
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
+        for part in value:
+            yield from _texts(part, SHORTEST_IN_JSON)
 
 
-def _stands_in(one: str, text: str) -> bool:
-    if len(one) >= SHORTEST_INSIDE_A_WORD:
-        return one in text
-    return len(one) >= SHORTEST and re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text) is not None
-
-
-def location_of(answer: Any) -> str:
-    """The Location that a view's answer carries, in whichever form it was returned, or ""."""
-    if isinstance(answer, Response):
-        return _location_in(answer.headers)
-    if isinstance(answer, tuple):
-        for part in answer[1:]:
-            if isinstance(part, Mapping | list | tuple | Headers):
-                return _location_in(Headers(part))
-        return location_of(answer[0])
-    return ""
-
-
-def _location_in(headers: Headers) -> str:
-    """The Location among headers; a look-up of one that is absent would raise and catch an exception."""
-    return next((value for name, value in headers if name.lower() == "location"), "")
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False

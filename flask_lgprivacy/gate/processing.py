@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NoReturn, cast
 
 from sqlalchemy.orm import Session, object_session
@@ -19,6 +20,7 @@ from ..errors import (
 from ..models import Group, Layout, SubjectName, Tagged, identifier
 from ..models.adopted import plain_text
 from ..models.rowstate import CHANGED, changed_meanwhile
+from ..models.tagged import opened
 from ..policy import Action, Condition, Decision
 from ..policy.decide import Cell
 from ..vault import SubjectKey
@@ -34,8 +36,14 @@ from .ledger import Ledger
 from .spelling import client_of
 
 _numbers = itertools.count()
+MOST_REMEMBERED = 1000
+"""Of how many records that were opened last the values are looked for in the address of a redirect."""
 NEVER_WITHHELD = frozenset({Condition.OWN_CLIENT.value, Condition.STRONG_AUTHENTICATION.value})
 """Conditions that are about the whole row or the actor: where one is missing, the row is refused and not shown in part."""
+
+
+def _takes_nothing(_processing: Processing, _request: Any) -> None:
+    """Outside a request there is no body."""
 
 
 class Processing(Keyring):
@@ -65,6 +73,8 @@ class Processing(Keyring):
         "life",
         "method",
         "number",
+        "opened",
+        "take_in",
         "via",
         "view_ran",
     )
@@ -82,6 +92,8 @@ class Processing(Keyring):
         self.method: str | None = None
         self.ledger = Ledger()
         self.accepted: Any = None
+        self.opened: deque[Iterable[Any]] = deque(maxlen=MOST_REMEMBERED)
+        self.take_in: Callable[[Processing, Any], Any] = _takes_nothing
         self.is_direct = False
         self.view_ran = False
         self.number = next(_numbers)
@@ -127,7 +139,7 @@ class Processing(Keyring):
         """A processing of its own for a guarded view that another view calls, with an actor of its own."""
         self._refuse_ended()
         inner = Processing(self.house, "request")
-        inner.endpoint, inner.method, inner.accepted = self.endpoint, self.method, self.accepted
+        inner.endpoint, inner.method, inner.take_in = self.endpoint, self.method, self.take_in
         inner.is_direct = self.is_direct
         return inner
 
@@ -159,6 +171,7 @@ class Processing(Keyring):
     def answer_for(self, inner: Processing) -> None:
         """Take note that what an inner processing opened goes out with this one's answer."""
         self._opened = self._opened or inner.has_opened
+        self.opened.extend(inner.opened)
 
     def event(self, *, status: int | None, stage: Literal["intent", "outcome"] = "outcome") -> ProcessingEvent:
         """What happened since the last call, as an event of the trail."""
@@ -222,7 +235,9 @@ class Processing(Keyring):
             self.open_plain(layout, group, subject, self.clients_of(None, layout.kind, (one,)).get(one))
             taken = plain_text(instance, layout)
             if taken is not None:
-                return {name: taken.get(name) for name in group.fields}
+                plain = {name: taken.get(name) for name in group.fields}
+                self.opened.append(plain.values())
+                return plain
             _, _, _, envelope, version = group.place(row)
         key = self._keys[layout.kind].get(one) or self._key_of(instance, layout.kind, one)
         if not layout.is_subject:
@@ -260,6 +275,7 @@ class Processing(Keyring):
             is_stale = instance is not None and changed_meanwhile(instance, version)
             self.refuse(RequestConflict(CHANGED) if is_stale else SealBroken(), category=group.category, action=READ)
         touched[subject[1]] = key
+        self.opened.append(fields.values())
         if self.is_direct:
             self.house.record(self, None)
         return fields
@@ -297,6 +313,7 @@ class Processing(Keyring):
             if client != (None if held is None else identifier(held)):
                 self.refuse(SealBroken(), category=tagged.category, action=READ)
         self.look_at_record(tagged, subject=subject, client=client)
+        self.opened.append((opened(row.get(tagged.attribute)),))
 
     def look_at_record(self, tagged: Tagged, *, subject: str, client: str | None) -> None:
         """The same for a record that is not an instance."""

@@ -168,7 +168,7 @@ class SealedField:
         if instance._sa_instance_state.key is None and self.column not in row:
             return None  # never stored and never assigned
         opened = Opened()
-        opened.values = opened.before = opener.open(instance, group)
+        opened.values = opener.open(instance, group)
         envelope = row[self.column]
         opened.life, opened.envelope = opener.life, NO_ENVELOPE if envelope is None else envelope
         if draft is not None and draft.assigned is not None:

@@ -39,19 +39,17 @@ class _Hidden:
 class Opened(_Hidden):
     """The opened fields of one group of one row: shown while their opener lives and their envelope is the row's.
 
-    `before` holds them as they were opened, where `values` has something that was assigned since; a row that is still in plain
-    text has no envelope, so `NO_ENVELOPE` stands for it and what it holds is looked at anew each time.
+    A row that is still in plain text has no envelope, so `NO_ENVELOPE` stands for it and what it holds is looked at anew each time.
     """
 
-    __slots__ = ("before", "envelope", "life", "values")
+    __slots__ = ("envelope", "life", "values")
 
     life: object
     envelope: bytes
     values: dict[str, Any]
-    before: dict[str, Any]
 
     def assign(self, values: dict[str, Any]) -> None:
-        """Read assigned values from now on; what was opened stays known."""
+        """Read assigned values from now on."""
         self.values = {**self.values, **values}
 
 

@@ -130,6 +130,8 @@ def _without_drafts(merge: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(merge)
     def guarded(self: Session, instance: Any, *rest: Any, **options: Any) -> Any:
         for one in (instance, *_merged_with(instance)):
+            if one in self:  # merged into itself
+                continue
             draft = getattr(one, "__dict__", {}).get(SLOT)
             if draft is not None and draft.assigned:
                 raise UndeclaredProcessing(

@@ -149,16 +149,13 @@ class RequestLedger:
         )
         return session.execute(query.limit(1)).scalar()
 
-    def count(
-        self, session: Session, right: Right, subject: tuple[str, str], requester: str, *, since: dt.datetime
-    ) -> int:
-        """How many requests of a right over a subject somebody made since a moment, however they ended."""
+    def count(self, session: Session, right: Right, subject: tuple[str, str], *, since: dt.datetime) -> int:
+        """How many requests of a right over a subject were made since a moment, whoever made them and however they ended."""
         columns = self._requests.c
         query = select(func.count()).where(
             columns.right == right.value,
             columns.subject_kind == subject[0],
             columns.subject == subject[1],
-            columns.requester == requester,
             columns.received_at >= since,
         )
         return int(session.execute(query).scalar_one())

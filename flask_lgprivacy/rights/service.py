@@ -88,7 +88,7 @@ class Rights:
         if known is not None and right is not Right.RECTIFY:
             raise RequestConflict(f"this was asked for already and is open: request {known}")
         if not self._house.graph.subjects[kind].indexes.keys().isdisjoint(asked):
-            self._refuse_guessing(session, (kind, text), actor)
+            self._refuse_guessing(session, (kind, text))
         client, clause = subject[1], rule.clause
         request = repeated(
             session,
@@ -430,10 +430,10 @@ class Rights:
             encode_fields({name: checked[name]}, name)
         return UnshownValues(checked)
 
-    def _refuse_guessing(self, session: Session, subject: SubjectName, actor: Actor) -> None:
+    def _refuse_guessing(self, session: Session, subject: SubjectName) -> None:
         """Limit how often somebody learns, by rectifying what must be unique, whether a value is taken."""
         since = self._house.utcnow() - GUESSING_PERIOD
-        if self.ledger.count(session, Right.RECTIFY, subject, actor.key, since=since) >= MOST_GUESSES:
+        if self.ledger.count(session, Right.RECTIFY, subject, since=since) >= MOST_GUESSES:
             raise TooManyRequests(
                 f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at most; try again tomorrow"
             )

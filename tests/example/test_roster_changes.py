@@ -8,6 +8,7 @@ import zipfile
 from contextvars import Context
 from datetime import date
 from typing import Any
+from uuid import uuid5
 
 import pytest
 from sqlalchemy import select
@@ -16,6 +17,7 @@ from example_app.models import Account, Enrollment, Membership, School, SchoolCl
 from example_app.privacy import privacy
 from example_app.roster_bundle import BundleRefused, read_bundle
 from example_app.roster_import import Imported, counted, import_bundle
+from flask_lgprivacy import Actor
 
 MANIFEST = "propertyName,value\nmanifest.version,1.0\noneroster.version,1.1\nfile.orgs,bulk\nfile.users,bulk\nfile.classes,bulk\nfile.enrollments,{}\n"
 ORGS = "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\no1,,,School,school,,\no2,,,Other,school,,\n"
@@ -260,9 +262,181 @@ def test_a_school_that_imports_alone_changes_no_account_of_another(app: Any) -> 
     alone = roles(TEACHES_THERE, users=stolen)
     alone["orgs.csv"] = ORGS.replace("o1,,,School,school,,\n", "")
     done = imported(alone, only_school=there)
-    assert "has the account from another school" in remarks(done)
+    assert "has an account that is of other schools too" in remarks(done)
     assert (signs_in(app), signs_in(app, password="chosen-by-another-school")) == (True, False)
     assert memberships() == {("School", "teacher"), ("Other", "teacher")}
+
+
+@pytest.mark.parametrize("now", [TEACHES_HERE.replace("teacher", "aide"), TEACHES_HERE.replace(",o1,", ",o2,")])
+def test_a_line_of_a_delta_replaces_what_it_said_before(app: Any, now: str) -> None:
+    imported(roles(TEACHES_HERE))
+    imported(roles(now, mode="delta"))
+    assert memberships() == {("School", "guest") if "aide" in now else ("Other", "teacher")}
+
+
+def test_a_role_ends_on_its_last_day_without_another_import(app: Any) -> None:
+    imported(roles(TEACHES_HERE, TEACHES_THERE.replace("teacher,,", "teacher,,2026-07-05")), today=date(2026, 7, 1))
+    client = app.test_client()
+    client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
+    assert [one["school"] for one in asked(client, "/memberships").json] == ["School"]
+    ended = db.session.scalars(select(Membership.id).where(Membership.ends_on.is_not(None))).one()
+    assert chosen(client, ended) == 404
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "u1,,,true,y.kerbrat,,Yann,Kerbrat,,,,,,,,chosen-by-another-school,,,,,o1,,\n",
+        "u1,,,false,y.kerbrat,,Yann,Kerbrat,,,,,,,,,,,,,o1,,\n",
+    ],
+    ids=["a password", "disabled"],
+)
+def test_the_school_that_somebody_left_has_no_hold_of_the_account(app: Any, line: str) -> None:
+    imported(roles(TEACHES_HERE))
+    imported(roles(TEACHES_THERE))
+    here = db.session.scalars(select(School.id).where(School.name == "School")).one()
+    alone = roles(TEACHES_HERE, users=line)
+    alone["orgs.csv"] = ORGS.replace("o2,,,Other,school,,\n", "")
+    imported(alone, only_school=here)
+    assert (signs_in(app), signs_in(app, password="chosen-by-another-school")) == (True, False)
+    assert ("Other", "teacher") in memberships()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        (TEACHES_THERE.replace("r2,,", "r2,tobedeleted,"), "true"),
+        (TEACHES_THERE.replace("teacher", "student"), "true"),
+        (TEACHES_THERE, "false"),
+    ],
+    ids=["the role ends", "now a student", "disabled"],
+)
+def test_a_school_alone_ends_the_roles_that_it_gave(app: Any, last: tuple[str, str]) -> None:
+    imported(roles(TEACHES_HERE, TEACHES_THERE))
+    there = db.session.scalars(select(School.id).where(School.name == "Other")).one()
+    line, enabled = last
+    alone = roles(line, users=f"u1,,,{enabled},y.kerbrat,,Yann,Kerbrat,,,,,,,,,,,,,o2,,\n")
+    alone["orgs.csv"] = ORGS.replace("o1,,,School,school,,\n", "")
+    imported(alone, only_school=there)
+    assert (memberships(), signs_in(app)) == ({("School", "teacher")}, True)
+
+
+def test_a_pupil_who_also_works_at_the_school_signs_in_as_a_pupil(app: Any) -> None:
+    both = roles(
+        "r1,,,u1,primary,aide,,,o1,", "r4,,,u1,secondary,student,,,o1,",
+    )  # fmt: skip
+    imported(both)
+    school, pupil = db.session.execute(select(Student.school_id, Student.id)).one()
+    client = app.test_client()
+    sent = {"username": "y.kerbrat", "password": "a-long-password", "school": str(school)}
+    assert client.post("/sign-in", json=sent).status_code == 200
+    assert asked(client, f"/students/{pupil}").status_code == 200
+
+
+# --- what a bundle does not say ---
+
+
+@pytest.mark.parametrize("how", ["a delta", "without the file", "without the columns"])
+def test_what_a_bundle_does_not_speak_of_stays(app: Any, how: str) -> None:
+    pupil = PUPIL.replace(",Kermeur,,,,", ",Kermeur,,,lou@x.example,")
+    whole = files(TEACHER + pupil)
+    births = "sourcedId,status,dateLastModified,birthDate\nu2,,,2017-03-09\n"
+    imported({**whole, "demographics.csv": births, "manifest.csv": whole["manifest.csv"] + "file.demographics,bulk\n"})
+    if how == "a delta":
+        whole["manifest.csv"] = whole["manifest.csv"].replace("file.users,bulk", "file.users,delta")
+    if how == "without the columns":
+        rows = [line.split(",") for line in whole["users.csv"].splitlines()]
+        kept = [number for number, name in enumerate(rows[0]) if name not in ("email", "grades")]
+        whole["users.csv"] = "".join(",".join(row[number] for number in kept) + "\n" for row in rows)
+    imported(whole)
+    student = db.session.scalars(select(Student)).one()
+    reader = Actor("x", role="administrator", client=student.school_id)
+    with privacy.processing("student.profile", actor=reader, purpose="provide-service", why="look"):
+        email = "lou@x.example"
+        assert (student.birth_date, student.email, student.level) == (date(2017, 3, 9), email, "CP")
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("e2,,,c2,o1,u2,student,false,,\n", ("CE1", "u2")), ("e2,,,c1,o1,u3,student,false,,\n", ("CP", "u3"))],
+    ids=["another class", "another pupil"],
+)
+def test_an_enrolment_that_speaks_of_somebody_else_is_changed(app: Any, place: str, expected: tuple[str, str]) -> None:
+    both = TEACHER + PUPIL + PUPIL.replace("u2,", "u3,").replace("lou.k", "mia.r")
+    made = files(both, "e2,,,c1,o1,u2,student,false,,\n")
+    made["classes.csv"] += "c2,,,CE1,,x,,homeroom,,o1,t,,,\n"
+    imported(made)
+    made["enrollments.csv"] = ENROLLMENTS + place
+    imported(made)
+    row = db.session.execute(
+        select(SchoolClass.title, Enrollment.student_id).join_from(
+            SchoolClass, Enrollment, SchoolClass.id == Enrollment.class_id
+        )
+    ).one()
+    school = db.session.scalars(select(School.id).where(School.name == "School")).one()
+    assert (row.title, row.student_id) == (expected[0], uuid5(school, f"user:{expected[1]}"))
+
+
+def test_a_full_import_without_any_enrolment_says_so(app: Any) -> None:
+    imported(files())
+    done = imported(files(places=""), remove_missing=True)
+    assert "2 enrolments of a school are no longer in this full import; they were taken out" in remarks(done)
+    assert (counted()["enrollments"], counted()["teachings"]) == (0, 0)
+
+
+def test_a_class_that_is_no_longer_in_a_full_import_is_said(app: Any) -> None:
+    imported(files())
+    made = files(places="")
+    made["classes.csv"] = made["classes.csv"].splitlines()[0] + "\n"
+    assert "1 classes of a school are no longer in this full import" in remarks(imported(made))
+    imported(made, remove_missing=True)
+    assert counted()["classes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"users.csv": USERS + PUPIL.replace("u2,,", "u2,inactive,")}, "status is empty, active or tobedeleted"),
+        ({"users.csv": USERS + PUPIL.replace(",true,", ",0,")}, "enabledUser is empty, true or false"),
+        ({"orgs.csv": ORGS.replace("o2,,", "o2,tobedeleted,")}, "asks that a school be deleted"),
+        ({"manifest.csv": MANIFEST.format("some")}, "file.enrollments is one of bulk, delta, absent"),
+        ({"manifest.csv": MANIFEST.format("absent")}, "says that enrollments.csv is absent, and it is in the bundle"),
+    ],
+)
+def test_a_word_that_nobody_knows_is_refused(app: Any, change: dict[str, str], says: str) -> None:
+    assert says in refused({**files(), **change})
+
+
+def test_words_are_read_in_any_case(app: Any) -> None:
+    made = files(TEACHER + PUPIL.replace("u2,,", "u2,toBeDeleted,"), mode="Delta")
+    assert "is marked tobedeleted" in remarks(imported(made))
+    assert counted()["students"] == 0
+
+
+@pytest.mark.parametrize("damage", ["a newer program", "the end"])
+def test_a_damaged_zip_is_refused_in_words(app: Any, damage: str) -> None:
+    content = bytearray(zipped(files()))
+    if damage == "a newer program":
+        at = content.index(b"PK\x01\x02")
+        content[at + 6 : at + 8] = struct.pack("<H", 99)
+    else:
+        at = content.index(b"PK\x05\x06")
+        content[at + 12 : at + 16] = struct.pack("<I", 2**31)
+    assert "is not a ZIP file that can be read" in refused(bytes(content))
+
+
+def test_pupils_of_a_school_that_keeps_profiles_on_devices_are_refused_by_line(app: Any) -> None:
+    imported(files(TEACHER, ""))
+    school = db.session.scalars(select(School.id).where(School.name == "School")).one()
+    privacy.storage.choose(school, "device")
+    assert "users.csv, line 3: is a student of a school that keeps its profiles on its devices" in refused(files())
+
+
+def test_a_taken_username_of_staff_is_said_as_such(app: Any) -> None:
+    twice = TEACHER + TEACHER.replace("u1,", "u7,")
+    assert refused(files(twice, "")) == (
+        "users.csv, line 3: username is taken by somebody else; usernames of staff are unique in the service"
+    )
 
 
 def test_a_school_outside_the_bundle_is_said(app: Any) -> None:

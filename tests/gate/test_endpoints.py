@@ -10,7 +10,7 @@ from flask.views import MethodView, View
 from school import CANARY, Backend, Student, close, db, make_backend
 from sqlalchemy import select
 
-from flask_lgprivacy import Actor
+from flask_lgprivacy import Actor, schema_of
 from flask_lgprivacy.audit import Processing
 from flask_lgprivacy.errors import ConfigurationError, DeclarationInvalid
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
@@ -180,6 +180,48 @@ def test_a_declaration_on_dispatch_request_that_no_policy_allows_stops_the_start
 
     with pytest.raises(DeclarationInvalid):
         backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
+
+
+@pytest.mark.parametrize("states", ["declared", "exempt"])
+def test_what_a_plain_view_names_like_a_method_states_nothing(backend: Backend, states: str) -> None:
+    """Flask runs `dispatch_request`, and a method `get` of a plain view only where that calls it."""
+    mark = backend.privacy.exempt("a constant") if states == "exempt" else backend.privacy.handles(**PROFILE)
+
+    class Pupils(View):
+        def dispatch_request(self) -> str:
+            return "never"
+
+        @mark
+        def get(self) -> str:
+            return ""
+
+    backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
+    assert_refused(get(backend, "/pupils", backend.teacher()), code="endpoint-undeclared")
+    assert "pupils GET" in undeclared_endpoints(backend.app)
+
+
+def test_a_method_declared_inside_a_declared_dispatch_takes_in_what_it_declares(backend: Backend) -> None:
+    class Pupils(MethodView):
+        @backend.privacy.handles("student.profile", **PROFILE)
+        def dispatch_request(self, **of: Any) -> Any:
+            return super().dispatch_request(**of)
+
+        @backend.privacy.handles("student.profile", **PROFILE, actions={"write"})
+        def post(self) -> str:
+            return "never"
+
+        @backend.privacy.handles(
+            "student.profile", **PROFILE, actions={"write"}, accepts=schema_of(Student, "last_name")
+        )
+        def put(self) -> Any:
+            return jsonify(sorted(backend.privacy.accepted))
+
+    backend.app.add_url_rule("/pupils", view_func=Pupils.as_view("pupils"))
+    with acting_as(backend.app, backend.teacher()):
+        client = backend.app.test_client()
+        assert_refused(client.post("/pupils", json={"nickname": "x"}), code="request-invalid")
+        assert_refused(client.put("/pupils", json={"nickname": "x"}), code="request-invalid")
+        assert client.put("/pupils", json={"last_name": "x"}).json == ["last_name"]
 
 
 def test_a_blueprint_registered_late_is_refused(backend: Backend) -> None:
