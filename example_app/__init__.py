@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, jsonify, request
 from flask_wtf import CSRFProtect
+from flask_wtf.csrf import CSRFError
 
 from .access import access
 from .api import api
@@ -55,6 +56,7 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
     login.init_app(app)
     csrf.init_app(app)
     app.before_request(_refuse_foreign_forms)
+    app.register_error_handler(CSRFError, _explain_csrf)
     app.after_request(_harden)
     for blueprint in (access, api, pages):
         app.register_blueprint(blueprint)
@@ -66,6 +68,11 @@ def _refuse_foreign_forms() -> None:
     """Forms carry a token; JSON, and methods other than POST, cannot be sent by another site's form, so they need none."""
     if request.method == "POST" and request.mimetype in FORMS:
         csrf.protect()
+
+
+def _explain_csrf(error: CSRFError) -> Any:
+    said = f"{error.description} Send JSON with Content-Type application/json (also an empty object), or a form of a page of ours."
+    return jsonify(code="csrf", detail=said), 400
 
 
 def _harden(response: Response) -> Response:

@@ -40,9 +40,9 @@ SUBSCRIBER = schema_of(
 @privacy.handles("student.profile", roles={"guest"}, purpose="provide-service")
 @privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
 def students() -> Any:
-    """The students of the actor's school; `school` asks for another one's (and is refused)."""
+    """The students of the actor's school; `school` asks for another one's: refused, but to an agent whom it let in."""
     school = _identifier(request.args.get("school")) or current_user.acts_for
-    query = select(Student).where(Student.school_id == school) if school else select(Student)
+    query = select(Student).where(Student.school_id == school) if school is not None else select(Student)
     return jsonify([_shown(student) for student in db.session.scalars(query)])
 
 

@@ -6,11 +6,12 @@ from collections import deque
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app, render_template, request
 from flask_login import current_user
 from sqlalchemy import select
 
 from flask_lgprivacy.audit import read_trail, verify_trail
+from flask_lgprivacy.errors import RequestNotFound
 
 from .access import memberships_of
 from .demonstration import ACCOUNTS
@@ -49,11 +50,13 @@ def start() -> Any:
 @privacy.handles("student.profile", roles={"support"}, purpose="assistance")
 @privacy.handles("student.profile", roles=STAFF | {"guest"}, purpose="provide-service")
 def students_page() -> Any:
-    """The students of the actor's school."""
-    query = select(Student)
-    if current_user.acts_for is not None:
-        query = query.where(Student.school_id == current_user.acts_for)
-    return render_template("students.html", students=db.session.scalars(query).all())
+    """The students of the actor's school; an agent, who acts for none, chooses one."""
+    school = current_user.acts_for or request.args.get("school", type=UUID)
+    if school is None:
+        schools = db.session.scalars(select(School).order_by(School.name)).all()
+        return render_template("students.html", students=[], schools=schools)
+    query = select(Student).where(Student.school_id == school)
+    return render_template("students.html", students=db.session.scalars(query).all(), schools=[])
 
 
 @pages.get("/pages/students/<uuid:student_id>")
@@ -69,6 +72,8 @@ def student_page(student_id: UUID) -> Any:
 @privacy.handles(roles=STAFF, purpose="provide-service")
 def device_page() -> Any:
     """Profiles that stay in the browser, for a school that keeps them on its devices."""
+    if current_user.acts_for is None or privacy.storage.of(current_user.acts_for) != "device":
+        raise RequestNotFound("your school keeps its profiles on the server: see the students")
     return render_template("device.html")
 
 

@@ -58,6 +58,12 @@ CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
 
 
+def has_certificate(request: Request) -> bool:
+    """Whether a request erased somebody, or began to erase everything of a client."""
+    outcome = request.outcome
+    return request.right is Right.DELETE and outcome is not None and ("left" in outcome or request.subject[0] == KIND)
+
+
 class Rights:
     """The rights of data subjects in one application."""
 
@@ -197,11 +203,7 @@ class Rights:
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
         """What an erasure did: what was erased, where, what was kept and why; raises `RequestConflict` where none was done."""
         found = self.find(actor, request)
-        if (
-            found.right is not Right.DELETE
-            or found.outcome is None
-            or ("left" not in found.outcome and found.subject[0] != KIND)
-        ):
+        if found.outcome is None or not has_certificate(found):
             raise RequestConflict("this request erased nothing")
         return {
             "request": found.id,

@@ -13,6 +13,7 @@ from ..gate import Actor, Declaration
 from ..policy import Policy, Right
 from ..rights import Request, Rights
 from ..rights.ledger import PAGE
+from ..rights.service import has_certificate
 from .asking import acting, as_sent, json_object, mounted
 
 BODY_KEYS = frozenset({"subject", "changes"})
@@ -121,7 +122,7 @@ def _shown(found: Request) -> dict[str, Any]:
     asked = found.right is Right.RECTIFY and found.state == "forwarded"
     if asked or (found.right is Right.EXPORT and found.state == "completed"):
         links["archive"] = url_for("lgprivacy.archive", number=found.id)
-    if found.right is Right.DELETE and found.outcome is not None:
+    if has_certificate(found):
         links["certificate"] = url_for("lgprivacy.certificate", number=found.id)
     return {
         "id": found.id,

@@ -133,6 +133,7 @@ def test_an_agent_is_let_in_by_the_client_and_out_again(running: Running, tilleu
         administrator, "/privacy/grants", {"kind": "support", "assistance": request["id"], "to": agent("support")}
     )
     assert given.status_code == 201
+    assert f"/pages{here}" in running.get(first, "/pages/students").text
     assert len(running.get(first, here).json()) == 6
     assert running.get(second, here).json()["clause"] == "LG-22"
     weak = running.signed_in("support")
