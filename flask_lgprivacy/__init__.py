@@ -10,6 +10,7 @@ from .models import belongs_to, find_by, matching, not_personal, sealed, subject
 from .schemas import LabelledSchema, field_of, schema_of, without_label
 from .vault import BlindIndex
 
+__version__ = "0.1.0"
 __all__ = [
     "AccessDenied",
     "Actor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from hypothesis import settings
 from school import MADE, Backend, close, make_backend
 from sqlalchemy import Engine, event
 
+ROOT = str(Path(__file__).parents[1])
+if ROOT not in sys.path:
+    sys.path.append(
+        ROOT
+    )  # the example runs from a checkout; after the installed package, which is what the tests are of
 __all__ = ["pytest_runtest_logreport", "pytest_sessionfinish", "pytest_terminal_summary"]
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

@@ -132,7 +132,7 @@ MISTAKES = [
     ('purpose="provide-service"', 'purpose="blogging"', "no purpose 'blogging'; it has"),
     ('purpose="provide-service"', 'purpose="advertising"', "advertising is no purpose here [LG-11]"),
     ('accepts=schema_of(Comment, "name", "email", "text")', 'accepts=schema_of(Author, "name")', "which the endpoint does not declare"),
-    ('accepts=schema_of(Comment, "name", "email", "text")', 'accepts=schema_of(Comment, "post_id")', "Comment.post_id has no label; it has email, name, text"),
+    ('accepts=schema_of(Comment, "name", "email", "text")', 'accepts=schema_of(Comment, "post_id")', "Comment.post_id holds no personal data, so a schema names it with a reason: post_id=without_label(fields.…, 'why')"),
 ]  # fmt: skip
 
 
