@@ -52,10 +52,12 @@ class Actor:
             raise ConfigurationError(
                 "Actor(subjects=…) takes a list of (kind, id) pairs, such as [('account', user.id)]"
             )
+        if client is not None and not isinstance(client, str | bytes | int | UUID):
+            raise ConfigurationError(f"Actor(client=…) takes the identifier of a client, not a {type(client).__name__}")
         set_field = object.__setattr__
         set_field(self, "id", _identifier(id, "the first argument"))
         set_field(self, "role", role)
-        set_field(self, "client", None if client is None else _identifier(client, "client=…"))
+        set_field(self, "client", None if client is None else identifier(client))
         set_field(self, "client_text", client if isinstance(client, str) else None)
         set_field(self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs))
         set_field(self, "strongly_authenticated", strongly_authenticated)

@@ -40,6 +40,7 @@ def test_an_actor_whose_client_is_only_nearly_spelled_opens_nothing(backend: Bac
         f" {school}",
         f"{school}\n",
         f"urn:uuid:{school}",
+        str(school).encode(),
         int(school),
     ):
         actor = Actor("x", role="teacher", client=client)
