@@ -18,6 +18,7 @@ from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.errors import DeclarationInvalid
 from flask_lgprivacy.gate import Exemption
 from flask_lgprivacy.gate.flask_adapter import MARK
+from flask_lgprivacy.gate.location import shows
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
 
 PROFILE: Any = {"roles": {"teacher"}, "purpose": "provide-service"}
@@ -300,6 +301,26 @@ def test_a_plus_in_an_address_hides_nothing(backend: Backend, url: Any) -> None:
         return redirect(url(name_of_pupil(backend)))
 
     assert_refused(get(backend, "/x"), code="intake-refused")
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("Zoë", "/y?n=" + quote("Zoe\u0308")),
+        ("Zoe\u0308", "/y/Zoë"),
+        ("नीता", "/y?n=" + quote("नीता")),
+        ("李小龍", "/y/" + quote("李小龍的")),
+        ("李明", "/y?n=李明"),
+        ("O'Brien", "/y?n=O%27Brien"),
+    ],
+)
+def test_a_name_in_any_script_is_found(name: str, url: str) -> None:
+    assert shows([[name]], url)
+
+
+@pytest.mark.parametrize("name", ["Ana", "Éli", "Li"])
+def test_a_part_of_a_word_is_no_name(name: str) -> None:
+    assert not shows([[name]], "/banana/Éliminations/Limoges?of=Li")
 
 
 def test_a_redirect_to_where_a_value_does_not_stand_goes_on(backend: Backend) -> None:
