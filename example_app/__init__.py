@@ -44,9 +44,16 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
         LGPRIVACY_KEYS_BIND="keys",
         LGPRIVACY_TRAIL_DIRECTORY=folder / "trail",
         LGPRIVACY_EXEMPT={"static": "files that ship with the application"},
-        LGPRIVACY_STORES={"database": HOST, "database:keys": HOST, "key-service:root": HOST, "trail": HOST},
+        LGPRIVACY_STORES={
+            "database": HOST,
+            "database:keys": HOST,
+            "key-service:root": HOST,
+            "trail": HOST,
+        },
         LGPRIVACY_AGENTS=AGENTS,
-        LGPRIVACY_USAGE={"exercise.written": {"by": "student", "dimensions": {"length": ["short", "long"]}}},
+        LGPRIVACY_USAGE={
+            "exercise.written": {"by": "student", "dimensions": {"length": ["short", "long"]}}
+        },
         MAILCHIMP_LIST="kaligonews",
         WTF_CSRF_CHECK_DEFAULT=False,
     )

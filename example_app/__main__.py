@@ -34,7 +34,9 @@ def main() -> None:
         server = waitress.create_server(app, host="127.0.0.1", port=given.port, threads=8)
     except OSError as fault:
         parser.exit(1, f"port {given.port}: {fault.strerror}; choose another with --port\n")
-    print(f"http://127.0.0.1:{given.port}/ says which accounts can be tried; Ctrl-C ends", flush=True)
+    print(
+        f"http://127.0.0.1:{given.port}/ says which accounts can be tried; Ctrl-C ends", flush=True
+    )
     server.run()
 
 

@@ -54,12 +54,20 @@ def sign_in() -> Any:
     session["number"] = user.session_number
     session["membership"] = str(membership.id) if membership is not None else None
     has_factor = isinstance(user, Account) and user.second_factor is not None
-    if isinstance(user, Account) and user.second_factor and TOTP(user.second_factor).verify(code, valid_window=1):
+    if (
+        isinstance(user, Account)
+        and user.second_factor
+        and TOTP(user.second_factor).verify(code, valid_window=1)
+    ):
         session["strong"] = str(user.id)
     is_strong = "strong" in session
     if has_factor and not is_strong:
         flash("signed in, but not strongly: the code of the second factor was missing or wrong")
-    return jsonify(signed_in=True, strongly=is_strong) if request.is_json else redirect(url_for("pages.start"))
+    return (
+        jsonify(signed_in=True, strongly=is_strong)
+        if request.is_json
+        else redirect(url_for("pages.start"))
+    )
 
 
 @access.get("/memberships")
@@ -68,7 +76,12 @@ def memberships() -> Any:
     """Where whoever is signed in may act, and where they act now."""
     return jsonify(
         [
-            {"id": str(one.id), "school": school, "role": one.role, "now": one == current_user.membership}
+            {
+                "id": str(one.id),
+                "school": school,
+                "role": one.role,
+                "now": one == current_user.membership,
+            }
             for one, school in memberships_of(current_user)
         ]
     )
@@ -79,9 +92,13 @@ def memberships() -> Any:
 def act_in(membership_id: UUID) -> Any:
     """Act in another of one's own memberships from now on."""
     if membership_id not in {one.id for one, _ in memberships_of(current_user)}:
-        return jsonify(code="not-found", detail="you have no such membership; GET /memberships lists them"), 404
+        return jsonify(
+            code="not-found", detail="you have no such membership; GET /memberships lists them"
+        ), 404
     session["membership"] = str(membership_id)
-    return jsonify(acting=str(membership_id)) if request.is_json else redirect(url_for("pages.start"))
+    return (
+        jsonify(acting=str(membership_id)) if request.is_json else redirect(url_for("pages.start"))
+    )
 
 
 @access.post("/sign-out")
@@ -100,19 +117,26 @@ def sign_out() -> Any:
 def schools() -> Any:
     """The schools that students can choose from."""
     return jsonify(
-        [{"id": str(one.id), "name": one.name} for one in db.session.scalars(db.select(School).order_by(School.name))]
+        [
+            {"id": str(one.id), "name": one.name}
+            for one in db.session.scalars(db.select(School).order_by(School.name))
+        ]
     )
 
 
 def memberships_of(user: Any) -> list[tuple[Membership, str]]:
     """The memberships of an account with the names of their schools, the one that it had first at the beginning."""
-    if not isinstance(user._get_current_object() if isinstance(user, LocalProxy) else user, Account):
+    if not isinstance(
+        user._get_current_object() if isinstance(user, LocalProxy) else user, Account
+    ):
         return []
     query = select(Membership, School.name).join(School, School.id == Membership.school_id)
     every = db.session.execute(query.where(Membership.account_id == user.id))
     rows = [(one, school) for one, school in every if one.is_active]
     at_home = (user.school_id, user.role)
-    return sorted(rows, key=lambda row: ((row[0].school_id, row[0].role) != at_home, row[1], row[0].role))
+    return sorted(
+        rows, key=lambda row: ((row[0].school_id, row[0].role) != at_home, row[1], row[0].role)
+    )
 
 
 def _refused_sign_in(said: str) -> Any:
@@ -126,7 +150,9 @@ def _find(username: str, school: str) -> Account | Student | None:
     if not school:
         return db.session.scalars(find_by(Account, username=username)).one_or_none()
     try:
-        return db.session.scalars(find_by(Student, of_client=UUID(school), username=username)).one_or_none()
+        return db.session.scalars(
+            find_by(Student, of_client=UUID(school), username=username)
+        ).one_or_none()
     except ValueError:
         return None
 

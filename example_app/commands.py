@@ -23,10 +23,18 @@ MOST_SHOWN = 50
 
 @kaligo.command("import-roster")
 @click.argument("file", type=click.Path(exists=True, path_type=Path))
-@click.option("--without", multiple=True, metavar="FILE", help="Leave a file of the bundle out on purpose.")
+@click.option(
+    "--without", multiple=True, metavar="FILE", help="Leave a file of the bundle out on purpose."
+)
 @click.option("--dry-run", is_flag=True, help="Check and count, and store nothing.")
-@click.option("--remove-missing", is_flag=True, help="Take out of the schools who is no longer in a full import.")
-def import_roster(file: Path, without: tuple[str, ...], dry_run: bool, remove_missing: bool) -> None:
+@click.option(
+    "--remove-missing",
+    is_flag=True,
+    help="Take out of the schools who is no longer in a full import.",
+)
+def import_roster(
+    file: Path, without: tuple[str, ...], dry_run: bool, remove_missing: bool
+) -> None:
     """Import a OneRoster 1.1 or 1.2 CSV bundle, all or nothing."""
     privacy.initialise()
     db.create_all()
@@ -34,7 +42,9 @@ def import_roster(file: Path, without: tuple[str, ...], dry_run: bool, remove_mi
         bundle = read_bundle(file, privacy.policy, without=without)
         lines = sum(len(rows) for rows in bundle.rows.values())
         with _progress(file.name, lines) as advance:
-            done = import_bundle(bundle, advance=advance, dry_run=dry_run, remove_missing=remove_missing)
+            done = import_bundle(
+                bundle, advance=advance, dry_run=dry_run, remove_missing=remove_missing
+            )
     except BundleRefused as refused:
         _print_faults(refused.faults)
         _tell_the_trail(refused.faults)
@@ -44,7 +54,9 @@ def import_roster(file: Path, without: tuple[str, ...], dry_run: bool, remove_mi
     for name in bundle.left_aside:
         click.echo(f"left aside: {name}")
     if bundle.not_taken:
-        click.echo(f"not taken, because the service does not need it: {', '.join(bundle.not_taken)}")
+        click.echo(
+            f"not taken, because the service does not need it: {', '.join(bundle.not_taken)}"
+        )
     counts = ", ".join(f"{count} {name}" for name, count in done.counts.items())
     click.echo(f"{'would import' if dry_run else 'imported'} {counts}")
 
@@ -76,7 +88,9 @@ def _tell_the_trail(faults: list[Fault]) -> None:
         )
         with suppress(AccessDenied), job as processing:
             processing.refuse(
-                AccessDenied("a roster was refused", clause=clause, missing="a bundle without such columns")
+                AccessDenied(
+                    "a roster was refused", clause=clause, missing="a bundle without such columns"
+                )
             )
 
 

@@ -131,7 +131,12 @@ DEVICE_SCHOOL = "École de l'Île"
 """A school that keeps its profiles on its devices, and the username of its teacher."""
 DEVICE_TEACHER = "d.morvan"
 
-STAFF = (("support", "support"), ("support.b", "support"), ("privacy.officer", "operator"), ("auditor", "auditor"))
+STAFF = (
+    ("support", "support"),
+    ("support.b", "support"),
+    ("privacy.officer", "operator"),
+    ("auditor", "auditor"),
+)
 """Accounts that no roster brings: username and role."""
 
 

@@ -34,7 +34,9 @@ class SignsIn(UserMixin):
     """Somebody who signs in: whether the school lets them, and which of their sessions are good."""
 
     may_sign_in: Mapped[bool] = not_personal("whether the school lets the person in", default=True)
-    session_number: Mapped[int] = not_personal("every session that began under another number has ended", default=0)
+    session_number: Mapped[int] = not_personal(
+        "every session that began under another number has ended", default=0
+    )
 
     @property
     def is_active(self) -> bool:
@@ -48,7 +50,9 @@ class Account(Model, SignsIn):
     __privacy__ = subject("account", client="school_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID | None] = mapped_column(ForeignKey("school.id"))
-    role: Mapped[str] = not_personal("the role that the account has at first, or the publisher's own staff has")
+    role: Mapped[str] = not_personal(
+        "the role that the account has at first, or the publisher's own staff has"
+    )
     username: Mapped[str] = sealed("account.identity", unique=True)
     name: Mapped[str] = sealed("account.identity")
     email: Mapped[str | None] = sealed("account.identity", index=True)
@@ -161,7 +165,9 @@ class Exercise(Model):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     student_id: Mapped[UUID] = mapped_column(ForeignKey("student.id"))
     student: Mapped[Student] = relationship()
-    written_at: Mapped[datetime] = not_personal("when a row was made", default=lambda: datetime.now(UTC))
+    written_at: Mapped[datetime] = not_personal(
+        "when a row was made", default=lambda: datetime.now(UTC)
+    )
     word: Mapped[str] = sealed("student.activity")
     strokes: Mapped[list[Any]] = sealed("student.activity")
 
@@ -171,5 +177,7 @@ class NewsletterContact(Model):
 
     __privacy__ = subject("contact")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    account_id: Mapped[UUID] = not_personal("whose contact this is; no key leads from here to the account")
+    account_id: Mapped[UUID] = not_personal(
+        "whose contact this is; no key leads from here to the account"
+    )
     email: Mapped[str] = sealed("commercial.contact", index=True)

@@ -60,7 +60,9 @@ def students_page() -> Any:
 
 
 @pages.get("/pages/students/<uuid:student_id>")
-@privacy.handles("student.profile", "student.activity", roles={"student"} | STAFF, purpose="provide-service")
+@privacy.handles(
+    "student.profile", "student.activity", roles={"student"} | STAFF, purpose="provide-service"
+)
 def student_page(student_id: UUID) -> Any:
     """One student with the exercises."""
     student = db.get_or_404(Student, student_id)

@@ -9,17 +9,19 @@ from uuid import UUID
 from flask import request, session
 from flask_login import LoginManager
 
-from flask_lgprivacy import Actor, LGPrivacy, Notice, flask_login_actor
+from flask_lgprivacy import Actor, EmergencyNotice, LGPrivacy, flask_login_actor
 from flask_lgprivacy.errors import RequestInvalid
 
 from .models import Account, Membership, SchoolNotice, Student, db
 
 
-def tell_the_school(notice: Notice) -> None:
+def tell_the_school(notice: EmergencyNotice) -> None:
     """Put a notice where the school's administrator sees it (`GET /notices`); a mail would go out here too."""
     categories, until = ", ".join(sorted(notice.categories)), f"{notice.until:%Y-%m-%d %H:%M} UTC"
     text = f"{notice.ground}, case {notice.case}: an agent may see {categories} until {until}"
-    db.session.add(SchoolNotice(school_id=UUID(notice.client), told_at=datetime.now(UTC), text=text))
+    db.session.add(
+        SchoolNotice(school_id=UUID(notice.client), told_at=datetime.now(UTC), text=text)
+    )
     db.session.commit()
 
 
@@ -29,10 +31,18 @@ login = LoginManager()
 
 def _describe(user: Account | Student) -> Actor:
     if isinstance(user, Student):
-        return Actor(user.id, role=user.acts_as, client=user.acts_for, subjects=[("student", user.id)])
+        return Actor(
+            user.id, role=user.acts_as, client=user.acts_for, subjects=[("student", user.id)]
+        )
     subjects = [("account", user.id), ("contact", user.id)]
     is_strong = session.get("strong") == str(user.id)
-    return Actor(user.id, role=user.acts_as, client=user.acts_for, subjects=subjects, strongly_authenticated=is_strong)
+    return Actor(
+        user.id,
+        role=user.acts_as,
+        client=user.acts_for,
+        subjects=subjects,
+        strongly_authenticated=is_strong,
+    )
 
 
 _signed_in = flask_login_actor(_describe)
@@ -53,7 +63,11 @@ def load_user(user_id: str) -> Any:
     if isinstance(user, Account) and user.school_id is not None:
         chosen = session.get("membership")
         user.membership = db.session.get(Membership, UUID(chosen)) if chosen else None
-        if user.membership is None or user.membership.account_id != user.id or not user.membership.is_active:
+        if (
+            user.membership is None
+            or user.membership.account_id != user.id
+            or not user.membership.is_active
+        ):
             return None  # the role that the session began with has ended or was taken away
     return user
 

@@ -91,10 +91,14 @@ class _Reader:
             elif plain in NOT_READ:
                 self._bundle.left_aside.append(shown)
             elif file.endswith(SPREADSHEETS):
-                self._refuse(file, 0, "is a spreadsheet; save each of its sheets as CSV, separated by commas")
+                self._refuse(
+                    file, 0, "is a spreadsheet; save each of its sheets as CSV, separated by commas"
+                )
             elif name is None:
                 self._refuse(
-                    file, 0, f"is no file of OneRoster {self._bundle.version} that this service knows; remove it"
+                    file,
+                    0,
+                    f"is no file of OneRoster {self._bundle.version} that this service knows; remove it",
                 )
             else:
                 self._table(name, shown, content)
@@ -108,12 +112,20 @@ class _Reader:
             raise BundleRefused(self._faults)
         return self._bundle
 
-    def _compare_with_manifest(self, manifest: dict[str, str], files: dict[str, bytes], known: dict[str, str]) -> None:
+    def _compare_with_manifest(
+        self, manifest: dict[str, str], files: dict[str, bytes], known: dict[str, str]
+    ) -> None:
         for name, mode in manifest.items():
-            if mode in {"bulk", "delta"} and name.lower() in known and f"{name.lower()}.csv" not in files:
+            if (
+                mode in {"bulk", "delta"}
+                and name.lower() in known
+                and f"{name.lower()}.csv" not in files
+            ):
                 self._refuse("manifest.csv", 0, f"announces {name}.csv, which is not in the bundle")
             if mode == "absent" and f"{name.lower()}.csv" in files:
-                self._refuse("manifest.csv", 0, f"says that {name}.csv is absent, and it is in the bundle")
+                self._refuse(
+                    "manifest.csv", 0, f"says that {name}.csv is absent, and it is in the bundle"
+                )
 
     def _refuse(self, file: str, line: int, what: str, clause: str | None = None) -> None:
         self._faults.append(Fault(file, line, what, clause))
@@ -129,10 +141,19 @@ class _Reader:
             with zipfile.ZipFile(path if isinstance(path, Path) else io.BytesIO(path)) as archive:
                 members = [info for info in archive.infolist() if _is_somebodys(info)]
                 if sum(info.file_size for info in members) > LARGEST:
-                    raise BundleRefused([Fault(name, 0, f"is larger than {LARGEST >> 20} MiB when unpacked; split it")])
+                    raise BundleRefused(
+                        [
+                            Fault(
+                                name,
+                                0,
+                                f"is larger than {LARGEST >> 20} MiB when unpacked; split it",
+                            )
+                        ]
+                    )
                 self._refuse_repeated(members)
                 self._written = {
-                    _name_of(info): info.filename.replace("\\", "/").rsplit("/", 1)[-1] for info in members
+                    _name_of(info): info.filename.replace("\\", "/").rsplit("/", 1)[-1]
+                    for info in members
                 }
                 return {_name_of(info): self._unpacked(archive, info) for info in members}
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
@@ -146,7 +167,11 @@ class _Reader:
         for info in members:
             places.setdefault(_name_of(info), []).append(info.filename.replace("\\", "/"))
         faults = [
-            Fault(name, 0, f"is in the bundle {len(there)} times ({', '.join(there)}); leave the one that is meant")
+            Fault(
+                name,
+                0,
+                f"is in the bundle {len(there)} times ({', '.join(there)}); leave the one that is meant",
+            )
             for name, there in places.items()
             if len(there) > 1
         ]
@@ -166,11 +191,15 @@ class _Reader:
 
     def _manifest(self, content: bytes | None) -> dict[str, str]:
         if content is None:
-            raise BundleRefused([Fault("manifest.csv", 0, "is missing; a OneRoster bundle has one")])
+            raise BundleRefused(
+                [Fault("manifest.csv", 0, "is missing; a OneRoster bundle has one")]
+            )
         try:
             rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig", "replace").lstrip())))
         except csv.Error as fault:
-            raise BundleRefused([Fault("manifest.csv", 0, f"is not CSV: {_reason(fault)}")]) from None
+            raise BundleRefused(
+                [Fault("manifest.csv", 0, f"is not CSV: {_reason(fault)}")]
+            ) from None
         rows = rows[1:] if rows and rows[0] and rows[0][0].lower().startswith("sep=") else rows
         separator = _other_separator(rows[0] if rows else [])
         if separator is not None:
@@ -178,8 +207,14 @@ class _Reader:
         entries = {row[0].strip(): row[1].strip() for row in rows[1:] if len(row) > 1}
         self._bundle.version = entries.get("oneroster.version", "")
         if self._bundle.version not in COLUMNS:
-            raise BundleRefused([Fault("manifest.csv", 0, f"oneroster.version must be one of {', '.join(COLUMNS)}")])
-        files = {name.removeprefix("file."): mode.lower() for name, mode in entries.items() if name.startswith("file.")}
+            raise BundleRefused(
+                [Fault("manifest.csv", 0, f"oneroster.version must be one of {', '.join(COLUMNS)}")]
+            )
+        files = {
+            name.removeprefix("file."): mode.lower()
+            for name, mode in entries.items()
+            if name.startswith("file.")
+        }
         for name, mode in files.items():
             if mode not in MODES:
                 self._refuse("manifest.csv", 0, f"file.{name} is one of {', '.join(MODES)}")
@@ -190,7 +225,9 @@ class _Reader:
         try:
             lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
             header = [column.strip() for column in next(lines, [])]
-            if (len(header) == 1 and header[0].lower().startswith("sep=")) or (header and header[0].lower() == "sep="):
+            if (len(header) == 1 and header[0].lower().startswith("sep=")) or (
+                header and header[0].lower() == "sep="
+            ):
                 header = [column.strip() for column in next(lines, [])]
             while header and not header[-1]:
                 header.pop()
@@ -202,7 +239,9 @@ class _Reader:
                 if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
-                    self._refuse(file, line, f"has {len(cells)} cells where the header has {len(header)}")
+                    self._refuse(
+                        file, line, f"has {len(cells)} cells where the header has {len(header)}"
+                    )
                     continue
                 row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
                 self._row(name, file, line, row)
@@ -216,7 +255,9 @@ class _Reader:
             if name in READ:
                 self._bundle.rows[name] = rows
                 filled = [
-                    column for column in header if column not in TAKEN[name] and any(row[column] for _, row in rows)
+                    column
+                    for column in header
+                    if column not in TAKEN[name] and any(row[column] for _, row in rows)
                 ]
                 self._bundle.not_taken += [f"{file}: {column}" for column in filled]
             else:
@@ -239,13 +280,19 @@ class _Reader:
         elsewhere = self._looks_like(name, set(header))
         if elsewhere is not None:
             self._refuse(
-                file, 1, f"its columns are those of {elsewhere}.csv: the file is a copy of another one; export it again"
+                file,
+                1,
+                f"its columns are those of {elsewhere}.csv: the file is a copy of another one; export it again",
             )
             return False
         for number, column in enumerate(header, start=1):
             if column not in columns and not column.startswith("metadata."):
                 shown = column if column else f"number {number}, which has no name,"
-                self._refuse(file, 1, f"column {shown} is no column of this file in OneRoster {self._bundle.version}")
+                self._refuse(
+                    file,
+                    1,
+                    f"column {shown} is no column of this file in OneRoster {self._bundle.version}",
+                )
         for column in REQUIRED.get(name, ()):
             if column not in header:
                 self._refuse(file, 1, f"column {column} is missing")
@@ -262,14 +309,22 @@ class _Reader:
         for column in REQUIRED.get(name, ()):
             if not row[column]:
                 self._refuse(file, line, f"{column} is empty")
-        if name in {"users", "roles", "enrollments"} and row.get("role") and row["role"] not in ROLES:
-            self._refuse(file, line, f"role is none that this service knows; it knows {', '.join(ROLES)}")
+        if (
+            name in {"users", "roles", "enrollments"}
+            and row.get("role")
+            and row["role"] not in ROLES
+        ):
+            self._refuse(
+                file, line, f"role is none that this service knows; it knows {', '.join(ROLES)}"
+            )
         if name in READ and row.get("status", "").lower() not in STATUSES:
             self._refuse(file, line, "status is empty, active or tobedeleted")
         if row.get("enabledUser", "").lower() not in ("", "true", "false"):
             self._refuse(file, line, "enabledUser is empty, true or false")
         if name == "orgs" and row.get("status", "").lower() == "tobedeleted":
-            self._refuse(file, line, "asks that a school be deleted; the operator does that, not a roster")
+            self._refuse(
+                file, line, "asks that a school be deleted; the operator does that, not a roster"
+            )
         for column in ("birthDate", "beginDate", "endDate"):
             if row.get(column) and not _is_date(row[column]):
                 self._refuse(file, line, f"{column} is no date such as 2017-03-09")
@@ -291,25 +346,48 @@ class _Reader:
 
     def _references(self) -> None:
         """Everything that a line points at must be in the bundle."""
-        ids = {name: {row["sourcedId"] for _, row in self._bundle.of(name)} for name in ("orgs", "users", "classes")}
+        ids = {
+            name: {row["sourcedId"] for _, row in self._bundle.of(name)}
+            for name in ("orgs", "users", "classes")
+        }
         orgs_of_users = {row["userSourcedId"] for _, row in self._bundle.of("roles")}
         for line, row in self._bundle.of("users"):
             self._pointing(
-                "users.csv", line, "orgSourcedIds", row.get("orgSourcedIds", "").split(",")[0].strip(), ids["orgs"]
+                "users.csv",
+                line,
+                "orgSourcedIds",
+                row.get("orgSourcedIds", "").split(",")[0].strip(),
+                ids["orgs"],
             )
-            self._pointing("users.csv", line, "primaryOrgSourcedId", row.get("primaryOrgSourcedId", ""), ids["orgs"])
+            self._pointing(
+                "users.csv",
+                line,
+                "primaryOrgSourcedId",
+                row.get("primaryOrgSourcedId", ""),
+                ids["orgs"],
+            )
             if self._bundle.version == "1.1" and not (row.get("orgSourcedIds") and row.get("role")):
                 self._refuse("users.csv", line, "orgSourcedIds or role is empty")
             if self._bundle.version == "1.2" and row["sourcedId"] not in orgs_of_users:
-                self._refuse("users.csv", line, "has no line in roles.csv, so nobody knows what this user may do")
+                self._refuse(
+                    "users.csv",
+                    line,
+                    "has no line in roles.csv, so nobody knows what this user may do",
+                )
         for line, row in self._bundle.of("roles"):
             self._pointing("roles.csv", line, "userSourcedId", row["userSourcedId"], ids["users"])
             self._pointing("roles.csv", line, "orgSourcedId", row["orgSourcedId"], ids["orgs"])
         for line, row in self._bundle.of("classes"):
-            self._pointing("classes.csv", line, "schoolSourcedId", row["schoolSourcedId"], ids["orgs"])
+            self._pointing(
+                "classes.csv", line, "schoolSourcedId", row["schoolSourcedId"], ids["orgs"]
+            )
         for line, row in self._bundle.of("enrollments"):
-            self._pointing("enrollments.csv", line, "classSourcedId", row["classSourcedId"], ids["classes"])
-            self._pointing("enrollments.csv", line, "userSourcedId", row["userSourcedId"], ids["users"])
+            self._pointing(
+                "enrollments.csv", line, "classSourcedId", row["classSourcedId"], ids["classes"]
+            )
+            self._pointing(
+                "enrollments.csv", line, "userSourcedId", row["userSourcedId"], ids["users"]
+            )
         for line, row in self._bundle.of("demographics"):
             self._pointing("demographics.csv", line, "sourcedId", row["sourcedId"], ids["users"])
 
@@ -326,7 +404,10 @@ def _is_somebodys(info: zipfile.ZipInfo) -> bool:
     place = info.filename.replace("\\", "/").lower()
     name = place.rsplit("/", 1)[-1]
     return bool(name) and not (
-        place.startswith("__macosx/") or "/__macosx/" in place or name.startswith("._") or name in LEFT_BY_SYSTEMS
+        place.startswith("__macosx/")
+        or "/__macosx/" in place
+        or name.startswith("._")
+        or name in LEFT_BY_SYSTEMS
     )
 
 
@@ -339,7 +420,12 @@ def _other_separator(header: list[str]) -> str | None:
     if len(header) > 1 or not header:
         return None
     return next(
-        (name for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")) if mark in header[0]), None
+        (
+            name
+            for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"))
+            if mark in header[0]
+        ),
+        None,
     )
 
 

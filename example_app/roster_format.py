@@ -16,9 +16,13 @@ _SHARED = {
     "classes": _columns(
         "title,grades,courseSourcedId,classCode,classType,location,schoolSourcedId,termSourcedIds,subjects,subjectCodes,periods"
     ),
-    "enrollments": _columns("classSourcedId,schoolSourcedId,userSourcedId,role,primary,beginDate,endDate"),
+    "enrollments": _columns(
+        "classSourcedId,schoolSourcedId,userSourcedId,role,primary,beginDate,endDate"
+    ),
     "academicSessions": _columns("title,type,startDate,endDate,parentSourcedId,schoolYear"),
-    "courses": _columns("schoolYearSourcedId,title,courseCode,grades,orgSourcedId,subjects,subjectCodes"),
+    "courses": _columns(
+        "schoolYearSourcedId,title,courseCode,grades,orgSourcedId,subjects,subjectCodes"
+    ),
     "demographics": _columns(
         "birthDate,sex,americanIndianOrAlaskaNative,asian,blackOrAfricanAmerican,nativeHawaiianOrOtherPacificIslander,white,"
         "demographicRaceTwoOrMoreRaces,hispanicOrLatinoEthnicity,countryOfBirthCode,stateOfBirthAbbreviation,cityOfBirth,"
@@ -34,7 +38,9 @@ COLUMNS: Mapping[str, Mapping[str, frozenset[str]]] = {
         "users": _columns(
             f"{_PERSON},userMasterIdentifier,preferredGivenName,preferredMiddleName,preferredFamilyName,primaryOrgSourcedId,pronouns,resourceSourcedIds"
         ),
-        "roles": _columns("userSourcedId,roleType,role,beginDate,endDate,orgSourcedId,userProfileSourcedId"),
+        "roles": _columns(
+            "userSourcedId,roleType,role,beginDate,endDate,orgSourcedId,userProfileSourcedId"
+        ),
         "userProfiles": _columns(
             "userSourcedId,profileType,vendorId,applicationId,description,credentialType,username,password"
         ),

@@ -56,13 +56,22 @@ def import_bundle(
     on = today or date.today()  # noqa: DTZ011  enrolments are by the school's calendar
     try:
         try:
-            done = _Import(bundle, advance, only_school, on, remove_missing=remove_missing, line_by_line=False).run()
+            done = _Import(
+                bundle, advance, only_school, on, remove_missing=remove_missing, line_by_line=False
+            ).run()
         except (
             IntegrityError,
             SubjectErased,
         ):  # a username is taken, or somebody was erased; line by line it is known who
             db.session.rollback()
-            again = _Import(bundle, lambda _: None, only_school, on, remove_missing=remove_missing, line_by_line=True)
+            again = _Import(
+                bundle,
+                lambda _: None,
+                only_school,
+                on,
+                remove_missing=remove_missing,
+                line_by_line=True,
+            )
             done = again.run()
     except BaseException:
         db.session.rollback()
@@ -105,7 +114,10 @@ class _Import:
             advance=self._advance,
             line_by_line=self._line_by_line,
         ).write()
-        classes = {row["sourcedId"]: self._class(line, row, schools) for line, row in self._bundle.of("classes")}
+        classes = {
+            row["sourcedId"]: self._class(line, row, schools)
+            for line, row in self._bundle.of("classes")
+        }
         self._missing_classes(schools.values(), {one.id for one in classes.values()})
         self._enrollments(schools.values(), classes, people)
         for school_id in schools.values():
@@ -124,7 +136,9 @@ class _Import:
         for line, row in self._bundle.of("orgs"):
             school_id = _school_id(row["sourcedId"])
             if self._only_school not in (None, school_id):
-                raise BundleRefused([Fault("orgs.csv", line, "is another school than the one you act for", "LG-03")])
+                raise BundleRefused(
+                    [Fault("orgs.csv", line, "is another school than the one you act for", "LG-03")]
+                )
             school = db.session.get(School, school_id) or School(id=school_id)
             school.name, school.kind = row["name"], row["type"]
             db.session.add(school)
@@ -141,7 +155,11 @@ class _Import:
         found = db.session.get(SchoolClass, one)
         self._advance(1)
         if is_to_be_deleted(row):
-            self._remark("classes.csv", line, "is marked tobedeleted: the class and who was in it are taken out")
+            self._remark(
+                "classes.csv",
+                line,
+                "is marked tobedeleted: the class and who was in it are taken out",
+            )
             if found is not None:
                 self._remove_class(found)
             return SchoolClass(id=None, school_id=school_id)
@@ -166,13 +184,17 @@ class _Import:
             return
         db.session.flush()
         for school_id in schools:
-            there = db.session.scalars(select(SchoolClass).where(SchoolClass.school_id == school_id))
+            there = db.session.scalars(
+                select(SchoolClass).where(SchoolClass.school_id == school_id)
+            )
             gone = [one for one in there if one.id not in kept]
             self._say_missing("classes.csv", gone, "classes")
             for one in gone if self._removes else ():
                 self._remove_class(one)
 
-    def _enrollments(self, schools: Iterable[UUID], classes: dict[str, SchoolClass], people: dict[str, Person]) -> None:
+    def _enrollments(
+        self, schools: Iterable[UUID], classes: dict[str, SchoolClass], people: dict[str, Person]
+    ) -> None:
         if "enrollments" not in self._bundle.rows:
             return
         by_school: dict[UUID, list[Numbered]] = {school_id: [] for school_id in schools}
@@ -182,7 +204,9 @@ class _Import:
             self._in_class = self._places_of(school_id)
             with acting_for(school_id):
                 for line, row in rows:
-                    self._enrollment(line, row, classes[row["classSourcedId"]], people.get(row["userSourcedId"]))
+                    self._enrollment(
+                        line, row, classes[row["classSourcedId"]], people.get(row["userSourcedId"])
+                    )
                     self._advance(1)
                 db.session.flush()
             if "enrollments" not in self._bundle.delta:
@@ -201,30 +225,42 @@ class _Import:
             for place in db.session.scalars(select(model).where(model.class_id.in_(in_school)))
         }
 
-    def _enrollment(self, line: int, row: Row, in_class: SchoolClass, person: Person | None) -> None:
+    def _enrollment(
+        self, line: int, row: Row, in_class: SchoolClass, person: Person | None
+    ) -> None:
         one = uuid5(in_class.school_id, f"enrollment:{row['sourcedId']}")
         found = self._in_class.get(one)
         why = self._why_not_active(row, in_class, person)
         if why is not None:
-            self._remark("enrollments.csv", line, f"{why}: {'taken out' if found is not None else 'not taken in'}")
+            self._remark(
+                "enrollments.csv",
+                line,
+                f"{why}: {'taken out' if found is not None else 'not taken in'}",
+            )
             if found is not None:
                 db.session.delete(found)
             return
         assert person is not None  # noqa: S101  _why_not_active has looked
         profile = person.profiles.get(in_class.school_id)
         is_student = profile is not None and (row["role"] == "student" or person.account is None)
-        if found is not None and not _is_of(found, in_class, profile if is_student else person.account):
+        if found is not None and not _is_of(
+            found, in_class, profile if is_student else person.account
+        ):
             db.session.delete(found)  # the line speaks of another class or person now
             db.session.flush()
             found = None
         if row["role"] != "student" and person.account is None:
-            raise BundleRefused([Fault("enrollments.csv", line, "gives a student another role than student")])
+            raise BundleRefused(
+                [Fault("enrollments.csv", line, "gives a student another role than student")]
+            )
         self._count("enrollments")
         if is_student:
             db.session.add(found or Enrollment(id=one, class_id=in_class.id, student_id=profile))
             return
         if row["role"] == "student":
-            self._remark("enrollments.csv", line, "enrols a member of staff as a student; kept as it is")
+            self._remark(
+                "enrollments.csv", line, "enrols a member of staff as a student; kept as it is"
+            )
         teaching = found or Teaching(id=one, class_id=in_class.id, account_id=person.account)
         teaching.role = row["role"]
         db.session.add(teaching)
@@ -255,7 +291,9 @@ class _Import:
         if "users" in self._bundle.delta:
             return
         kept = {person.profiles.get(school_id) for person in people.values()}
-        students = select(Student.id).where(Student.school_id == school_id, Student.may_sign_in.is_(True))
+        students = select(Student.id).where(
+            Student.school_id == school_id, Student.may_sign_in.is_(True)
+        )
         gone = [one for one in db.session.scalars(students) if one not in kept]
         self._say_missing("users.csv", gone, "students")
         for one in gone if self._removes else ():
@@ -270,9 +308,13 @@ class _Import:
     def _say_missing(self, file: str, gone: list[Any], what: str) -> None:
         if gone:
             done = (
-                "they were taken out" if self._removes else "they stay; import with --remove-missing to take them out"
+                "they were taken out"
+                if self._removes
+                else "they stay; import with --remove-missing to take them out"
             )
-            self._remark(file, 0, f"{len(gone)} {what} of a school are no longer in this full import; {done}")
+            self._remark(
+                file, 0, f"{len(gone)} {what} of a school are no longer in this full import; {done}"
+            )
 
 
 def _is_of(place: Any, in_class: SchoolClass, person_id: UUID | None) -> bool:
@@ -297,5 +339,6 @@ def counted() -> dict[str, int]:
         "memberships": Membership,
     }
     return {
-        name: db.session.execute(select(func.count()).select_from(model)).scalar_one() for name, model in tables.items()
+        name: db.session.execute(select(func.count()).select_from(model)).scalar_one()
+        for name, model in tables.items()
     }

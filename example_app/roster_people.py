@@ -23,7 +23,13 @@ from .privacy import privacy
 from .roster_bundle import Bundle, BundleRefused, Fault, Row
 from .roster_places import Place, Places, is_to_be_deleted
 
-PERSONAL = ("student.profile", "student.activity", "student.credentials", "account.identity", "account.credentials")
+PERSONAL = (
+    "student.profile",
+    "student.activity",
+    "student.credentials",
+    "account.identity",
+    "account.credentials",
+)
 BY_REQUEST = "a school erases a person by a request (POST /privacy/delete)"
 TAKEN = "username is taken by somebody else; usernames of staff are unique in the service"
 Remark = Callable[[str, int, str], None]
@@ -43,7 +49,11 @@ def acting_for(school_id: UUID) -> Any:
     """The processing in which a roster is written for a school."""
     actor = Actor("roster-import", role="administrator", client=school_id)
     return privacy.processing(
-        *PERSONAL, actor=actor, purpose="provide-service", actions={"write"}, why="kaligo import-roster"
+        *PERSONAL,
+        actor=actor,
+        purpose="provide-service",
+        actions={"write"},
+        why="kaligo import-roster",
     )
 
 
@@ -68,11 +78,17 @@ class People:
         self._count = count
         self._advance = advance
         self._line_by_line = line_by_line
-        self._births = {row["sourcedId"]: row.get("birthDate", "") for _, row in bundle.of("demographics")}
+        self._births = {
+            row["sourcedId"]: row.get("birthDate", "") for _, row in bundle.of("demographics")
+        }
         ours = list(schools.values())
-        self._profiles = frozenset(db.session.scalars(select(Student.id).where(Student.school_id.in_(ours))))
+        self._profiles = frozenset(
+            db.session.scalars(select(Student.id).where(Student.school_id.in_(ours)))
+        )
         self._homes, self._acts_for = _accounts_of(ours)
-        self._on_device = {school_id for school_id in ours if privacy.storage.of(school_id) == "device"}
+        self._on_device = {
+            school_id for school_id in ours if privacy.storage.of(school_id) == "device"
+        }
         self._tasks: dict[UUID, list[Task]] = defaultdict(list)
 
     def write(self) -> dict[str, Person]:
@@ -94,7 +110,9 @@ class People:
         done = 0
         for school_id, tasks in self._tasks.items():
             with acting_for(school_id):
-                known = db.session.scalars(select(Student).where(Student.school_id == school_id)).all()  # one query
+                known = db.session.scalars(
+                    select(Student).where(Student.school_id == school_id)
+                ).all()  # one query
                 for task in tasks:
                     task()
                     before, done = done * total // planned, done + 1
@@ -118,19 +136,31 @@ class People:
         for school_id in person.profiles:
             self._tasks[school_id].append(partial(self._profile, line, row, school_id))
         self._plan_leaving(line, row, person)
-        self._plan_account(line, row, person, [place for place in places if place.role != "student"])
+        self._plan_account(
+            line, row, person, [place for place in places if place.role != "student"]
+        )
         return person if places else None
 
     def _say_who_is_out(self, line: int, row: Row, every: list[Place], places: list[Place]) -> None:
         outside = {place.org for place in every} - self._schools.keys()
         if is_to_be_deleted(row):
             self._remark(
-                "users.csv", line, f"is marked tobedeleted: not imported, and the roles here end; {BY_REQUEST}"
+                "users.csv",
+                line,
+                f"is marked tobedeleted: not imported, and the roles here end; {BY_REQUEST}",
             )
         elif not places:
-            self._remark("users.csv", line, f"has no role today: not imported, and the roles here end; {BY_REQUEST}")
+            self._remark(
+                "users.csv",
+                line,
+                f"has no role today: not imported, and the roles here end; {BY_REQUEST}",
+            )
         elif outside:
-            self._remark("users.csv", line, f"is also of {len(outside)} schools that are not in this bundle; not taken")
+            self._remark(
+                "users.csv",
+                line,
+                f"is also of {len(outside)} schools that are not in this bundle; not taken",
+            )
 
     def _plan_leaving(self, line: int, row: Row, person: Person) -> None:
         """Plan that a pupil leaves the schools of the bundle that no longer have them."""
@@ -144,9 +174,7 @@ class People:
         for school_id in left:
             self._tasks[school_id].append(partial(leave_as_student, _profile_id(school_id, row)))
         if left and person.profiles:
-            what = (
-                "has moved to another school, where the profile is new; the one before took it out of its classes, and "
-            )
+            what = "has moved to another school, where the profile is new; the one before took it out of its classes, and "
             self._remark("users.csv", line, what + BY_REQUEST)
 
     def _plan_account(self, line: int, row: Row, person: Person, works: list[Place]) -> None:
@@ -162,19 +190,27 @@ class People:
             what = "the roles in this school end" if ends else "only the roles here are taken"
             self._remark("users.csv", line, f"has an account that is of other schools too: {what}")
         elif works and _is_disabled(row):
-            self._remark("users.csv", line, "enabledUser is false: the record is kept, and the person does not sign in")
+            self._remark(
+                "users.csv",
+                line,
+                "enabledUser is false: the record is kept, and the person does not sign in",
+            )
         works = [] if ends else works
         person.account = account_id if works else None
         person.works_in = frozenset(self._schools[place.org] for place in works)
         at = home if home in ours else next(iter(person.works_in or ours))
-        write = partial(self._account, line, row, account_id, home, works, is_shared=is_shared, ends=ends)
+        write = partial(
+            self._account, line, row, account_id, home, works, is_shared=is_shared, ends=ends
+        )
         self._tasks[at].append(write)
 
     def _account_id(self, row: Row, works: list[Place]) -> UUID | None:
         """The account that somebody has already, made by whichever of the schools came first, or else a new one's."""
         stated = [self._schools[place.org] for place in works]
         if self._homes:
-            for school_id in dict.fromkeys([*stated, *self._schools.values(), *self._homes.values()]):
+            for school_id in dict.fromkeys(
+                [*stated, *self._schools.values(), *self._homes.values()]
+            ):
                 if _account_id(school_id, row) in self._homes:
                     return _account_id(school_id, row)
         return _account_id(stated[0], row) if stated else None
@@ -194,14 +230,20 @@ class People:
             db.session.rollback()
             raise BundleRefused([Fault("users.csv", line, taken)]) from None
         except PrivacyError as refusal:
-            raise BundleRefused([Fault("users.csv", line, refusal.message, refusal.clause)]) from None
+            raise BundleRefused(
+                [Fault("users.csv", line, refusal.message, refusal.clause)]
+            ) from None
 
     def _profile(self, line: int, row: Row, school_id: UUID) -> None:
         """Write a student's profile; what the bundle does not speak of stays as it is."""
         profile_id = _profile_id(school_id, row)
         self._count("students")
         if _is_disabled(row):
-            self._remark("users.csv", line, "enabledUser is false: the record is kept, and the person does not sign in")
+            self._remark(
+                "users.csv",
+                line,
+                "enabledUser is false: the record is kept, and the person does not sign in",
+            )
         with self._faults_of(line, "username is taken by another student of this school"):
             student = db.session.get(Student, profile_id) if profile_id in self._profiles else None
             student = student or Student(id=profile_id, school_id=school_id)
@@ -220,7 +262,15 @@ class People:
             db.session.add(student)
 
     def _account(
-        self, line: int, row: Row, account_id: UUID, home: UUID, works: list[Place], *, is_shared: bool, ends: bool
+        self,
+        line: int,
+        row: Row,
+        account_id: UUID,
+        home: UUID,
+        works: list[Place],
+        *,
+        is_shared: bool,
+        ends: bool,
     ) -> None:
         if works:
             self._count("accounts")
@@ -243,14 +293,20 @@ class People:
         _let_in(account, row)
         db.session.add(account)
 
-    def _write_memberships(self, row: Row, account_id: UUID, works: list[Place], *, ends: bool) -> None:
+    def _write_memberships(
+        self, row: Row, account_id: UUID, works: list[Place], *, ends: bool
+    ) -> None:
         """Write what the bundle says of an account's roles in its schools, and take away what it no longer says."""
         ours = set(self._schools.values())
         there = {}
         if account_id in self._homes:
             query = select(Membership).where(Membership.account_id == account_id)
-            there = {(one.school_id, one.role, one.source): one for one in db.session.scalars(query)}
-        wanted = {(self._schools[place.org], place.role, place.source): place.ends_on for place in works}
+            there = {
+                (one.school_id, one.role, one.source): one for one in db.session.scalars(query)
+            }
+        wanted = {
+            (self._schools[place.org], place.role, place.source): place.ends_on for place in works
+        }
         for (school_id, role, source), ends_on in wanted.items():
             membership = there.get((school_id, role, source)) or Membership(
                 account_id=account_id, school_id=school_id, role=role, source=source
@@ -272,11 +328,17 @@ class People:
 def _accounts_of(schools: list[UUID]) -> tuple[dict[UUID, UUID], dict[UUID, set[UUID]]]:
     """The accounts of some schools and of their members: the school that each was made by, and those for which it acts."""
     members = select(Membership.account_id).where(Membership.school_id.in_(schools))
-    accounts = select(Account.id, Account.school_id).where(Account.school_id.in_(schools) | Account.id.in_(members))
-    homes = {account_id: home for account_id, home in db.session.execute(accounts) if home is not None}
+    accounts = select(Account.id, Account.school_id).where(
+        Account.school_id.in_(schools) | Account.id.in_(members)
+    )
+    homes = {
+        account_id: home for account_id, home in db.session.execute(accounts) if home is not None
+    }
     acts_for: dict[UUID, set[UUID]] = defaultdict(set)
     whose = accounts.with_only_columns(Account.id)
-    query = select(Membership.account_id, Membership.school_id).where(Membership.account_id.in_(whose))
+    query = select(Membership.account_id, Membership.school_id).where(
+        Membership.account_id.in_(whose)
+    )
     for account_id, school_id in db.session.execute(query):
         acts_for[account_id].add(school_id)
     return homes, acts_for
@@ -320,9 +382,14 @@ def _let_in(person: Account | Student, row: Row) -> None:
 
 def _refuse_taken_username(row: Row) -> None:
     with privacy.processing(
-        "account.identity", actor=Actor("roster-import", role="public"), purpose="sign-in", why="username is free"
+        "account.identity",
+        actor=Actor("roster-import", role="public"),
+        purpose="sign-in",
+        why="username is free",
     ):
-        taken = db.session.execute(find_by(Account, username=row["username"]).with_only_columns(Account.id)).first()
+        taken = db.session.execute(
+            find_by(Account, username=row["username"]).with_only_columns(Account.id)
+        ).first()
     if taken is not None:
         raise PrivacyError(TAKEN)
 

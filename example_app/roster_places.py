@@ -32,7 +32,10 @@ class Places:
         for _, row in bundle.of("roles"):
             user, ends = row["userSourcedId"], row.get("endDate")
             place = Place(
-                row["orgSourcedId"], ROLES[row["role"]], row["sourcedId"], date.fromisoformat(ends) if ends else None
+                row["orgSourcedId"],
+                ROLES[row["role"]],
+                row["sourcedId"],
+                date.fromisoformat(ends) if ends else None,
             )
             self._sources[user].add(place.source)
             if row.get("status", "").lower() == "tobedeleted" or not is_active(row, today):
@@ -62,7 +65,9 @@ class Places:
         if any(place.org == org and place.role == "student" for place in self.of(user)):
             return False
         over = self._over.get(user["sourcedId"], [])
-        return self._says_all(user) or any(place.org == org and place.role == "student" for place in over)
+        return self._says_all(user) or any(
+            place.org == org and place.role == "student" for place in over
+        )
 
     def _says_all(self, user: Row) -> bool:
         return self._replaces or bool(user.get("role")) or is_to_be_deleted(user)
@@ -76,4 +81,6 @@ def is_to_be_deleted(row: Row) -> bool:
 def is_active(row: Row, today: date) -> bool:
     """Whether a line has begun and not ended."""
     begins, ends = row.get("beginDate"), row.get("endDate")
-    return (not begins or date.fromisoformat(begins) <= today) and (not ends or date.fromisoformat(ends) >= today)
+    return (not begins or date.fromisoformat(begins) <= today) and (
+        not ends or date.fromisoformat(ends) >= today
+    )

@@ -75,7 +75,9 @@ def _add_device_school() -> None:
             )
         )
         db.session.flush()
-        db.session.add(Membership(account_id=staff_id(DEVICE_TEACHER), school_id=school.id, role="teacher"))
+        db.session.add(
+            Membership(account_id=staff_id(DEVICE_TEACHER), school_id=school.id, role="teacher")
+        )
         db.session.commit()
 
 
@@ -90,7 +92,9 @@ def _add_exercises() -> None:
             why="demonstration exercises",
         ):
             for number, word in enumerate(("lune", "vague")):
-                db.session.add(Exercise(student_id=student_id, word=word, strokes=_strokes(student_id, number)))
+                db.session.add(
+                    Exercise(student_id=student_id, word=word, strokes=_strokes(student_id, number))
+                )
             db.session.commit()
 
 
@@ -99,7 +103,11 @@ def _strokes(student_id: UUID, number: int) -> list[list[list[float]]]:
     seed = student_id.int >> (number * 8)
     return [
         [
-            [round(10 + step * 6 + (seed >> step) % 5, 1), round(40 + (seed >> (step + stroke)) % 30, 1), 0.5]
+            [
+                round(10 + step * 6 + (seed >> step) % 5, 1),
+                round(40 + (seed >> (step + stroke)) % 30, 1),
+                0.5,
+            ]
             for step in range(12)
         ]
         for stroke in range(3)

@@ -1,14 +1,16 @@
 """flask_lgprivacy: the privacy policy is what the software does."""
 
-from .disclosure import constant, labelled
+from .crypto.blind_index import BlindIndex
+from .disclosure.references import labelled, non_personal
 from .errors import AccessDenied, ConfigurationError, PrivacyError
 from .extension import LGPrivacy
-from .gate import Actor, flask_login_actor
-from .gate.granting import Notice
-from .gate.grants import Scope
-from .models import belongs_to, find_by, matching, not_personal, sealed, subject, tagged
-from .schemas import LabelledSchema, field_of, schema_of, without_label
-from .vault import BlindIndex
+from .gate.actor import Actor
+from .orm.fields import not_personal, sealed, tagged
+from .orm.mapping import belongs_to, subject
+from .orm.queries import find_by, find_matching
+from .permissions.grants import EmergencyNotice, GrantScope
+from .schemas.labelled import LabelledSchema, field_of, schema_of, without_label
+from .web.login import flask_login_actor
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,18 +18,18 @@ __all__ = [
     "Actor",
     "BlindIndex",
     "ConfigurationError",
+    "EmergencyNotice",
+    "GrantScope",
     "LGPrivacy",
     "LabelledSchema",
-    "Notice",
     "PrivacyError",
-    "Scope",
     "belongs_to",
-    "constant",
     "field_of",
     "find_by",
+    "find_matching",
     "flask_login_actor",
     "labelled",
-    "matching",
+    "non_personal",
     "not_personal",
     "schema_of",
     "sealed",

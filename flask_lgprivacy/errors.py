@@ -54,7 +54,9 @@ class AccessDenied(PrivacyError):
     code = "access-denied"
     status = 403
 
-    def __init__(self, message: str, *, clause: str | None = None, missing: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, clause: str | None = None, missing: str | None = None
+    ) -> None:
         super().__init__(message, clause=clause)
         self.missing = missing
 
@@ -113,7 +115,9 @@ class SealBroken(PrivacyError):
     commitment = "integrity"
 
     def __init__(self) -> None:
-        super().__init__("a sealed record was refused: it is damaged, replaced, or belongs elsewhere")
+        super().__init__(
+            "a sealed record was refused: it is damaged, replaced, or belongs elsewhere"
+        )
 
 
 class SubjectErased(PrivacyError):
@@ -148,7 +152,9 @@ class KeyLost(PrivacyError):
     commitment = "integrity"
 
     def __init__(self) -> None:
-        super().__init__("a sealed record has neither a key nor a tombstone; restore the key table from its backup")
+        super().__init__(
+            "a sealed record has neither a key nor a tombstone; restore the key table from its backup"
+        )
 
 
 class KeyUnavailable(PrivacyError):
@@ -169,7 +175,9 @@ class TrailUnavailable(PrivacyError):
     status = 503
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the audit trail cannot be written ({reason}); nothing is released until it can")
+        super().__init__(
+            f"the audit trail cannot be written ({reason}); nothing is released until it can"
+        )
 
 
 class UsageRefused(PrivacyError):
@@ -214,7 +222,9 @@ class BodyTooLong(RequestInvalid):
     status = 413
 
     def __init__(self, longest: int) -> None:
-        super().__init__(f"the body is longer than {longest} bytes; send less, or raise LGPRIVACY_LONGEST_BODY")
+        super().__init__(
+            f"the body is longer than {longest} bytes; send less, or raise LGPRIVACY_LONGEST_BODY"
+        )
 
 
 class RequestNotFound(PrivacyError):

@@ -9,15 +9,17 @@ from typing import Any
 
 from flask import Flask
 
-from .audit import Event, Receipt
+from .audit.events import Event
+from .audit.trail import Receipt
+from .crypto.providers.local_file import LocalKeyFile
 from .errors import PrivacyError
-from .extension import NAME, State
-from .gate import Actor
-from .policy import Action, Condition, Explanation, MatrixCell, explanation, matrix
-from .vault import LocalKeyFile
+from .gate.actor import Actor
+from .policy.explain import Explanation, MatrixCell, explain_decision, matrix
+from .policy.model import Action, Condition
+from .state import NAME, PrivacyState
 
 
-class CapturedTrail:
+class InMemoryAuditTrail:
     """A trail in memory; `events` holds what was committed, in order. `fails` makes every commit raise it."""
 
     def __init__(self) -> None:
@@ -45,11 +47,11 @@ def acting_as(app: Flask, actor: Actor | None) -> Iterator[None]:
 
 
 @contextmanager
-def captured_trail(app: Flask) -> Iterator[CapturedTrail]:
+def captured_trail(app: Flask) -> Iterator[InMemoryAuditTrail]:
     """Within this, events of `app` go to the memory that is returned."""
     house = _state(app).house
     before = house.trail
-    trail = CapturedTrail()
+    trail = InMemoryAuditTrail()
     house.trail = trail
     try:
         yield trail
@@ -60,18 +62,20 @@ def captured_trail(app: Flask) -> Iterator[CapturedTrail]:
 def assert_refused(response: Any, *, clause: str | None = None, code: str | None = None) -> None:
     """Assert that a response of Flask's test client is a refusal, by a clause or with a code where one is given."""
     problem = response.get_json(silent=True) or {}
-    assert response.status_code >= 400, f"expected a refusal, got {response.status_code}"  # noqa: S101
-    assert "code" in problem, f"expected problem details, got {response.mimetype}"  # noqa: S101
+    assert response.status_code >= 400, f"expected a refusal, got {response.status_code}"
+    assert "code" in problem, f"expected problem details, got {response.mimetype}"
     if clause is not None:
-        assert problem.get("clause") == clause, f"expected clause {clause}, got {problem.get('clause')}"  # noqa: S101
+        assert problem.get("clause") == clause, (
+            f"expected clause {clause}, got {problem.get('clause')}"
+        )
     if code is not None:
-        assert problem["code"] == code, f"expected code {code}, got {problem['code']}"  # noqa: S101
+        assert problem["code"] == code, f"expected code {code}, got {problem['code']}"
 
 
 def assert_every_route_is_declared(app: Flask) -> None:
     """Assert that every endpoint of `app` is declared or exempt, and name those that are not."""
     missing = undeclared_endpoints(app)
-    assert not missing, f"these declare no processing: {', '.join(missing)}"  # noqa: S101
+    assert not missing, f"these declare no processing: {', '.join(missing)}"
 
 
 def policy_matrix(app: Flask) -> list[MatrixCell]:
@@ -80,16 +84,28 @@ def policy_matrix(app: Flask) -> list[MatrixCell]:
 
 
 def explain(
-    app: Flask, *, role: str, category: str, purpose: str, action: str = "read", facts: Iterable[str] = ()
+    app: Flask,
+    *,
+    role: str,
+    category: str,
+    purpose: str,
+    action: str = "read",
+    facts: Iterable[str] = (),
 ) -> Explanation:
     """A decision with everything that was considered, as `flask privacy explain` prints it; `facts` are conditions that hold."""
     holding = frozenset(Condition(fact) for fact in facts)
-    return explanation(_state(app).house.decisions, role, category, Action(action), purpose, holding)
+    return explain_decision(
+        _state(app).house.decisions, role, category, Action(action), purpose, holding
+    )
 
 
 def undeclared_endpoints(app: Flask) -> list[str]:
     """The endpoints of `app`, with their methods, that are neither declared nor exempt; assert that it is empty."""
-    return [f"{entry.endpoint} {entry.method}" for entry in _state(app).gate.census.entries() if entry.stated is None]
+    return [
+        f"{entry.endpoint} {entry.method}"
+        for entry in _state(app).gate.census.entries()
+        if entry.stated is None
+    ]
 
 
 def make_key_file(path: Path) -> Path:
@@ -98,6 +114,6 @@ def make_key_file(path: Path) -> Path:
     return path
 
 
-def _state(app: Flask) -> State:
-    state: State = app.extensions[NAME]
+def _state(app: Flask) -> PrivacyState:
+    state: PrivacyState = app.extensions[NAME]
     return state

@@ -17,7 +17,12 @@ from school import CANARY
 
 @pytest.mark.parametrize(
     "content",
-    [CANARY.encode(), CANARY.lower().encode(), CANARY.encode().hex().encode(), CANARY.encode("utf-16-le")],
+    [
+        CANARY.encode(),
+        CANARY.lower().encode(),
+        CANARY.encode().hex().encode(),
+        CANARY.encode("utf-16-le"),
+    ],
     ids=["as it is", "in lower case", "in hexadecimal digits", "in UTF-16"],
 )
 def test_a_value_in_a_file_is_found(tmp_path: Path, content: bytes) -> None:
@@ -53,13 +58,27 @@ def test_a_run_that_leaves_a_value_behind_fails(
         f"import logging\nfrom school import CANARY\ndef test_it(tmp_path):\n    {leaves}\ndef test_other():\n    pass\n"
     )
     support = Path(__file__).parent / "support"
-    options = ["-p", "canary", "--rootdir", str(folder), "--basetemp", str(folder / "left"), "-p", "no:cacheprovider"]
+    options = [
+        "-p",
+        "canary",
+        "--rootdir",
+        str(folder),
+        "--basetemp",
+        str(folder / "left"),
+        "-p",
+        "no:cacheprovider",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *processes, str(folder)],
-        env={**os.environ, "PYTHONPATH": f"{support}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{support}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 1, run.stdout.replace(CANARY, "…")
-    assert any(line.startswith("canary: ") and line.endswith(says) for line in run.stdout.splitlines())
+    assert any(
+        line.startswith("canary: ") and line.endswith(says) for line in run.stdout.splitlines()
+    )

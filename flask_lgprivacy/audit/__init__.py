@@ -1,25 +1,38 @@
-"""The trail: event types, the chain, its writer, its verifier and its reader."""
+"""The audit trail: event types, the chain, its writer, its verifier and its reader."""
 
-from .events import Disclosure, Event, KeyOperation, Permission, Processing, Recovery, Refused, RightsRequest, Touched
-from .read import read_trail
-from .verify import Finding, Report, verify_trail
-from .writer import FileTrail, Receipt, Trail
+from .events import (
+    Access,
+    DisclosureEvent,
+    Event,
+    KeyOperationEvent,
+    PermissionEvent,
+    ProcessingEvent,
+    RecoveryEvent,
+    Refusal,
+    RefusalCountEvent,
+    RightsRequestEvent,
+)
+from .file_trail import FileAuditTrail
+from .reader import read_trail
+from .trail import AuditTrail, Receipt
+from .verifier import Finding, Report, verify_trail
 
 __all__ = [
-    "Disclosure",
+    "Access",
+    "AuditTrail",
+    "DisclosureEvent",
     "Event",
-    "FileTrail",
+    "FileAuditTrail",
     "Finding",
-    "KeyOperation",
-    "Permission",
-    "Processing",
+    "KeyOperationEvent",
+    "PermissionEvent",
+    "ProcessingEvent",
     "Receipt",
-    "Recovery",
-    "Refused",
+    "RecoveryEvent",
+    "Refusal",
+    "RefusalCountEvent",
     "Report",
-    "RightsRequest",
-    "Touched",
-    "Trail",
+    "RightsRequestEvent",
     "read_trail",
     "verify_trail",
 ]

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 LINE = re.compile(rb'^\{"prev":"([0-9a-f]{64})","v":1,"seq":([0-9]{1,19}),"')
 _HEAD = re.compile(rb"^([0-9]{20}) ([0-9]{20}) ([0-9a-f]{64})\n$")
-
-
 HEAD_SIZE = 20 + 1 + 20 + 1 + 64 + 1
 
 
@@ -25,7 +23,7 @@ class Head(NamedTuple):
         return f"{self.sequence:020d} {self.size:020d} {self.hash}\n".encode()
 
 
-def origin(chain: str) -> Head:
+def genesis(chain: str) -> Head:
     """The head of an empty chain, which is bound to the chain's name."""
     return Head(0, 0, hashlib.sha256(f"lgprivacy trail {chain}".encode()).hexdigest())
 

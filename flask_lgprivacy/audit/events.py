@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class Access:
     """One category that was opened, written, erased or disclosed, of how many subjects of which client."""
 
     category: str
@@ -18,7 +18,7 @@ class Touched:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refusal:
     """One refusal: a stable code, the clause that decided and what was missing."""
 
     code: str
@@ -29,7 +29,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Processing:
+class ProcessingEvent:
     """One request, or one stretch of a job: who, for whom, under which purpose, and what was touched or refused."""
 
     at: str
@@ -43,15 +43,15 @@ class Processing:
     client: str | None
     purpose: str | None
     basis: str | None
-    touched: tuple[Touched, ...]
+    touched: tuple[Access, ...]
     withheld: tuple[str, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[Refusal, ...]
     grants: tuple[str, ...] = ()
     event: Literal["processing"] = "processing"
 
 
 @dataclass(frozen=True, slots=True)
-class Disclosure:
+class DisclosureEvent:
     """What goes to a recipient: the intent before the first byte, the outcome after the answer, or a refusal."""
 
     at: str
@@ -69,7 +69,7 @@ class Disclosure:
 
 
 @dataclass(frozen=True, slots=True)
-class RightsRequest:
+class RightsRequestEvent:
     """One step of a request of a data subject or controller.
 
     A step with the subject's pseudonym, `erasing`, names no request: the request's row names the subject, and the two together would say
@@ -90,7 +90,7 @@ class RightsRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovery:
+class RecoveryEvent:
     """A chain was opened after a crash: an unfinished line was cut off, or lines stand past the head that nobody counted.
 
     A crash between a flush and its head leaves such lines; so does somebody who adds to the file.
@@ -103,7 +103,7 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyOperation:
+class KeyOperationEvent:
     """What was done to keys or stores: a rotation, a move, a destruction, an adoption, a replay; with how many of what."""
 
     at: str
@@ -115,7 +115,7 @@ class KeyOperation:
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class PermissionEvent:
     """One step of a grant, of a request for assistance or of a consent: opened, asked, given, revoked, closed, withdrawn."""
 
     at: str
@@ -135,7 +135,7 @@ class Permission:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusalsCounted:
+class RefusalCountEvent:
     """How often nobody in particular was refused at an endpoint since a moment, besides the refusals that have events of their own."""
 
     at: str
@@ -147,4 +147,12 @@ class RefusalsCounted:
     event: Literal["refusals-counted"] = "refusals-counted"
 
 
-Event = RefusalsCounted | Processing | Disclosure | RightsRequest | KeyOperation | Permission | Recovery
+Event = (
+    RefusalCountEvent
+    | ProcessingEvent
+    | DisclosureEvent
+    | RightsRequestEvent
+    | KeyOperationEvent
+    | PermissionEvent
+    | RecoveryEvent
+)

@@ -34,4 +34,6 @@ def hold(file: int) -> bool:
 def require_posix(what: str, instead: str) -> None:
     """Refuse, in one sentence, what needs file locks as POSIX has them; raises `ConfigurationError`."""
     if sys.platform == "win32":
-        raise ConfigurationError(f"{what} needs a POSIX system such as Linux or macOS; on Windows {instead}")
+        raise ConfigurationError(
+            f"{what} needs a POSIX system such as Linux or macOS; on Windows {instead}"
+        )

@@ -1,7 +1,33 @@
 """`flask privacy …`: set up, check, explain, and read the trail."""
 
-from . import audit, document, keys, permissions, retention
+from . import (
+    audit,
+    check,
+    explain,
+    grants,
+    keys,
+    policy,
+    recipients,
+    requests,
+    retention,
+    setup,
+    storage,
+    usage,
+)
 from .group import privacy
-from .house import initialise
 
-__all__ = ["audit", "document", "initialise", "keys", "permissions", "privacy", "retention"]
+__all__ = [
+    "audit",
+    "check",
+    "explain",
+    "grants",
+    "keys",
+    "policy",
+    "privacy",
+    "recipients",
+    "requests",
+    "retention",
+    "setup",
+    "storage",
+    "usage",
+]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from ..audit import read_trail, verify_trail
+from ..audit.reader import read_trail
+from ..audit.verifier import verify_trail
+from ..state import get_state
 from .group import privacy
-from .house import state
 
 FILTERS = (
     "event",
@@ -41,9 +42,11 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(directory: Path | None, as_json: bool) -> None:
     """Verify every chain: exit status 0 all well, 1 tampered, 2 incomplete, 3 cannot tell."""
-    report = verify_trail(directory or state().settings.trail_directory)
+    report = verify_trail(directory or get_state().settings.trail_directory)
     if as_json:
-        findings = [{"file": one.file, "line": one.line, "what": one.what} for one in report.findings]
+        findings = [
+            {"file": one.file, "line": one.line, "what": one.what} for one in report.findings
+        ]
         click.echo(
             json.dumps(
                 {
@@ -56,20 +59,26 @@ def verify(directory: Path | None, as_json: bool) -> None:
         )
     else:
         for one in report.findings:
-            click.echo(f"{one.file}, line {one.line}: {one.what}" if one.line else f"{one.file}: {one.what}")
+            click.echo(
+                f"{one.file}, line {one.line}: {one.what}"
+                if one.line
+                else f"{one.file}: {one.what}"
+            )
         verdict = ("all well", "TAMPERED", "incomplete", "cannot tell")[report.exit_code]
         click.echo(f"{report.chains} chains, {report.lines} lines: {verdict}")
     raise SystemExit(report.exit_code)
 
 
 @audit.command()
-@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument(
+    "directory", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
 def show(directory: Path | None, as_json: bool, limit: int | None, **filters: str | None) -> None:
     """Show events in order of time."""
     where = {name: value for name, value in filters.items() if value is not None}
-    events = read_trail(directory or state().settings.trail_directory, where=where)
+    events = read_trail(directory or get_state().settings.trail_directory, where=where)
     for event in deque(events, maxlen=limit) if limit else events:
         click.echo(json.dumps(event) if as_json else _line(event))
 
@@ -81,7 +90,11 @@ for _name in reversed(FILTERS):
 def _line(event: dict[str, object]) -> str:
     parts = [f"{event['at']} {event['chain']}:{event.get('seq')} {event['event']}"]
     hidden = {"at", "chain", "seq", "event", "v", "touched", "refused"}
-    parts += [f"{name}={value}" for name, value in event.items() if name not in hidden and value not in (None, [], "")]
+    parts += [
+        f"{name}={value}"
+        for name, value in event.items()
+        if name not in hidden and value not in (None, [], "")
+    ]
     touched, refused = event.get("touched"), event.get("refused")
     for one in touched if isinstance(touched, list) else []:
         parts.append(f"{one['action']} {one['category']} of {one['subjects']} ({one['client']})")

@@ -13,16 +13,17 @@ from typing import Any
 import click
 from sqlalchemy import func, select
 
-from ..custody import Custodian
-from ..custody.custodian import Advance
-from ..custody.ingest import Ingest
+from ..crypto.providers.local_file import LocalKeyFile
+from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError
-from ..models import identifier
-from ..vault import LocalKeyFile
+from ..inbox import SealedInbox
+from ..maintenance.runner import Advance, MaintenanceRunner
+from ..state import get_state
 from .group import PrivacyGroup, privacy
-from .house import state
 
 keys = PrivacyGroup("keys", help="Keys of clients and subjects: listing, rotation, root keys.")
+
+
 privacy.add_command(keys)
 
 
@@ -33,16 +34,16 @@ def progress_bar(label: str, total: int) -> Iterator[Advance]:
         yield bar.update
 
 
-def custodian() -> Custodian:
+def custodian() -> MaintenanceRunner:
     """The custodian of the current application, with a progress bar."""
-    return Custodian(state().house, progress=progress_bar)
+    return MaintenanceRunner(get_state().house, progress=progress_bar)
 
 
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def list_keys(as_json: bool) -> None:
     """Clients with the epochs of their keys, the key service that wraps them and how many subjects hang on them."""
-    here = state()
+    here = get_state()
     table = here.house.keys.table
     clients, subjects = table.clients.c, table.subjects.c
     counted = (
@@ -52,7 +53,9 @@ def list_keys(as_json: bool) -> None:
     )
     query = (
         select(table.clients, func.coalesce(counted.c.subjects, 0).label("subjects"))
-        .outerjoin(counted, (counted.c.holder == clients.client) & (counted.c.epoch == clients.epoch))
+        .outerjoin(
+            counted, (counted.c.holder == clients.client) & (counted.c.epoch == clients.epoch)
+        )
         .order_by(clients.client, clients.epoch)
     )
     with here.house.keys.connected(here.house.session()) as connection:
@@ -80,7 +83,10 @@ def list_keys(as_json: bool) -> None:
 @click.argument("what", type=click.Choice(["root", "clients", "subjects", "indexes"]))
 @click.option("--client", help="Only this client's key.")
 @click.option(
-    "--grace", default=60.0, show_default=True, help="Seconds before old keys of subjects or indexes are destroyed."
+    "--grace",
+    default=60.0,
+    show_default=True,
+    help="Seconds before old keys of subjects or indexes are destroyed.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
@@ -113,7 +119,9 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
 
 @keys.command()
 @click.argument("named", metavar="MODEL[.COLUMN]")
-@click.option("--dry-run", is_flag=True, help="Say how many rows would be sealed, and change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say how many rows would be sealed, and change nothing."
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def adopt(named: str, dry_run: bool, as_json: bool) -> None:
     """Move plain text into sealed records while the application runs; all adopting columns of a row go together."""
@@ -132,27 +140,31 @@ def adopt(named: str, dry_run: bool, as_json: bool) -> None:
 @click.argument("client")
 def ingest(client: str) -> None:
     """Print the public key with which devices seal records for a client, as JSON with base64."""
-    key = Ingest(state().house).public_key(client)
-    click.echo(json.dumps({"client": identifier(client), "key": base64.b64encode(key).decode()}))
+    key = SealedInbox(get_state().house).public_key(client)
+    click.echo(json.dumps({"client": canonical_id(client), "key": base64.b64encode(key).decode()}))
 
 
 @keys.command("new-root")
 def new_root() -> None:
     """Add a root key to the local key file; then run 'flask privacy keys rotate root'."""
     name = _key_file().add_root()
-    click.echo(f"added root key {name}; back the key file up, then run 'flask privacy keys rotate root'")
+    click.echo(
+        f"added root key {name}; back the key file up, then run 'flask privacy keys rotate root'"
+    )
 
 
 @keys.command("drop-root")
 @click.argument("name")
 def drop_root(name: str) -> None:
     """Destroy an older root key that wraps nothing any more."""
-    here = state()
+    here = get_state()
     file = _key_file()
     clients = here.house.keys.table.clients.c
     with here.house.keys.connected(here.house.session()) as connection:
         here.house.keys.table.lock_all_clients(connection)
-        wrapped = connection.execute(select(clients.wrapped).where(clients.wrapped.is_not(None))).scalars()
+        wrapped = connection.execute(
+            select(clients.wrapped).where(clients.wrapped.is_not(None))
+        ).scalars()
         held = sum(LocalKeyFile.root_of(one) == name for one in wrapped)
         if held:
             raise ConfigurationError(
@@ -165,7 +177,9 @@ def drop_root(name: str) -> None:
 
 @keys.command()
 @click.argument("client")
-@click.option("--to", "service", required=True, help="A key service of LGPRIVACY_KEY_SERVICES, or root.")
+@click.option(
+    "--to", "service", required=True, help="A key service of LGPRIVACY_KEY_SERVICES, or root."
+)
 def move(client: str, service: str) -> None:
     """Wrap a client's key by another key service: one that the client brought, or the publisher's again."""
     moved = custodian().move(client, service)
@@ -173,7 +187,7 @@ def move(client: str, service: str) -> None:
 
 
 def _key_file() -> LocalKeyFile:
-    here = state()
+    here = get_state()
     if not here.uses_key_file:
         raise ConfigurationError(
             "the root key is held by a key service, which rotates it itself; there is no local key file"

@@ -6,22 +6,26 @@ import json
 
 import click
 
-from ..audit import read_trail
-from ..custody import Replay
+from ..audit.reader import read_trail
+from ..rights.erasure_replay import ErasureReplay
+from ..state import get_state
 from .group import PrivacyGroup, privacy
-from .house import state
 
 retention = PrivacyGroup("retention", help="What is kept for how long, and what must stay erased.")
+
+
 privacy.add_command(retention)
 
 
 @retention.command()
-@click.option("--dry-run", is_flag=True, help="Count what would be erased again, and change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Count what would be erased again, and change nothing."
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def replay(dry_run: bool, as_json: bool) -> None:
     """Repeat every erasure after a restore: those with a tombstone, and from the trail those whose key was restored too."""
-    here = state()
-    done = Replay(here.house, dry_run=dry_run)
+    here = get_state()
+    done = ErasureReplay(here.house, dry_run=dry_run)
     done.from_tombstones()
     done.from_trail(read_trail(here.settings.trail_directory, where={"event": "rights-request"}))
     counts = {"dry run": dry_run, **done.close()}

@@ -1,7 +1,13 @@
 """Disclosure: declared recipients, labelled bodies, a guarded client."""
 
-from .client import Answer, Disclosure
-from .endpoint import Endpoint, endpoints
-from .labelled import Constant, Labelled, constant, labelled
+from .client import DisclosureClient, RecipientResponse
+from .references import FieldReference, NonPersonal, labelled, non_personal
 
-__all__ = ["Answer", "Constant", "Disclosure", "Endpoint", "Labelled", "constant", "endpoints", "labelled"]
+__all__ = [
+    "DisclosureClient",
+    "FieldReference",
+    "NonPersonal",
+    "RecipientResponse",
+    "labelled",
+    "non_personal",
+]

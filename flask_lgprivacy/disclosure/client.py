@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 import urllib3
 
-from ..audit import Disclosure as DisclosureEvent
+from ..audit.events import DisclosureEvent
+from ..crypto.pseudonym_period import school_year
+from ..database.identifiers import canonical_id
 from ..errors import (
     ConfigurationError,
     DisclosureRefused,
@@ -19,12 +21,15 @@ from ..errors import (
     RecipientUnavailable,
     UndeclaredProcessing,
 )
-from ..gate import House, Processing
-from ..gate.ledger import school_year
-from ..models import current_opener, identifier, layout_of
-from ..policy import Action, Decision, Recipient, decide_disclosure
-from .endpoint import Endpoint
-from .labelled import Constant, Labelled, labelled_parts, resolved, unlabelled_place
+from ..gate.context import ProcessingContext
+from ..gate.runtime import Runtime
+from ..orm.context import current_context
+from ..orm.registry import model_info_of
+from ..policy.disclosure_rules import decide_disclosure
+from ..policy.engine import Decision
+from ..policy.model import Action, Recipient
+from .address import RecipientAddress
+from .references import FieldReference, NonPersonal, field_references, resolved, unlabelled_path
 
 _SEGMENT = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 TIMEOUT = urllib3.Timeout(connect=5, read=10)
@@ -32,7 +37,7 @@ LONGEST_ANSWER = 1 << 20
 PORTION = 1 << 16
 
 
-class Answer:
+class RecipientResponse:
     """What a recipient answered: a status, and a JSON body that may hold personal data and is never printed."""
 
     __slots__ = ("body", "status")
@@ -45,7 +50,7 @@ class Answer:
         return f"<Answer {self.status}>"
 
 
-class Disclosure:
+class DisclosureClient:
     """Calls to one recipient about one data subject, for one purpose.
 
     Made by `LGPrivacy.disclose`. Every call is decided, recorded as an intent, sent, and recorded as an outcome. No redirect
@@ -53,17 +58,25 @@ class Disclosure:
     """
 
     def __init__(
-        self, house: House, places: Mapping[str, Endpoint], recipient: str, *, purpose: str, subject: Any
+        self,
+        house: Runtime,
+        places: Mapping[str, RecipientAddress],
+        recipient: str,
+        *,
+        purpose: str,
+        subject: Any,
     ) -> None:
-        opener = current_opener.get()
-        if not isinstance(opener, Processing):
-            raise UndeclaredProcessing(f"a disclosure to {recipient!r} outside any declared processing")
+        opener = current_context.get()
+        if not isinstance(opener, ProcessingContext):
+            raise UndeclaredProcessing(
+                f"a disclosure to {recipient!r} outside any declared processing"
+            )
         self._house = house
         self._processing = opener
         self._purpose = purpose
         self._name = recipient if recipient in house.policy.recipients else "undeclared"
-        layout = layout_of(type(subject))
-        self._subject = (layout.kind, identifier(getattr(subject, layout.subject)))
+        layout = model_info_of(type(subject))
+        self._subject = (layout.kind, canonical_id(getattr(subject, layout.subject)))
         self._recipient = self._decide(recipient, ())
         declared = opener.declaration.purpose if opener.declaration else None
         if declared != purpose:
@@ -74,10 +87,12 @@ class Disclosure:
             )
         endpoint = places.get(recipient)
         if endpoint is None:
-            raise ConfigurationError(f"recipient {recipient!r} has no address; set LGPRIVACY_RECIPIENTS[{recipient!r}]")
+            raise ConfigurationError(
+                f"recipient {recipient!r} has no address; set LGPRIVACY_RECIPIENTS[{recipient!r}]"
+            )
         self._endpoint = endpoint
 
-    def __enter__(self) -> Disclosure:
+    def __enter__(self) -> DisclosureClient:
         self._pool = urllib3.HTTPSConnectionPool(
             self._endpoint.host,
             self._endpoint.port,
@@ -94,21 +109,23 @@ class Disclosure:
     def __repr__(self) -> str:
         return f"<Disclosure to {self._name} for {self._purpose}>"
 
-    def send(self, method: str, path: Sequence[str | Labelled | Constant], body: Any) -> Answer:
+    def send(
+        self, method: str, path: Sequence[str | FieldReference | NonPersonal], body: Any
+    ) -> RecipientResponse:
         """Send one call.
 
         Parameters: `path` is a sequence of segments below the base URL, plain ones from the connector's own code; `body` is JSON whose
         every leaf is a `labelled(…)` value or a `constant(…)`. Returns the answer, whatever its status below 600. Raises
         `DisclosureRefused` before any connection, and `RecipientUnavailable`.
         """
-        place = unlabelled_place(body)
+        place = unlabelled_path(body)
         if place is not None:
             self._refuse(
                 f"{place} is a bare value; use labelled(row, field) for personal data, or constant(…)",
                 self._recipient.clause,
                 "label",
             )
-        parts = [*labelled_parts(list(path)), *labelled_parts(body)]
+        parts = [*field_references(list(path)), *field_references(body)]
         categories = tuple(sorted({part.category for part in parts}))
         self._decide(self._recipient.id, categories)
         for part in parts:
@@ -120,12 +137,18 @@ class Disclosure:
                 )
             self._authorize(part)
         content = json.dumps(resolved(body)).encode()
-        segments = [segment if isinstance(segment, str) else str(resolved(segment)) for segment in path]
-        if any(isinstance(segment, str) and not _SEGMENT.match(segment) for segment in path) or {"", ".", ".."} & {
-            *segments
-        }:
+        segments = [
+            segment if isinstance(segment, str) else str(resolved(segment)) for segment in path
+        ]
+        if any(isinstance(segment, str) and not _SEGMENT.match(segment) for segment in path) or {
+            "",
+            ".",
+            "..",
+        } & {*segments}:
             self._refuse(
-                "a path is made of short plain words, labelled(…) and constant(…)", self._recipient.clause, "label"
+                "a path is made of short plain words, labelled(…) and constant(…)",
+                self._recipient.clause,
+                "label",
             )
         url = "/".join([self._endpoint.path, *(quote(segment, safe="") for segment in segments)])
         self._tell("intent", categories)
@@ -141,11 +164,13 @@ class Disclosure:
             self._refuse(decided.reason, decided.clause, ", ".join(decided.missing), categories)
         return decided
 
-    def _authorize(self, part: Labelled) -> None:
+    def _authorize(self, part: FieldReference) -> None:
         kind, one = part.subject
         client = self._processing.subject_key(None, kind, one).client or None
         try:
-            self._processing.authorize(part.category, Action.DISCLOSE, client=client, subject=part.subject)
+            self._processing.authorize(
+                part.category, Action.DISCLOSE, client=client, subject=part.subject
+            )
         except PrivacyError as refusal:
             self._tell(
                 "refused",
@@ -156,8 +181,12 @@ class Disclosure:
             raise
         self._processing.note(part.category, Action.DISCLOSE, client=client, subject=part.subject)
 
-    def _refuse(self, why: str, clause: str | None, missing: str, categories: tuple[str, ...] = ()) -> NoReturn:
-        known = tuple(category for category in categories if category in self._house.policy.categories)
+    def _refuse(
+        self, why: str, clause: str | None, missing: str, categories: tuple[str, ...] = ()
+    ) -> NoReturn:
+        known = tuple(
+            category for category in categories if category in self._house.policy.categories
+        )
         self._tell("refused", known, clause=clause, missing=(missing,))
         self._processing.refuse(
             DisclosureRefused(why, clause=clause, missing=missing),
@@ -183,23 +212,31 @@ class Disclosure:
                 at=self._house.now(),
                 stage=stage,
                 recipient=self._name,
-                purpose=self._purpose if self._purpose in self._house.policy.purposes else "undeclared",
+                purpose=self._purpose
+                if self._purpose in self._house.policy.purposes
+                else "undeclared",
                 actor=self._processing.actor_name,
                 role=self._processing.actor.role if self._processing.actor else None,
                 categories=categories,
-                pseudonyms=(key.pseudonym(school_year(now)),) if key is not None and stage != "refused" else (),
+                pseudonyms=(key.pseudonym(school_year(now)),)
+                if key is not None and stage != "refused"
+                else (),
                 clause=clause or (known.clause if known else None),
                 missing=missing,
                 status=status,
             )
         )
 
-    def _exchange(self, method: str, url: str, content: bytes, categories: tuple[str, ...]) -> Answer:
+    def _exchange(
+        self, method: str, url: str, content: bytes, categories: tuple[str, ...]
+    ) -> RecipientResponse:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._endpoint.authorization:
             headers["Authorization"] = self._endpoint.authorization
         longest = float(TIMEOUT.connect_timeout or 0) + float(TIMEOUT.read_timeout or 0)  # type: ignore[arg-type]
-        deadline = time.monotonic() + longest  # however little and however often the recipient sends
+        deadline = (
+            time.monotonic() + longest
+        )  # however little and however often the recipient sends
         try:
             response = self._pool.request(
                 method, url, body=content, headers=headers, redirect=False, preload_content=False, decode_content=False,
@@ -218,7 +255,7 @@ class Disclosure:
             body = json.loads(raw) if raw else None
         except (ValueError, RecursionError):
             body = None
-        return Answer(response.status, body)
+        return RecipientResponse(response.status, body)
 
 
 def _read_within(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes | None:

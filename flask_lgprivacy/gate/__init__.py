@@ -1,28 +1,6 @@
 """The gate: who acts, what was declared, and what may be opened."""
 
-from .actor import Actor, ActorLoader, flask_login_actor
-from .declaration import Declaration, Exemption, check_declaration, declare
-from .flask_adapter import Census, Entry, FlaskGate, exempt, guard
-from .house import House
-from .job import Job
-from .processing import Processing
-from .wsgi import Door
+from .actor import Actor, ActorLoader
+from .context import ProcessingContext
 
-__all__ = [
-    "Actor",
-    "ActorLoader",
-    "Census",
-    "Declaration",
-    "Door",
-    "Entry",
-    "Exemption",
-    "FlaskGate",
-    "House",
-    "Job",
-    "Processing",
-    "check_declaration",
-    "declare",
-    "exempt",
-    "flask_login_actor",
-    "guard",
-]
+__all__ = ["Actor", "ActorLoader", "ProcessingContext"]

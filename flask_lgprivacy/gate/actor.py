@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError
-from ..models import identifier
+from ..policy.model import Policy
 
 PUBLIC_ROLE = "public"
 
@@ -40,26 +41,33 @@ class Actor:
         strongly_authenticated: bool = False,
     ) -> None:
         if not isinstance(role, str) or not role:
-            raise ConfigurationError("Actor(role=…) takes the name of a role of the policy document")
+            raise ConfigurationError(
+                "Actor(role=…) takes the name of a role of the policy document"
+            )
         if type(strongly_authenticated) is not bool:
             raise ConfigurationError(
                 "Actor(strongly_authenticated=…) takes True or False, and no other value that counts as true"
             )
         pairs = [] if isinstance(subjects, str) else list(subjects)
         if any(
-            not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str) for pair in pairs
+            not isinstance(pair, tuple | list) or len(pair) != 2 or not isinstance(pair[0], str)
+            for pair in pairs
         ) or isinstance(subjects, str):
             raise ConfigurationError(
                 "Actor(subjects=…) takes a list of (kind, id) pairs, such as [('account', user.id)]"
             )
         if client is not None and not isinstance(client, str | bytes | int | UUID):
-            raise ConfigurationError(f"Actor(client=…) takes the identifier of a client, not a {type(client).__name__}")
+            raise ConfigurationError(
+                f"Actor(client=…) takes the identifier of a client, not a {type(client).__name__}"
+            )
         set_field = object.__setattr__
         set_field(self, "id", _identifier(id, "the first argument"))
         set_field(self, "role", role)
-        set_field(self, "client", None if client is None else identifier(client))
+        set_field(self, "client", None if client is None else canonical_id(client))
         set_field(self, "client_text", client if isinstance(client, str) else None)
-        set_field(self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs))
+        set_field(
+            self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs)
+        )
         set_field(self, "strongly_authenticated", strongly_authenticated)
 
     @property
@@ -82,31 +90,20 @@ def _identifier(value: Any, where: str) -> str:
         raise ConfigurationError(
             f"Actor: {where} takes an identifier: a UUID, a whole number or a text that is not empty"
         )
-    return identifier(value)
+    return canonical_id(value)
 
 
 ActorLoader = Callable[[], Actor | None]
+NO_ACTOR_LOADER = "no actor loader is registered, so every request is anonymous; decorate a function with @privacy.actor_loader"
 
 
-NO_ACTOR_LOADER = (
-    "no actor loader is registered, so every request is anonymous; decorate a function with @privacy.actor_loader"
-)
-
-
-def nobody() -> Actor | None:
+def no_actor() -> Actor | None:
     """The loader of an application that signs nobody in."""
     return None
 
 
-def flask_login_actor(describe: Callable[[Any], Actor]) -> ActorLoader:
-    """An actor loader on Flask-Login.
-
-    Parameters: `describe` makes an `Actor` of the signed-in user. Returns a loader for `LGPrivacy.actor_loader`, which gives
-    None where nobody is signed in.
-    """
-    from flask_login import current_user
-
-    def load() -> Actor | None:
-        return describe(current_user) if current_user and current_user.is_authenticated else None
-
-    return load
+def audited_role(policy: Policy, actor: Actor | None) -> str | None:
+    """An actor's role as the trail may name it: one of the policy document's, or `unknown`."""
+    if actor is None:
+        return None
+    return actor.role if actor.role in policy.roles else "unknown"

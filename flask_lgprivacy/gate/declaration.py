@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DeclarationInvalid
-from ..policy import Action, Decisions, Outcome, SensitiveTerms
-from ..schemas import check_schema
+from ..policy.engine import Outcome, PolicyEngine
+from ..policy.model import Action
+from ..policy.sensitive_terms import SensitiveTerms
+from ..schemas.labelled import check_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,13 @@ def declare(
 ) -> Declaration:
     """Make a declaration; raises `DeclarationInvalid` for what is empty or no action."""
     if isinstance(withhold, str):
-        raise DeclarationInvalid("withhold= takes a set of categories, such as withhold={'student.activity'}")
+        raise DeclarationInvalid(
+            "withhold= takes a set of categories, such as withhold={'student.activity'}"
+        )
     if isinstance(roles, str) or isinstance(actions, str):
-        raise DeclarationInvalid("roles= and actions= take a set of names, such as roles={'teacher'}")
+        raise DeclarationInvalid(
+            "roles= and actions= take a set of names, such as roles={'teacher'}"
+        )
     named = frozenset(roles)
     if not named:
         raise DeclarationInvalid("roles= is empty, so nobody could ever call this; name the roles")
@@ -55,12 +61,14 @@ def declare(
         raise DeclarationInvalid("actions= is empty; leave it out for reading, or name the actions")
     held, left_out = frozenset(categories), frozenset(withhold)
     if left_out - held:
-        raise DeclarationInvalid("withhold= names what may be left out of the declared categories; declare them too")
+        raise DeclarationInvalid(
+            "withhold= names what may be left out of the declared categories; declare them too"
+        )
     schema = accepts() if isinstance(accepts, type) else accepts
     return Declaration(held, named, purpose, done, left_out, schema)
 
 
-def check_declaration(declaration: Declaration, decisions: Decisions, where: str) -> None:
+def check_declaration(declaration: Declaration, decisions: PolicyEngine, where: str) -> None:
     """Refuse a declaration that the policy document can never allow; raises `DeclarationInvalid` naming the clause."""
     policy = decisions.policy
     for role in sorted(declaration.roles):
@@ -69,9 +77,13 @@ def check_declaration(declaration: Declaration, decisions: Decisions, where: str
                 f"{where}: the policy document has no role {role!r}; it has {', '.join(sorted(policy.roles))}"
             )
     if declaration.purpose not in policy.purposes:
-        forbidden = next((p for p in policy.prohibitions if declaration.purpose in p.purposes), None)
+        forbidden = next(
+            (p for p in policy.prohibitions if declaration.purpose in p.purposes), None
+        )
         if forbidden is not None:
-            raise DeclarationInvalid(f"{where}: {forbidden.says} [{forbidden.clause}]", clause=forbidden.clause)
+            raise DeclarationInvalid(
+                f"{where}: {forbidden.says} [{forbidden.clause}]", clause=forbidden.clause
+            )
         raise DeclarationInvalid(
             f"{where}: the policy document has no purpose {declaration.purpose!r}; it has {', '.join(sorted(policy.purposes))}"
         )
@@ -88,7 +100,9 @@ def check_declaration(declaration: Declaration, decisions: Decisions, where: str
         check_schema(declaration.accepts, policy, declaration.categories, where)
 
 
-def _check_category(declaration: Declaration, decisions: Decisions, where: str, category: str) -> None:
+def _check_category(
+    declaration: Declaration, decisions: PolicyEngine, where: str, category: str
+) -> None:
     """Every role must be allowed every action, under some condition; one that is withheld, at least for one role."""
     refusals = {
         (role, action): decisions.cell(role, category, action, declaration.purpose).conceivable
@@ -101,11 +115,12 @@ def _check_category(declaration: Declaration, decisions: Decisions, where: str, 
             how = "prohibited" if refusal.outcome is Outcome.PROHIBITED else "not allowed"
             instead = _other_actions(declaration, decisions, category)
             raise DeclarationInvalid(
-                f"{where}: {how}: {refusal.reason}{instead} [{refusal.clause or 'no clause'}]", clause=refusal.clause
+                f"{where}: {how}: {refusal.reason}{instead} [{refusal.clause or 'no clause'}]",
+                clause=refusal.clause,
             )
 
 
-def _other_actions(declaration: Declaration, decisions: Decisions, category: str) -> str:
+def _other_actions(declaration: Declaration, decisions: PolicyEngine, category: str) -> str:
     """What every role could do instead, for whoever left actions= out."""
     possible = [
         action
@@ -116,4 +131,8 @@ def _other_actions(declaration: Declaration, decisions: Decisions, category: str
             for role in declaration.roles
         )
     ]
-    return f"; did you mean actions={{{', '.join(repr(action.value) for action in possible)}}}?" if possible else ""
+    return (
+        f"; did you mean actions={{{', '.join(repr(action.value) for action in possible)}}}?"
+        if possible
+        else ""
+    )

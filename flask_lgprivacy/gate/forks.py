@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ..models import current_opener
+from ..orm.context import current_context
 
 count = 0
 """How many forks this process is away from its first one: what began under another count is another process's."""
@@ -13,7 +13,7 @@ count = 0
 def _shut_in_child() -> None:
     global count  # noqa: PLW0603  the one state that a fork changes
     count += 1
-    current_opener.set(None)
+    current_context.set(None)
 
 
 if hasattr(os, "register_at_fork"):

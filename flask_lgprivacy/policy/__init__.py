@@ -1,11 +1,10 @@
-"""The policy document: its vocabulary, its loader and the pure decision."""
+"""The policy document: its model, its loader and the engine that decides."""
 
-from .decide import Decision, Decisions, Outcome, decide_disclosure
-from .document import SHIPPED, load_policy, parse_policy
-from .explain import Considered, Explanation, MatrixCell, matrix
-from .explain import explain as explanation
-from .terms import SensitiveTerms
-from .vocabulary import (
+from .disclosure_rules import decide_disclosure
+from .engine import Decision, Outcome, PolicyEngine
+from .explain import Explanation, MatrixCell, RuleTrace, explain_decision, matrix
+from .loader import SHIPPED, load_policy, parse_policy
+from .model import (
     ABOUT_ONE_SUBJECT,
     GRANTED,
     Action,
@@ -19,6 +18,7 @@ from .vocabulary import (
     Right,
     RightOutcome,
 )
+from .sensitive_terms import SensitiveTerms
 
 __all__ = [
     "ABOUT_ONE_SUBJECT",
@@ -28,21 +28,21 @@ __all__ = [
     "Basis",
     "Capacity",
     "Condition",
-    "Considered",
     "Decision",
-    "Decisions",
     "Explanation",
     "GrantKind",
     "Identifier",
     "MatrixCell",
     "Outcome",
     "Policy",
+    "PolicyEngine",
     "Recipient",
     "Right",
     "RightOutcome",
+    "RuleTrace",
     "SensitiveTerms",
     "decide_disclosure",
-    "explanation",
+    "explain_decision",
     "load_policy",
     "matrix",
     "parse_policy",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .countries import COUNTRIES
-from .vocabulary import GRANTED, Action, Capacity, Condition, GrantKind, Policy, Prohibition, Rule
+from .model import GRANTED, Action, Capacity, Condition, GrantKind, Policy, Prohibition, Rule
 
 Refuse = Callable[[str, str, str | None], None]
 """Takes the key of an entry, what is wrong with it, and its clause; raises `PolicyInvalid`."""
@@ -26,7 +26,9 @@ NEEDED = frozenset({"transfer-tools", "statistics"})
 def check_consistency(policy: Policy, refuse: Refuse) -> None:
     """Check what single entries cannot say of themselves; `refuse` raises at the first fault."""
     if not policy.rights:
-        refuse("rights", "name at least one: people exercise their rights by them (GDPR Art. 12)", None)
+        refuse(
+            "rights", "name at least one: people exercise their rights by them (GDPR Art. 12)", None
+        )
     _check_regions(policy, refuse)
     _check_prohibitions(policy, refuse)
     _check_parameters(policy, refuse)
@@ -39,7 +41,11 @@ def _check_regions(policy: Policy, refuse: Refuse) -> None:
     for name, countries in policy.regions.items():
         for country in sorted(map(str, countries)):
             if country not in COUNTRIES:
-                refuse(f"regions.{name}", f"unknown country: {country}; use codes of ISO 3166-1 such as FR", None)
+                refuse(
+                    f"regions.{name}",
+                    f"unknown country: {country}; use codes of ISO 3166-1 such as FR",
+                    None,
+                )
 
 
 def _check_prohibitions(policy: Policy, refuse: Refuse) -> None:
@@ -69,23 +75,44 @@ def _check_prohibitions(policy: Policy, refuse: Refuse) -> None:
                     found.clause,
                 )
             if found.actions - {Action.DISCLOSE}:
-                refuse(f"{key}.actions", "a prohibition that names recipients is about disclose only", found.clause)
+                refuse(
+                    f"{key}.actions",
+                    "a prohibition that names recipients is about disclose only",
+                    found.clause,
+                )
 
 
 def is_narrowed(prohibition: Prohibition) -> bool:
     """Whether a prohibition holds only for some combinations, so that its names may still be declared."""
-    matchers = [prohibition.roles, prohibition.categories, prohibition.actions, prohibition.purposes]
-    exceptions = [prohibition.except_roles, prohibition.except_purposes, prohibition.except_recipient_kinds]
+    matchers = [
+        prohibition.roles,
+        prohibition.categories,
+        prohibition.actions,
+        prohibition.purposes,
+    ]
+    exceptions = [
+        prohibition.except_roles,
+        prohibition.except_purposes,
+        prohibition.except_recipient_kinds,
+    ]
     return sum(map(bool, [*matchers, prohibition.recipient_kinds])) != 1 or any(exceptions)
 
 
 def _check_parameters(policy: Policy, refuse: Refuse) -> None:
     for name, commitment in policy.commitments.items():
-        key, given, clause = f"commitments.{name}.parameters", commitment.parameters, commitment.clause
+        key, given, clause = (
+            f"commitments.{name}.parameters",
+            commitment.parameters,
+            commitment.clause,
+        )
         known = PARAMETERS.get(name, frozenset())
         for parameter in given:
             if parameter not in known:
-                refuse(f"{key}.{parameter}", f"unknown; it has {', '.join(sorted(known)) or 'none'}", clause)
+                refuse(
+                    f"{key}.{parameter}",
+                    f"unknown; it has {', '.join(sorted(known)) or 'none'}",
+                    clause,
+                )
         if (given or name in NEEDED) and known - given.keys():
             refuse(key, f"missing: {', '.join(sorted(known - given.keys()))}", clause)
         for parameter, value in given.items():
@@ -111,7 +138,10 @@ def _check_parameters(policy: Policy, refuse: Refuse) -> None:
 
 def _fault_of(policy: Policy, parameter: str, value: Any) -> str | None:
     """What is wrong with a parameter's value, or None."""
-    among: dict[str, Mapping[str, Any]] = {"categories": policy.categories, "subjects": policy.subjects}
+    among: dict[str, Mapping[str, Any]] = {
+        "categories": policy.categories,
+        "subjects": policy.subjects,
+    }
     if parameter in among:
         if type(value) is not list or not value:
             return "write a list that is not empty"
@@ -137,11 +167,19 @@ def _check_rule(policy: Policy, key: str, rule: Rule, refuse: Refuse) -> None:
         for role in sorted(rule.roles):
             missing = policy.roles[role].needs - rule.conditions
             if missing:
-                refuse(f"{key}.conditions", f"role {role} needs {', '.join(sorted(missing))}", rule.clause)
+                refuse(
+                    f"{key}.conditions",
+                    f"role {role} needs {', '.join(sorted(missing))}",
+                    rule.clause,
+                )
     for purpose in sorted(rule.purposes):
         missing = policy.purposes[purpose].needs - rule.conditions
         if missing and not (rule.conditions & {Condition.SELF}):
-            refuse(f"{key}.conditions", f"purpose {purpose} needs {', '.join(sorted(missing))}", rule.clause)
+            refuse(
+                f"{key}.conditions",
+                f"purpose {purpose} needs {', '.join(sorted(missing))}",
+                rule.clause,
+            )
     if rule.conditions & TIES or rule.is_for_anybody:
         return
     shown = sorted(name for name in rule.categories if policy.categories[name].exportable)
@@ -165,16 +203,26 @@ def _check_grant_rules(policy: Policy, refuse: Refuse) -> None:
         kinds.setdefault(kind.to, []).append(kind)
         if kind.condition is Condition.EMERGENCY and not kind.grounds:
             refuse(
-                f"grant_kinds.{kind.id}.grounds", "an emergency has a ground; name those that there are", kind.clause
+                f"grant_kinds.{kind.id}.grounds",
+                "an emergency has a ground; name those that there are",
+                kind.clause,
             )
     for number, rule in enumerate(policy.rules):
         key = f"rules[{number}].conditions"
         for kind in policy.grant_kinds.values():
             missing = kind.beside - rule.conditions
             if kind.condition in rule.conditions and missing:
-                refuse(key, f"{kind.condition} stands beside {', '.join(sorted(missing))}", rule.clause)
-        held = any(policy.categories[name].capacity is Capacity.PROCESSOR for name in rule.categories)
+                refuse(
+                    key, f"{kind.condition} stands beside {', '.join(sorted(missing))}", rule.clause
+                )
+        held = any(
+            policy.categories[name].capacity is Capacity.PROCESSOR for name in rule.categories
+        )
         for role in sorted(rule.roles) if held and Condition.SELF not in rule.conditions else ():
             let_in = {kind.condition for kind in kinds.get(role, ())}
             if let_in and not let_in & rule.conditions:
-                refuse(key, f"role {role} is let in by {' or '.join(sorted(let_in))}; name it", rule.clause)
+                refuse(
+                    key,
+                    f"role {role} is let in by {' or '.join(sorted(let_in))}; name it",
+                    rule.clause,
+                )

@@ -1,5 +1,7 @@
 """Country codes (ISO 3166-1 alpha-2), so that a region names countries that there are."""
 
+from __future__ import annotations
+
 COUNTRIES = frozenset(
     """
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from .decide import Decision, Decisions, matches
-from .vocabulary import Action, Condition, Prohibition, Rule
+from .engine import Decision, PolicyEngine, matches
+from .model import Action, Condition, Prohibition, Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class RuleTrace:
     """One entry of the document that speaks of the category: what it says, whether it decides, and if not, why not."""
 
     entry: str
@@ -25,7 +25,7 @@ class Explanation:
     """A decision with everything that was considered, in the document's order; prohibitions come first."""
 
     decision: Decision
-    considered: tuple[Considered, ...]
+    considered: tuple[RuleTrace, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,13 @@ class MatrixCell:
     conditions: tuple[tuple[str, ...], ...]
 
 
-def explain(
-    decisions: Decisions, role: str, category: str, action: Action, purpose: str, facts: frozenset[Condition]
+def explain_decision(
+    decisions: PolicyEngine,
+    role: str,
+    category: str,
+    action: Action,
+    purpose: str,
+    facts: frozenset[Condition],
 ) -> Explanation:
     """Decide, and say how every prohibition and rule about the category bears on it."""
     policy = decisions.policy
@@ -56,14 +61,18 @@ def explain(
     for number, rule in enumerate(policy.rules):
         if category in rule.categories:
             why = _why_not(rule, role, action, purpose, facts, is_prohibited=is_prohibited)
-            considered.append(Considered(f"rules[{number}]", rule.clause, not why, why or "every condition holds"))
+            considered.append(
+                RuleTrace(f"rules[{number}]", rule.clause, not why, why or "every condition holds")
+            )
     return Explanation(decision, tuple(considered))
 
 
-def matrix(decisions: Decisions) -> Iterator[MatrixCell]:
+def matrix(decisions: PolicyEngine) -> Iterator[MatrixCell]:
     """Every role, category, action and purpose of the document, with its outcome."""
     policy = decisions.policy
-    for role, category, action, purpose in product(policy.roles, policy.categories, Action, policy.purposes):
+    for role, category, action, purpose in product(
+        policy.roles, policy.categories, Action, policy.purposes
+    ):
         cell = decisions.cell(role, category, action, purpose)
         conditions: tuple[tuple[str, ...], ...] = ()
         if cell.prohibited is not None:
@@ -76,14 +85,20 @@ def matrix(decisions: Decisions) -> Iterator[MatrixCell]:
         yield MatrixCell(role, category, action, purpose, outcome, clause, conditions)
 
 
-def _of_prohibition(found: Prohibition, number: int, *, decides: bool) -> Considered:
+def _of_prohibition(found: Prohibition, number: int, *, decides: bool) -> RuleTrace:
     entry = f"prohibitions[{number}] {found.id}"
     why = found.says if decides else "does not speak of this role, action and purpose together"
-    return Considered(entry, found.clause, decides, why)
+    return RuleTrace(entry, found.clause, decides, why)
 
 
 def _why_not(
-    rule: Rule, role: str, action: Action, purpose: str, facts: frozenset[Condition], *, is_prohibited: bool
+    rule: Rule,
+    role: str,
+    action: Action,
+    purpose: str,
+    facts: frozenset[Condition],
+    *,
+    is_prohibited: bool,
 ) -> str:
     """Why a rule does not allow; empty where it does."""
     if role not in rule.roles:

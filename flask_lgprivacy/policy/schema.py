@@ -10,14 +10,20 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
 
-from . import vocabulary as words
-from .terms import SHIPPED_VOCABULARIES, SHORTEST_PART
+from . import model as words
+from .sensitive_terms import SHIPPED_VOCABULARIES, SHORTEST_PART
 
-IDENTIFIER = validate.Regexp(r"^[a-z0-9]+([.\-][a-z0-9]+)*$", error="use lower-case words joined by '-' or '.'")
+IDENTIFIER = validate.Regexp(
+    r"^[a-z0-9]+([.\-][a-z0-9]+)*$", error="use lower-case words joined by '-' or '.'"
+)
 CLAUSE_PATTERN = re.compile(r"^[A-Za-z][A-Za-z0-9]{0,15}([.\-][A-Za-z0-9]{1,15}){0,4}$")
-CLAUSE_ID = validate.Regexp(CLAUSE_PATTERN, error="a clause id is a short word such as LG-01, M-1 or Art.5")
+CLAUSE_ID = validate.Regexp(
+    CLAUSE_PATTERN, error="a clause id is a short word such as LG-01, M-1 or Art.5"
+)
 PERIOD = validate.Regexp(r"^P(\d+Y)?(\d+M)?(\d+D)?$", error="use an ISO 8601 duration such as P6M")
-HOST = validate.Regexp(r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$", error="a host name, '*.' allowed in front")
+HOST = validate.Regexp(
+    r"^(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*$", error="a host name, '*.' allowed in front"
+)
 
 
 class TomlDate(fields.Field[dt.date]):
@@ -64,7 +70,9 @@ def _word(kind: type[StrEnum], **kwargs: Any) -> fields.Enum[Any]:
 
 
 def _words(kind: type[StrEnum], *, at_least: int = 0, **kwargs: Any) -> ListOf:
-    return ListOf(fields.Enum(kind, by_value=True), validate=validate.Length(min=at_least), **kwargs)
+    return ListOf(
+        fields.Enum(kind, by_value=True), validate=validate.Length(min=at_least), **kwargs
+    )
 
 
 def _text(**kwargs: Any) -> fields.Str:
@@ -82,7 +90,10 @@ class _Entry(Schema):
     @post_load
     def freeze(self, loaded: dict[str, Any], **_: Any) -> Any:
         return type(self).makes(
-            **{key: frozenset(value) if type(value) is list else value for key, value in loaded.items()}
+            **{
+                key: frozenset(value) if type(value) is list else value
+                for key, value in loaded.items()
+            }
         )
 
 
@@ -108,7 +119,7 @@ class CategorySchema(_Entry):
 
 
 class ConditionSchema(_Entry):
-    makes = words.ConditionText
+    makes = words.ConditionInfo
     missing = _text(required=True)
     clause = _clause()
 
@@ -138,7 +149,10 @@ class RuleSchema(_Entry):
     categories = _identifiers(at_least=1, required=True)
     actions = _words(words.Action, at_least=1, required=True)
     purposes = _identifiers(at_least=1, required=True)
-    conditions = ListOf(fields.Str(validate=validate.OneOf([*sorted(words.Condition), words.ANYBODY])), required=True)
+    conditions = ListOf(
+        fields.Str(validate=validate.OneOf([*sorted(words.Condition), words.ANYBODY])),
+        required=True,
+    )
     clause = _clause()
 
     @post_load
@@ -147,8 +161,12 @@ class RuleSchema(_Entry):
         if words.ANYBODY in named and len(named) > 1:
             raise ValidationError(f"{words.ANYBODY} stands alone", "conditions")
         conditions = frozenset(words.Condition(name) for name in named if name != words.ANYBODY)
-        frozen: dict[str, Any] = {key: frozenset(of) if type(of) is list else of for key, of in loaded.items()}
-        return words.Rule(**frozen, conditions=conditions, is_for_anybody=bool(named) and not conditions)
+        frozen: dict[str, Any] = {
+            key: frozenset(of) if type(of) is list else of for key, of in loaded.items()
+        }
+        return words.Rule(
+            **frozen, conditions=conditions, is_for_anybody=bool(named) and not conditions
+        )
 
 
 class ProhibitionSchema(_Entry):
@@ -174,11 +192,16 @@ class ProhibitionSchema(_Entry):
     def freeze(self, loaded: dict[str, Any], **_: Any) -> words.Prohibition:
         matchers = ("roles", "categories", "actions", "purposes", "recipient_kinds")
         if not any(loaded[name] for name in matchers):
-            raise ValidationError("a prohibition that names nothing would match everything", "_schema")
+            raise ValidationError(
+                "a prohibition that names nothing would match everything", "_schema"
+            )
         terms: dict[str, Any] = {
-            name: tuple(loaded.pop(name)) for name in ("terms", "parts", "whole_terms", "except_terms")
+            name: tuple(loaded.pop(name))
+            for name in ("terms", "parts", "whole_terms", "except_terms")
         }
-        frozen: dict[str, Any] = {key: frozenset(of) if type(of) is list else of for key, of in loaded.items()}
+        frozen: dict[str, Any] = {
+            key: frozenset(of) if type(of) is list else of for key, of in loaded.items()
+        }
         return words.Prohibition(**terms, **frozen)
 
 
@@ -209,7 +232,9 @@ class RecipientSchema(_Entry):
     id = _identifier(required=True)
     name = _text(required=True)
     kind = _identifier(required=True)
-    country = fields.Str(required=True, validate=validate.Regexp(r"^[A-Z]{2}$", error="use ISO 3166 alpha-2"))
+    country = fields.Str(
+        required=True, validate=validate.Regexp(r"^[A-Z]{2}$", error="use ISO 3166 alpha-2")
+    )
     hosts = ListOf(fields.Str(validate=HOST), required=True)
     categories = _identifiers(at_least=1, required=True)
     purposes = _identifiers(at_least=1, required=True)
@@ -230,7 +255,9 @@ class GrantKindSchema(_Entry):
     makes = words.GrantKind
     id = _identifier(required=True)
     label = _text(required=True)
-    condition = _word(words.Condition, required=True, validate=validate.OneOf(sorted(words.GRANTED)))
+    condition = _word(
+        words.Condition, required=True, validate=validate.OneOf(sorted(words.GRANTED))
+    )
     to = _identifier(required=True)
     asked_by = _identifiers(load_default=list)
     given_by = _identifiers(at_least=1, required=True)
@@ -298,23 +325,21 @@ TABLES: Mapping[str, type[_Entry]] = {
     "commitments": CommitmentSchema,
 }
 """Sections that map an id to an entry; the id is written once, as the key."""
-
 LISTS: Mapping[str, type[_Entry]] = {
     "rules": RuleSchema,
     "prohibitions": ProhibitionSchema,
     "rights": RightRuleSchema,
 }
 """Sections that are lists of entries."""
-
 SINGLES: Mapping[str, type[Schema]] = {
     "policy": HeaderSchema,
     "contact": ContactSchema,
     "deadline": DeadlineSchema,
 }
 """Sections of which there is one."""
-
 PLAIN = frozenset({"clauses", "regions", "subjects"})
 """Sections of names with a text or a list."""
-
-KEYED_BY_ID = frozenset({"categories", "roles", "purposes", "recipient_kinds", "recipients", "grounds", "grant_kinds"})
+KEYED_BY_ID = frozenset(
+    {"categories", "roles", "purposes", "recipient_kinds", "recipients", "grounds", "grant_kinds"}
+)
 """Tables whose entries carry their own key as `id`."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from jinja2 import Environment
 
-from ..gate import House
-from ..models import Layout
+from ..gate.runtime import Runtime
+from ..orm.model_info import ModelInfo
 
 Rows = list[dict[str, Any]]
 Table = tuple[list[str], list[list[Any]]]
@@ -31,7 +31,9 @@ RIGHTS = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def build_archive(house: House, kind: str, found: Sequence[tuple[Layout, Rows]], *, made_at: str) -> bytes:
+def build_archive(
+    house: Runtime, kind: str, found: Sequence[tuple[ModelInfo, Rows]], *, made_at: str
+) -> bytes:
     """A ZIP of everything held about one subject.
 
     Parameters: `found` holds, for every model, its rows with opened values; `made_at` is ISO 8601 text. Returns the bytes.
@@ -49,7 +51,9 @@ def build_archive(house: House, kind: str, found: Sequence[tuple[Layout, Rows]],
         "index.html": _page(tables, about).encode(),
         **{f"{name}.csv": _csv(*table) for name, table in tables.items()},
     }
-    files["manifest.json"] = _json({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
+    files["manifest.json"] = _json(
+        {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -57,7 +61,7 @@ def build_archive(house: House, kind: str, found: Sequence[tuple[Layout, Rows]],
     return buffer.getvalue()
 
 
-def describe_processing(house: House, kind: str, *, made_at: str) -> dict[str, Any]:
+def describe_processing(house: Runtime, kind: str, *, made_at: str) -> dict[str, Any]:
     """Purposes, recipients, retention, rights and contact for one kind of subject (GDPR Art. 15(1)(a) to (h))."""
     policy = house.policy
     held = frozenset().union(*(layout.categories for layout in house.graph.of(kind)))
@@ -106,7 +110,7 @@ def describe_processing(house: House, kind: str, *, made_at: str) -> dict[str, A
     }
 
 
-def _table(layout: Layout, rows: Rows) -> Table:
+def _table(layout: ModelInfo, rows: Rows) -> Table:
     """The names of a model's columns and each row's values under them: its fields as declared, after whatever else the rows hold.
 
     A record holds its fields in the order in which they were written, and may hold one that the model has no more.
@@ -119,7 +123,10 @@ def _table(layout: Layout, rows: Rows) -> Table:
 
 def _page(tables: Mapping[str, Table], about: Mapping[str, Any]) -> str:
     template = resources.files(__package__).joinpath("archive.html").read_text(encoding="utf-8")
-    shown = [(name, header, [list(map(_text, values)) for values in rows]) for name, (header, rows) in tables.items()]
+    shown = [
+        (name, header, [list(map(_text, values)) for values in rows])
+        for name, (header, rows) in tables.items()
+    ]
     return Environment(autoescape=True).from_string(template).render(tables=shown, about=about)
 
 

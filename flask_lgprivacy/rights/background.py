@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Background:
+class BackgroundRunner:
     """Runs a job in a thread of its own, one at a time; asked again meanwhile, it runs once more.
 
     Parameters: `job` does all that is open, and raises nothing that is not a defect.
@@ -23,7 +23,9 @@ class Background:
         with self._lock:
             self._asked = True
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="lgprivacy-requests", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="lgprivacy-requests", daemon=True
+                )
                 self._thread.start()
 
     def wait(self, seconds: float) -> bool:

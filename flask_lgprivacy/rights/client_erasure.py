@@ -8,24 +8,25 @@ from typing import Any
 from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
-from ..audit import RightsRequest as RightsEvent
-from ..custody.removal import mark_erasure, remove_rows
-from ..gate import House
-from ..models import Layout
-from ..models.columns import client_column, named_by, subject_column
-from ..models.holding import wait_for_writers_of_client
-from ..models.keytable import CHUNK
-from ..policy import Right
-from .ledger import Request, RequestLedger
+from ..audit.events import RightsRequestEvent as RightsEvent
+from ..gate.runtime import Runtime
+from ..keys.key_table import CHUNK
+from ..orm.columns import client_column, matches_any_id, subject_column
+from ..orm.erasure_locks import wait_for_writers_of_client
+from ..orm.model_info import ModelInfo
+from ..policy.model import Right
+from .removal import mark_erasure, remove_rows
+from .requests import RequestRepository, RightsRequest
 
 KIND = "client"
 """The kind of subject under which a request about everything of a client is recorded."""
-
 DESTROYED = "the key is destroyed, so nothing of it opens any more; the rows are being removed"
-Tell = Callable[[Request, str], None]
+Tell = Callable[[RightsRequest, str], None]
 
 
-def begin_client_erasure(house: House, ledger: RequestLedger, session: Session, request: Request, tell: Tell) -> None:
+def begin_client_erasure(
+    house: Runtime, ledger: RequestRepository, session: Session, request: RightsRequest, tell: Tell
+) -> None:
     """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
     client = request.subject[1]
     house.keys.destroy_client(session, client)
@@ -35,16 +36,20 @@ def begin_client_erasure(house: House, ledger: RequestLedger, session: Session, 
     tell(request, "key-destroyed")
 
 
-def open_client_erasures(house: House, ledger: RequestLedger, session: Session) -> list[Request]:
+def open_client_erasures(
+    house: Runtime, ledger: RequestRepository, session: Session
+) -> list[RightsRequest]:
     """The requests whose rows are not all removed yet."""
     requests = house.tables.request.c
-    query = select(requests.id).where(requests.subject_kind == KIND, requests.state == "in-progress")
+    query = select(requests.id).where(
+        requests.subject_kind == KIND, requests.state == "in-progress"
+    )
     found = [ledger.find(session, one) for one in session.execute(query).scalars()]
     return [request for request in found if request is not None]
 
 
 def remove_client_rows(
-    house: House, ledger: RequestLedger, session: Session, request: Request, tell: Tell
+    house: Runtime, ledger: RequestRepository, session: Session, request: RightsRequest, tell: Tell
 ) -> Iterator[int]:
     """Remove the rows of an erased client, batch by batch, then look a second time; yields how many subjects are gone.
 
@@ -65,7 +70,11 @@ def remove_client_rows(
             yield len(ones)
     _bury_subjects(house, session, client)
     _remove_what_is_about_the_client(house, session, client)
-    left = {layout.name: len(ones) for _, layout in client_kinds(house) if (ones := _some(session, layout, client))}
+    left = {
+        layout.name: len(ones)
+        for _, layout in client_kinds(house)
+        if (ones := _some(session, layout, client))
+    }
     session.commit()
     if not house.keys.empty_log(session):
         left["write-ahead log"] = 1
@@ -82,14 +91,14 @@ def remove_client_rows(
     tell(request, state)
 
 
-def client_kinds(house: House) -> Iterator[tuple[str, Layout]]:
+def client_kinds(house: Runtime) -> Iterator[tuple[str, ModelInfo]]:
     """The kinds of subject that are held for clients."""
     for kind, layout in house.graph.subjects.items():
         if layout.client is not None and house.is_processor_of(kind):
             yield kind, layout
 
 
-def event_of(house: House, request: Request, state: str) -> RightsEvent:
+def event_of(house: Runtime, request: RightsRequest, state: str) -> RightsEvent:
     """A step of the request as an event of the trail."""
     return RightsEvent(
         at=house.now(),
@@ -105,7 +114,7 @@ def event_of(house: House, request: Request, state: str) -> RightsEvent:
     )
 
 
-def _remove_what_is_about_the_client(house: House, session: Session, client: str) -> None:
+def _remove_what_is_about_the_client(house: Runtime, session: Session, client: str) -> None:
     """Its inbox, grants and requests for assistance."""
     tables = house.tables
     its_grants = select(tables.grant.c.id).where(tables.grant.c.client == client)
@@ -114,15 +123,15 @@ def _remove_what_is_about_the_client(house: House, session: Session, client: str
         session.execute(delete(table).where(table.c.client == client))
 
 
-def _some(session: Session, layout: Layout, client: str) -> list[Any]:
-    mine = named_by(client_column(layout), [client])
+def _some(session: Session, layout: ModelInfo, client: str) -> list[Any]:
+    mine = matches_any_id(client_column(layout), [client])
     some = (
         select(subject_column(layout)).where(mine).limit(CHUNK).with_for_update()
     )  # whoever writes about them is waited for
     return list(session.execute(some).scalars())
 
 
-def _bury_subjects(house: House, session: Session, client: str) -> None:
+def _bury_subjects(house: Runtime, session: Session, client: str) -> None:
     """Leave tombstones for the subjects of an erased client, whose keys no key opens any more."""
     subjects = house.keys.table.subjects
     some = (
@@ -136,7 +145,10 @@ def _bury_subjects(house: House, session: Session, client: str) -> None:
             for kind in {kind for kind, _ in found}:
                 connection.execute(
                     update(subjects)
-                    .where(subjects.c.kind == kind, subjects.c.subject.in_([one for of, one in found if of == kind]))
+                    .where(
+                        subjects.c.kind == kind,
+                        subjects.c.subject.in_([one for of, one in found if of == kind]),
+                    )
                     .values(wrapped=null(), erased_at=house.utcnow())
                 )
         session.commit()

@@ -13,9 +13,11 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from ..audit import RightsRequest as RightsEvent
-from ..custody import archive_binding
-from ..custody.archives import expire_archives
+from ..audit.events import RightsRequestEvent as RightsEvent
+from ..crypto.envelope import envelope_key_version, seal, unseal
+from ..crypto.keys import SubjectKey
+from ..crypto.pseudonym_period import school_year
+from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import (
     AccessDenied,
     PrivacyError,
@@ -25,28 +27,36 @@ from ..errors import (
     SubjectErased,
     TooManyRequests,
 )
-from ..gate import Actor, Declaration, House, Job, Processing
-from ..gate.ledger import school_year
-from ..gate.spelling import client_of
-from ..models import SubjectName, current_opener, identifier, records
-from ..models.codec import encode_fields, from_json
-from ..models.columns import named_by, subject_column, type_of, typed
-from ..models.values import UnshownValues
-from ..policy import Action, Condition, Right, RightOutcome
-from ..policy.vocabulary import RightRule
-from ..vault import SubjectKey, named_version, seal, unseal
+from ..gate.actor import Actor
+from ..gate.client_spelling import acting_client
+from ..gate.context import ProcessingContext
+from ..gate.declaration import Declaration
+from ..gate.job import Job
+from ..gate.runtime import Runtime
+from ..orm.bulk_read import iter_records
+from ..orm.codec import encode_fields, from_json
+from ..orm.columns import coerce, field_type, matches_any_id, subject_column
+from ..orm.context import current_context
+from ..orm.hidden_values import HiddenValues
+from ..policy.model import Action, Condition, Right, RightOutcome, RightRule
 from .archive import build_archive
-from .client_erasure import KIND, begin_client_erasure, client_kinds, event_of, open_client_erasures, remove_client_rows
-from .erase import authorize_erasure, erase_subject, what_is_left
-from .ledger import PAGE, Request, RequestLedger
+from .archive_store import archive_associated_data, expire_archives
+from .client_erasure import (
+    KIND,
+    begin_client_erasure,
+    client_kinds,
+    event_of,
+    open_client_erasures,
+    remove_client_rows,
+)
+from .erasure import authorize_erasure, erase_subject, find_remaining
+from .requests import PAGE, RequestRepository, RightsRequest
 
-NEEDED = {
+ACTIONS_OF = {
     Right.EXPORT: frozenset({Action.READ}),
     Right.DELETE: frozenset({Action.READ, Action.ERASE}),
     Right.RECTIFY: frozenset({Action.READ, Action.WRITE}),
 }
-
-
 T = TypeVar("T")
 MOST_TRIES = 20
 LONGEST_SECONDS = 8
@@ -58,22 +68,32 @@ CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
 
 
-def has_certificate(request: Request) -> bool:
+def has_certificate(request: RightsRequest) -> bool:
     """Whether a request erased somebody, or began to erase everything of a client."""
     outcome = request.outcome
-    return request.right is Right.DELETE and outcome is not None and ("left" in outcome or request.subject[0] == KIND)
+    return (
+        request.right is Right.DELETE
+        and outcome is not None
+        and ("left" in outcome or request.subject[0] == KIND)
+    )
 
 
-class Rights:
+class RightsService:
     """The rights of data subjects in one application."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Runtime) -> None:
         self._house = house
-        self.ledger = RequestLedger(house.tables, house.policy, house.utcnow)
+        self.ledger = RequestRepository(house.tables, house.policy, house.utcnow)
 
     def submit(
-        self, right: Right, actor: Actor, *, kind: str, one: str, changes: Mapping[str, Any] | None = None
-    ) -> Request:
+        self,
+        right: Right,
+        actor: Actor,
+        *,
+        kind: str,
+        one: str,
+        changes: Mapping[str, Any] | None = None,
+    ) -> RightsRequest:
         """Receive a request and carry it out, or pass it on, as the policy says.
 
         Parameters: `kind` and `one` name the subject; `changes` maps fields to JSON values for a rectification. Returns the
@@ -81,12 +101,12 @@ class Rights:
         """
         if kind == KIND:
             return self._submit_for_client(right, actor, one)
-        wanted = UnshownValues(changes or {})
+        wanted = HiddenValues(changes or {})
         del changes
         session = self._house.clean_session()
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
-        text = identifier(subject[0])
+        text = canonical_id(subject[0])
         if wanted and right is not Right.RECTIFY:
             raise RequestInvalid(f"changes: a request to {right.value} takes none; ask to rectify")
         asked = self._checked_changes(kind, wanted) if right is Right.RECTIFY else wanted
@@ -96,7 +116,7 @@ class Rights:
         if not self._house.graph.subjects[kind].indexes.keys().isdisjoint(asked):
             self._refuse_guessing(session, (kind, text))
         client, clause = subject[1], rule.clause
-        request = repeated(
+        request = retry_conflicts(
             session,
             lambda: self.ledger.receive(
                 session,
@@ -115,12 +135,17 @@ class Rights:
             self._carry_out(session, request, rule, actor, subject[0], asked)
         return self._found(session, request.id)
 
-    def _submit_for_client(self, right: Right, actor: Actor, client: str) -> Request:
+    def _submit_for_client(self, right: Right, actor: Actor, client: str) -> RightsRequest:
         """Receive that everything of a client be erased, and destroy its key; `work` removes the rows."""
-        session, client = self._house.session(), identifier(client)
+        session, client = self._house.session(), canonical_id(client)
         if right is not Right.DELETE:
-            raise RequestInvalid("subject: everything of a client can be deleted; export and rectify name one person")
-        rules = [self._authorize(right, actor, kind, ("", client)) for kind, _ in client_kinds(self._house)]
+            raise RequestInvalid(
+                "subject: everything of a client can be deleted; export and rectify name one person"
+            )
+        rules = [
+            self._authorize(right, actor, kind, ("", client))
+            for kind, _ in client_kinds(self._house)
+        ]
         request = self.ledger.receive(
             session, right, subject=(KIND, client), client=client, requester=actor.key, requester_role=actor.role,
             clause=rules[0].clause,
@@ -144,7 +169,9 @@ class Rights:
         expire_archives(session, self._house)
         session.commit()
         for request in open_client_erasures(self._house, self.ledger, session):
-            for gone in remove_client_rows(self._house, self.ledger, session, request, self._tell_about_client):
+            for gone in remove_client_rows(
+                self._house, self.ledger, session, request, self._tell_about_client
+            ):
                 yield request.id, gone
         for request in self.ledger.unfinished(session):
             if request.right is Right.DELETE and request.subject[0] != KIND:
@@ -156,10 +183,12 @@ class Rights:
             if request.right is not Right.DELETE:
                 self._fail(session, request, "interrupted", None, request.clause)
 
-    def _tell_about_client(self, request: Request, state: str) -> None:
+    def _tell_about_client(self, request: RightsRequest, state: str) -> None:
         self._house.trail.commit(event_of(self._house, request, state))
 
-    def visible_to(self, actor: Actor, *, after: str | None = None, limit: int = PAGE) -> list[Request]:
+    def visible_to(
+        self, actor: Actor, *, after: str | None = None, limit: int = PAGE
+    ) -> list[RightsRequest]:
         """A page of the requests that an actor made; for whoever acts for a client, also those about the data held for it."""
         return self.ledger.visible(
             self._house.session(),
@@ -170,7 +199,7 @@ class Rights:
             limit=limit,
         )
 
-    def find(self, actor: Actor, request: str) -> Request:
+    def find(self, actor: Actor, request: str) -> RightsRequest:
         """One request that an actor may see; raises `RequestNotFound`, also for one that it may not."""
         found = self.ledger.find(self._house.session(), request)
         if found is None or not self._may_see(actor, found):
@@ -189,15 +218,21 @@ class Rights:
         rule = self._authorize(Right.EXPORT, actor, kind, (text, found.client))
         if rule.outcome is RightOutcome.FORWARD:
             raise AccessDenied(
-                "the archive is the controller's to hand on", clause=rule.clause, missing="the client's word"
+                "the archive is the controller's to hand on",
+                clause=rule.clause,
+                missing="the client's word",
             )
-        with self._processing(Right.EXPORT, rule, actor, kind, "archive of an export") as processing:
+        with self._processing(
+            Right.EXPORT, rule, actor, kind, "archive of an export"
+        ) as processing:
             for category in sorted(self._exportable(kind)):
-                processing.authorize(category, Action.READ, client=found.client, subject=(kind, text))
+                processing.authorize(
+                    category, Action.READ, client=found.client, subject=(kind, text)
+                )
                 processing.note(category, Action.READ, client=found.client, subject=(kind, text))
             newest = processing.subject_key(session, kind, text)
-            key = newest.at(named_version(row.sealed) or newest.version) or newest
-            bound_to = archive_binding(key.client, found.id, key.version)
+            key = newest.at(envelope_key_version(row.sealed) or newest.version) or newest
+            bound_to = archive_associated_data(key.client, found.id, key.version)
             return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
 
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
@@ -220,18 +255,20 @@ class Rights:
     def _find_subject(self, session: Session, kind: str, one: str) -> tuple[Any, str | None]:
         """The primary key and client of a subject; nobody learns here whether it exists."""
         layout = self._house.graph.subjects.get(kind)
-        absent = AccessDenied("no such data subject, or not one that you may ask about", missing="own-client or self")
+        absent = AccessDenied(
+            "no such data subject, or not one that you may ask about", missing="own-client or self"
+        )
         absent.clause = self._clause_of_rights(kind)
         if layout is None:
             kinds = ", ".join(sorted(self._house.graph.subjects))
             raise RequestInvalid(f"subject: its kind is one of {kinds}")
         column = subject_column(layout)
         try:
-            typed(column, one)
-            is_asked = named_by(column, [identifier(one)])
+            coerce(column, one)
+            is_asked = matches_any_id(column, [canonical_id(one)])
         except (TypeError, ValueError):
             raise absent from None
-        client = layout.model.__mapper__.columns[layout.client] if layout.client else column  # type: ignore[attr-defined]
+        client = layout.column(layout.client) if layout.client else column
         try:
             row = session.execute(select(column, client).where(is_asked)).first()
         except (OverflowError, UnicodeError, DataError):
@@ -239,19 +276,28 @@ class Rights:
             raise absent from None
         if row is None:
             raise absent
-        return row[0], identifier(row[1]) if layout.client and row[1] is not None else None
+        return row[0], canonical_id(row[1]) if layout.client and row[1] is not None else None
 
     def _clause_of_rights(self, kind: str) -> str | None:
-        return next((rule.clause for rule in self._house.policy.rights if rule.subject == kind), None)
+        return next(
+            (rule.clause for rule in self._house.policy.rights if rule.subject == kind), None
+        )
 
-    def _authorize(self, right: Right, actor: Actor, kind: str, subject: tuple[Any, str | None]) -> RightRule:
+    def _authorize(
+        self, right: Right, actor: Actor, kind: str, subject: tuple[Any, str | None]
+    ) -> RightRule:
         facts = set()
         if subject[1] is not None and subject[1] == self._client_of(actor):
             facts.add(Condition.OWN_CLIENT)
-        if (kind, identifier(subject[0])) in actor.subjects:
+        if (kind, canonical_id(subject[0])) in actor.subjects:
             facts.add(Condition.SELF)
         for rule in self._house.policy.rights:
-            if right in rule.rights and rule.subject == kind and actor.role in rule.roles and rule.condition in facts:
+            if (
+                right in rule.rights
+                and rule.subject == kind
+                and actor.role in rule.roles
+                and rule.condition in facts
+            ):
                 return rule
         others = {
             role
@@ -268,20 +314,26 @@ class Rights:
     def _carry_out(
         self,
         session: Session,
-        request: Request,
+        request: RightsRequest,
         rule: RightRule,
         actor: Actor,
         one: Any,
-        changes: UnshownValues,
+        changes: HiddenValues,
     ) -> None:
         kind, text = request.subject
         self._move(session, request, "in-progress")
         try:
-            with self._processing(request.right, rule, actor, kind, f"{request.right} request") as processing:
+            with self._processing(
+                request.right, rule, actor, kind, f"{request.right} request"
+            ) as processing:
                 if request.right is Right.EXPORT:
-                    state, outcome = repeated(session, lambda: self._export(processing, session, request, one))
+                    state, outcome = retry_conflicts(
+                        session, lambda: self._export(processing, session, request, one)
+                    )
                 elif request.right is Right.RECTIFY:
-                    state, outcome = repeated(session, lambda: self._rectify(session, request, one, changes))
+                    state, outcome = retry_conflicts(
+                        session, lambda: self._rectify(session, request, one, changes)
+                    )
                 else:
                     authorize_erasure(self._house, processing, request.subject, request.client)
                     self._tell_erasing(session, processing, request)
@@ -292,7 +344,11 @@ class Rights:
                     state, outcome = done
         except Exception as error:
             session.rollback()
-            known = error if isinstance(error, PrivacyError) else PrivacyError("the request could not be carried out")
+            known = (
+                error
+                if isinstance(error, PrivacyError)
+                else PrivacyError("the request could not be carried out")
+            )
             self._fail(session, request, known.code, actor, known.clause)
             raise
         self._end(session, request, state, outcome, actor, rule.clause)
@@ -300,7 +356,7 @@ class Rights:
     def _end(
         self,
         session: Session,
-        request: Request,
+        request: RightsRequest,
         state: str,
         outcome: dict[str, Any],
         actor: Actor | None,
@@ -309,25 +365,37 @@ class Rights:
         self._move(session, request, state, outcome=outcome, ended=True)
         self._tell(request, state, actor, clause)
 
-    def _fail(self, session: Session, request: Request, code: str, actor: Actor | None, clause: str | None) -> None:
+    def _fail(
+        self,
+        session: Session,
+        request: RightsRequest,
+        code: str,
+        actor: Actor | None,
+        clause: str | None,
+    ) -> None:
         self._move(session, request, "failed", note=code)
         self._tell(request, "failed", actor, clause)
 
-    def _move(self, session: Session, request: Request, state: str, **said: Any) -> None:
+    def _move(self, session: Session, request: RightsRequest, state: str, **said: Any) -> None:
         def move() -> None:
             self.ledger.move(session, request.id, state, **said)
             session.commit()
 
-        repeated(session, move)
+        retry_conflicts(session, move)
 
     def _export(
-        self, processing: Processing, session: Session, request: Request, one: Any
+        self, processing: ProcessingContext, session: Session, request: RightsRequest, one: Any
     ) -> tuple[str, dict[str, Any]]:
         house = self._house
         kind, text = request.subject
         found = []
         for layout in reversed(house.graph.of(kind)):
-            rows = records(session, layout.model, subject_column(layout) == one, categories=self._exportable(kind))
+            rows = iter_records(
+                session,
+                layout.model,
+                subject_column(layout) == one,
+                categories=self._exportable(kind),
+            )
             found.append((layout, list(rows)))
         content = build_archive(house, kind, found, made_at=house.now())
         expires = house.utcnow() + dt.timedelta(days=house.policy.deadline.archive_days)
@@ -345,7 +413,7 @@ class Rights:
         }
 
     def _rectify(
-        self, session: Session, request: Request, one: Any, changes: UnshownValues
+        self, session: Session, request: RightsRequest, one: Any, changes: HiddenValues
     ) -> tuple[str, dict[str, Any]]:
         layout = self._house.graph.subjects[request.subject[0]]
         row = session.get(layout.model, one, populate_existing=True)
@@ -360,7 +428,7 @@ class Rights:
         session.commit()
         return "completed", {"fields": sorted(changes), "model": layout.name}
 
-    def _erased(self, session: Session, request: Request) -> tuple[str, dict[str, Any]]:
+    def _erased(self, session: Session, request: RightsRequest) -> tuple[str, dict[str, Any]]:
         """Erase the subject of a request, whose erasure is authorised; may be repeated."""
         house, subject, client = self._house, request.subject, request.client
 
@@ -370,10 +438,12 @@ class Rights:
                 "erased": Counter(before.get("erased", {})) + Counter(erased),
                 "kept_rows": {**before.get("kept_rows", {}), **kept},
             }
-            self.ledger.note_outcome(session, request.id, {name: dict(of) for name, of in counts.items()})
+            self.ledger.note_outcome(
+                session, request.id, {name: dict(of) for name, of in counts.items()}
+            )
 
-        repeated(session, lambda: erase_subject(house, session, subject, client, record))
-        left = repeated(session, lambda: what_is_left(house, session, subject, client))
+        retry_conflicts(session, lambda: erase_subject(house, session, subject, client, record))
+        left = retry_conflicts(session, lambda: find_remaining(house, session, subject, client))
         done = self._found(session, request.id).outcome or {}
         erased, kept = done.get("erased", {}), done.get("kept_rows", {})
         outcome = {
@@ -392,18 +462,25 @@ class Rights:
         }
         return ("completed-with-remainder" if left else "completed"), outcome
 
-    def _erased_unless_busy(self, session: Session, request: Request) -> tuple[str, dict[str, Any]] | None:
+    def _erased_unless_busy(
+        self, session: Session, request: RightsRequest
+    ) -> tuple[str, dict[str, Any]] | None:
         """The same; None, and the request stays in progress for `work`, where others write for longer than anybody should wait."""
         try:
             return self._erased(session, request)
         except RequestConflict:
             session.rollback()
             self._move(
-                session, request, "in-progress", note="others are writing; the rows are removed when they have ended"
+                session,
+                request,
+                "in-progress",
+                note="others are writing; the rows are removed when they have ended",
             )
             return None
 
-    def _tell_erasing(self, session: Session, processing: Processing, request: Request) -> None:
+    def _tell_erasing(
+        self, session: Session, processing: ProcessingContext, request: RightsRequest
+    ) -> None:
         """Say whom the erasure is about before the key goes, so that a replay can repeat it; afterwards nobody could."""
         kind, text = request.subject
         key = processing.keys(session, kind, (text,)).get(text)
@@ -411,7 +488,7 @@ class Rights:
             pseudonym = key.pseudonym(school_year(self._house.utcnow()))
             self._tell(request, "erasing", None, request.clause, pseudonym)
 
-    def _checked_changes(self, kind: str, changes: UnshownValues) -> UnshownValues:
+    def _checked_changes(self, kind: str, changes: HiddenValues) -> HiddenValues:
         """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming the field."""
         layout = self._house.graph.subjects[kind]
         if not changes:
@@ -419,20 +496,26 @@ class Rights:
         checked = {}
         for name in changes:
             if layout.category_of(name) not in self._exportable(kind):
-                known = ", ".join(sorted(n for n in layout.labelled if layout.category_of(n) in self._exportable(kind)))
+                known = ", ".join(
+                    sorted(
+                        n
+                        for n in layout.labelled
+                        if layout.category_of(n) in self._exportable(kind)
+                    )
+                )
                 raise RequestInvalid(
                     f"changes: {layout.name} has no field of this name that can be rectified; it has {known}"
                 )
-            field = type_of(layout, name)
+            field = field_type(layout, name)
             checked[name] = from_json(field.python, changes[name], name)
             try:
                 field.check(checked[name], name)
             except TypeError as fault:
                 raise RequestInvalid(str(fault)) from None
             encode_fields({name: checked[name]}, name)
-        return UnshownValues(checked)
+        return HiddenValues(checked)
 
-    def _refuse_guessing(self, session: Session, subject: SubjectName) -> None:
+    def _refuse_guessing(self, session: Session, subject: SubjectRef) -> None:
         """Limit how often somebody learns, by rectifying what must be unique, whether a value is taken."""
         since = self._house.utcnow() - GUESSING_PERIOD
         if self.ledger.count(session, Right.RECTIFY, subject, since=since) >= MOST_GUESSES:
@@ -440,27 +523,42 @@ class Rights:
                 f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at most; try again tomorrow"
             )
 
-    def _forward(self, session: Session, request: Request, actor: Actor, changes: UnshownValues) -> None:
+    def _forward(
+        self, session: Session, request: RightsRequest, actor: Actor, changes: HiddenValues
+    ) -> None:
         """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
         kind, text = request.subject
         if changes:
             key = self._house.keys.load(session, kind, [text])[text]
             self._keep_archive(
-                session, request, key, encode_fields({"changes": changes.as_dict()}, "changes"), request.due_at
+                session,
+                request,
+                key,
+                encode_fields({"changes": changes.as_dict()}, "changes"),
+                request.due_at,
             )
         note = "passed on to the controller, whose word is needed"
-        self.ledger.move(session, request.id, "forwarded", note=note, outcome={"fields": sorted(changes)})
+        self.ledger.move(
+            session, request.id, "forwarded", note=note, outcome={"fields": sorted(changes)}
+        )
         session.commit()
         self._tell(request, "forwarded", actor, request.clause)
 
     def _keep_archive(
-        self, session: Session, request: Request, key: SubjectKey, content: bytes, expires: dt.datetime
+        self,
+        session: Session,
+        request: RightsRequest,
+        key: SubjectKey,
+        content: bytes,
+        expires: dt.datetime,
     ) -> None:
-        bound_to = archive_binding(key.client, request.id, key.version)
+        bound_to = archive_associated_data(key.client, request.id, key.version)
         sealed = seal(key.key, content, key_version=key.version, bound_to=bound_to)
         del content
         session.execute(
-            insert(self._house.tables.archive).values(request=request.id, expires_at=expires, sealed=sealed)
+            insert(self._house.tables.archive).values(
+                request=request.id, expires_at=expires, sealed=sealed
+            )
         )
 
     def _categories(self, kind: str) -> frozenset[str]:
@@ -473,38 +571,48 @@ class Rights:
 
     def _processing(self, right: Right, rule: RightRule, actor: Actor, kind: str, what: str) -> Job:
         categories = self._categories(kind) if right is Right.DELETE else self._exportable(kind)
-        declaration = Declaration(categories, frozenset({actor.role}), rule.purpose, NEEDED[right])
+        declaration = Declaration(
+            categories, frozenset({actor.role}), rule.purpose, ACTIONS_OF[right]
+        )
         return Job(self._house, declaration, actor, what)
 
     def _desk_of(self, actor: Actor) -> str | None:
         """The client whose requests an actor answers."""
         answers = any(
-            actor.role in rule.roles and rule.condition is Condition.OWN_CLIENT for rule in self._house.policy.rights
+            actor.role in rule.roles and rule.condition is Condition.OWN_CLIENT
+            for rule in self._house.policy.rights
         )
         return self._client_of(actor) if answers else None
 
     def _client_of(self, actor: Actor) -> str | None:
-        return client_of(self._house, self._house.session(), actor)
+        return acting_client(self._house, self._house.session(), actor)
 
-    def _may_see(self, actor: Actor, request: Request) -> bool:
+    def _may_see(self, actor: Actor, request: RightsRequest) -> bool:
         desk = self._desk_of(actor)
         is_for_client = request.subject[0] in self._held_for_clients()
-        return request.requester == actor.key or (desk is not None and request.client == desk and is_for_client)
+        return request.requester == actor.key or (
+            desk is not None and request.client == desk and is_for_client
+        )
 
     def _held_for_clients(self) -> frozenset[str]:
         """The kinds of subject whose requests their client answers; of the others the publisher is controller."""
         return frozenset({KIND, *(kind for kind, _ in client_kinds(self._house))})
 
-    def _found(self, session: Session, request: str) -> Request:
+    def _found(self, session: Session, request: str) -> RightsRequest:
         found = self.ledger.find(session, request)
         if found is None:
             raise RequestNotFound("the request is gone")
         return found
 
     def _tell(
-        self, request: Request, state: str, actor: Actor | None, clause: str | None, pseudonym: str | None = None
+        self,
+        request: RightsRequest,
+        state: str,
+        actor: Actor | None,
+        clause: str | None,
+        pseudonym: str | None = None,
     ) -> None:
-        opener = current_opener.get() if actor is not None else None
+        opener = current_context.get() if actor is not None else None
         self._house.trail.commit(
             RightsEvent(
                 at=self._house.now(),
@@ -513,7 +621,7 @@ class Rights:
                 state=state,
                 subject_kind=request.subject[0],
                 pseudonym=pseudonym,
-                actor=opener.actor_name if isinstance(opener, Processing) else None,
+                actor=opener.actor_name if isinstance(opener, ProcessingContext) else None,
                 role=request.requester_role,
                 client=request.client,
                 clause=clause,
@@ -521,7 +629,7 @@ class Rights:
         )
 
 
-def repeated(session: Session, deed: Callable[[], T]) -> T:
+def retry_conflicts(session: Session, deed: Callable[[], T]) -> T:
     """Do something that may be done again, where somebody else was at it at the same moment.
 
     Raises:

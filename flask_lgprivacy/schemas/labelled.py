@@ -15,10 +15,11 @@ from marshmallow import RAISE, Schema, ValidationError, fields, missing, validat
 from sqlalchemy import inspect
 
 from ..errors import DeclarationInvalid, ModelInvalid
-from ..models import current_opener, layout_of
-from ..models.columns import type_of
-from ..models.registration import layout_on
-from ..policy import Policy, SensitiveTerms
+from ..orm.columns import field_type
+from ..orm.context import current_context
+from ..orm.registry import model_info_of, model_info_on
+from ..policy.model import Policy
+from ..policy.sensitive_terms import SensitiveTerms
 
 LABEL = "lgprivacy"
 
@@ -43,9 +44,11 @@ class LabelledSchema(Schema):
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """What marshmallow shows of an object; nothing where the gate withholds it."""
         state = inspect(obj, raiseerr=False)
-        layout = layout_on(state.mapper) if state is not None and hasattr(state, "mapper") else None
+        layout = (
+            model_info_on(state.mapper) if state is not None and hasattr(state, "mapper") else None
+        )
         category = None if layout is None else layout.category_of(attr)
-        opener = current_opener.get()
+        opener = current_context.get()
         if (
             layout is not None
             and category is not None
@@ -100,7 +103,7 @@ def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
     Parameters: `model` is labelled; `name` is one of its sealed or tagged columns; `options` go to the field. Raises `ModelInvalid` for a
     column without a label.
     """
-    layout = layout_of(model)
+    layout = model_info_of(model)
     category = layout.category_of(name)
     if not hasattr(model, name):
         raise ModelInvalid(
@@ -111,17 +114,22 @@ def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
             f"{layout.name}.{name} holds no personal data, so a schema names it with a reason: "
             f"{name}=without_label(fields.…, 'why'); with a category there are {', '.join(sorted(layout.labelled))}"
         )
-    kind = type_of(layout, name)
+    kind = field_type(layout, name)
     if kind.python is str:
         options.setdefault("validate", validate.Length(min=1, max=10_000))
     options = {"required": not kind.optional, "allow_none": kind.optional, **options}
-    options["metadata"] = {**options.get("metadata", {}), LABEL: Label(category, f"{layout.name}.{name}")}
+    options["metadata"] = {
+        **options.get("metadata", {}),
+        LABEL: Label(category, f"{layout.name}.{name}"),
+    }
     if kind.python not in _FIELDS:
         raise ModelInvalid(f"{layout.name}.{name}: no schema field for {kind.python.__name__}")
     return _FIELDS[kind.python](**options)
 
 
-def schema_of(model: type, *names: str, partial: bool = False, **more: fields.Field[Any]) -> type[LabelledSchema]:
+def schema_of(
+    model: type, *names: str, partial: bool = False, **more: fields.Field[Any]
+) -> type[LabelledSchema]:
     """A schema of some labelled columns of a model, for `accepts=` and for what is given out.
 
     Parameters: `names` of sealed or tagged columns; `partial`, where every field may be left out (a PATCH); `more` fields by name, each
@@ -183,7 +191,8 @@ def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: 
             sensitive = terms.match(name)
             if sensitive is not None:
                 raise DeclarationInvalid(
-                    f"{where}: {path}: {sensitive.says} [{sensitive.clause}]", clause=sensitive.clause
+                    f"{where}: {path}: {sensitive.says} [{sensitive.clause}]",
+                    clause=sensitive.clause,
                 )
         if label is None and nested_in(field) is None:
             raise DeclarationInvalid(
@@ -197,7 +206,9 @@ def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: 
     return schema
 
 
-def _schemas(schema: Schema, path: str, unknown: Any, seen: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+def _schemas(
+    schema: Schema, path: str, unknown: Any, seen: tuple[type, ...]
+) -> Iterator[tuple[str, Any]]:
     """Every schema within one, with what it does with unknown fields; a field's own word overrules its schema's."""
     yield path, unknown
     for name, field in schema.fields.items():
@@ -207,7 +218,9 @@ def _schemas(schema: Schema, path: str, unknown: Any, seen: tuple[type, ...]) ->
             yield from _schemas(inner, f"{path}.{name}".lstrip("."), told, (*seen, type(inner)))
 
 
-def _fields(schema: Schema, path: str, seen: tuple[type, ...]) -> Iterator[tuple[str, fields.Field[Any]]]:
+def _fields(
+    schema: Schema, path: str, seen: tuple[type, ...]
+) -> Iterator[tuple[str, fields.Field[Any]]]:
     for name, field in schema.fields.items():
         where = f"{path}.{name}".lstrip(".")
         yield where, field

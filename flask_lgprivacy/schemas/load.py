@@ -8,12 +8,12 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from ..errors import RequestInvalid
-from .screen import shown
+from .paths import path_segment
 
 MOST_FAULTS = 10
 
 
-def loaded(schema: Schema, content: Any) -> Any:
+def load_body(schema: Schema, content: Any) -> Any:
     """What a schema makes of a JSON value; raises `RequestInvalid` with every fault, by the field's path."""
     if not isinstance(content, dict) and not schema.many:
         raise RequestInvalid("send a JSON object with Content-Type application/json, or a form")
@@ -21,7 +21,12 @@ def loaded(schema: Schema, content: Any) -> Any:
         return schema.load(content)
     except ValidationError as fault:
         faults = list(_faults(fault.messages, ""))
-        texts = {form for leaf in _leaves(content) for form in (str(leaf), repr(leaf)[1:-1]) if len(form) > 1}
+        texts = {
+            form
+            for leaf in _leaves(content)
+            for form in (str(leaf), repr(leaf)[1:-1])
+            if len(form) > 1
+        }
         said = [f"{path}: {_without_values(why, texts)}" for path, why in faults[:MOST_FAULTS]]
         more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
         raise RequestInvalid("; ".join(said) + more) from None
@@ -35,7 +40,7 @@ def _faults(messages: Any, path: str) -> Iterator[tuple[str, str]]:
             elif isinstance(key, int):
                 yield from _faults(inner, f"{path}[{key}]")
             else:
-                yield from _faults(inner, f"{path}.{shown(key, number)}".lstrip("."))
+                yield from _faults(inner, f"{path}.{path_segment(key, number)}".lstrip("."))
     else:
         yield path or "body", str(messages[0])
 

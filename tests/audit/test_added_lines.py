@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from flask_lgprivacy.audit import FileTrail, KeyOperation, read_trail, verify_trail
+from flask_lgprivacy.audit import FileAuditTrail, KeyOperationEvent, read_trail, verify_trail
 from flask_lgprivacy.errors import ConfigurationError, TrailUnavailable
 
 NOW = "2026-11-26T08:00:00.000Z"
-EVENT = KeyOperation(NOW, "test", "ended", None, ())
+EVENT = KeyOperationEvent(NOW, "test", "ended", None, ())
 
 
-def trail(folder: Path) -> FileTrail:
-    return FileTrail(folder, now=lambda: NOW)
+def trail(folder: Path) -> FileAuditTrail:
+    return FileAuditTrail(folder, now=lambda: NOW)
 
 
 def forge(folder: Path) -> None:
@@ -38,7 +38,9 @@ def forge(folder: Path) -> None:
         file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
 
-def test_a_line_that_somebody_added_is_a_finding_and_the_continuation_says_so(tmp_path: Path) -> None:
+def test_a_line_that_somebody_added_is_a_finding_and_the_continuation_says_so(
+    tmp_path: Path,
+) -> None:
     first = trail(tmp_path)
     first.commit(EVENT)
     first.close()
@@ -50,11 +52,15 @@ def test_a_line_that_somebody_added_is_a_finding_and_the_continuation_says_so(tm
     second.commit(EVENT)
     second.close()
     assert [
-        (one["lines_past_head"], one["cut_bytes"]) for one in read_trail(tmp_path) if one["event"] == "recovery"
+        (one["lines_past_head"], one["cut_bytes"])
+        for one in read_trail(tmp_path)
+        if one["event"] == "recovery"
     ] == [(1, 0)]
 
 
-def test_a_chain_that_somebody_adds_to_while_a_worker_runs_is_kept_and_not_continued(tmp_path: Path) -> None:
+def test_a_chain_that_somebody_adds_to_while_a_worker_runs_is_kept_and_not_continued(
+    tmp_path: Path,
+) -> None:
     running = trail(tmp_path)
     running.commit(EVENT)
     forge(tmp_path)
@@ -67,7 +73,7 @@ def test_a_chain_that_somebody_adds_to_while_a_worker_runs_is_kept_and_not_conti
 
 
 def test_verifying_and_reading_hold_one_line_at_a_time(tmp_path: Path) -> None:
-    written = FileTrail(tmp_path, now=lambda: NOW, flush=lambda _: None)
+    written = FileAuditTrail(tmp_path, now=lambda: NOW, flush=lambda _: None)
     for _ in range(20_000):
         written.commit(EVENT)
     written.close()
@@ -97,18 +103,22 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_package_is_imported_where_a_system_lacks_something(tmp_path: Path, missing: str, says: str) -> None:
+def test_the_package_is_imported_where_a_system_lacks_something(
+    tmp_path: Path, missing: str, says: str
+) -> None:
     code = f"""
 import os, pathlib
 {missing}
-from flask_lgprivacy.audit import FileTrail
+from flask_lgprivacy.audit import FileAuditTrail
 from flask_lgprivacy.errors import ConfigurationError
 try:
-    FileTrail(pathlib.Path({str(tmp_path)!r}) / "t", now=str)
+    FileAuditTrail(pathlib.Path({str(tmp_path)!r}) / "t", now=str)
     print("imported")
 except ConfigurationError as refused:
     print(refused)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
     assert says in done.stdout, done.stderr

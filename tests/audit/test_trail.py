@@ -14,21 +14,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flask_lgprivacy.audit import FileTrail, Processing, Refused, Touched, read_trail, verify_trail
+from flask_lgprivacy.audit import (
+    Access,
+    FileAuditTrail,
+    ProcessingEvent,
+    Refusal,
+    read_trail,
+    verify_trail,
+)
 from flask_lgprivacy.errors import TrailUnavailable
 
 
-def event(number: int = 0) -> Processing:
-    return Processing(
+def event(number: int = 0) -> ProcessingEvent:
+    return ProcessingEvent(
         at=f"2026-11-22T10:00:{number % 60:02d}.000Z", via="request", stage="outcome", endpoint=f"view{number}", method="GET", status=200,
         actor="00ff", role="teacher", client="c1", purpose="provide-service", basis="contract",
-        touched=(Touched("student.profile", "read", "c1", 1, ("abcd",)),), withheld=(),
-        refused=(Refused("access-denied", "LG-03"),) if number == 3 else (),
+        touched=(Access("student.profile", "read", "c1", 1, ("abcd",)),), withheld=(),
+        refused=(Refusal("access-denied", "LG-03"),) if number == 3 else (),
     )  # fmt: skip
 
 
-def trail_in(directory: Path, **options: object) -> FileTrail:
-    return FileTrail(directory, now=lambda: "2026-11-22T10:00:00.000Z", **options)  # type: ignore[arg-type]
+def trail_in(directory: Path, **options: object) -> FileAuditTrail:
+    return FileAuditTrail(directory, now=lambda: "2026-11-22T10:00:00.000Z", **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -54,7 +61,9 @@ def test_an_untouched_trail_verifies(written: Path) -> None:
     assert (report.exit_code, report.lines) == (0, 6)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_a_changed_byte_is_found_at_its_place(written: Path, data: st.DataObject) -> None:
     raw = (written / "w0.jsonl").read_bytes()
@@ -136,7 +145,10 @@ def test_a_chain_whose_tail_was_cut_is_not_continued(written: Path) -> None:
 
 def test_eight_threads_lose_nothing(tmp_path: Path) -> None:
     trail = trail_in(tmp_path / "trail")
-    threads = [threading.Thread(target=lambda: [trail.commit(event(n)) for n in range(50)]) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: [trail.commit(event(n)) for n in range(50)])
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -148,7 +160,10 @@ def test_eight_threads_lose_nothing(tmp_path: Path) -> None:
 def test_four_processes_of_eight_threads_lose_nothing(tmp_path: Path) -> None:
     writer = Path(__file__).parents[1] / "support" / "write_trail.py"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    processes = [subprocess.Popen([sys.executable, writer, tmp_path / "trail"], env=environment) for _ in range(4)]
+    processes = [
+        subprocess.Popen([sys.executable, writer, tmp_path / "trail"], env=environment)
+        for _ in range(4)
+    ]
     assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
     report = verify_trail(tmp_path / "trail")
     assert (report.exit_code, report.lines) == (0, 800)
@@ -193,7 +208,8 @@ def _cut_file(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [_make_directory_read_only, _remove_directory, _replace_file, _write_into_file, _cut_file]
+    "damage",
+    [_make_directory_read_only, _remove_directory, _replace_file, _write_into_file, _cut_file],
 )
 def test_a_damaged_place_is_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     directory = tmp_path / "trail"
@@ -274,7 +290,10 @@ def test_a_very_long_line_is_continued_in_its_chain(tmp_path: Path) -> None:
 
 def test_closing_while_threads_write_loses_nothing(tmp_path: Path) -> None:
     trail = trail_in(tmp_path / "trail")
-    threads = [threading.Thread(target=lambda: [trail.commit(event(n)) for n in range(40)]) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: [trail.commit(event(n)) for n in range(40)])
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for _ in range(20):

@@ -35,9 +35,9 @@ from reference import db as reference_db
 from sqlalchemy import delete, insert, select
 
 from flask_lgprivacy import Actor, LGPrivacy
-from flask_lgprivacy.audit import FileTrail
-from flask_lgprivacy.extension import State
-from flask_lgprivacy.testing import CapturedTrail, make_key_file
+from flask_lgprivacy.audit import FileAuditTrail
+from flask_lgprivacy.state import PrivacyState
+from flask_lgprivacy.testing import InMemoryAuditTrail, make_key_file
 
 ROWS = 10_000
 HERE = {"host": "this machine", "country": "FR"}
@@ -60,7 +60,7 @@ def measure(database: str, clock: Callable[[Work], float]) -> None:
     here.update(database=database, clock=clock)
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     make_key_file(folder / "lgprivacy.key")
-    privacy = LGPrivacy(trail=FileTrail(folder / "trail", now=str, flush=lambda _: None))
+    privacy = LGPrivacy(trail=FileAuditTrail(folder / "trail", now=str, flush=lambda _: None))
     app = application(folder, privacy)
     with app.app_context():
         db.create_all()
@@ -74,7 +74,7 @@ def measure(database: str, clock: Callable[[Work], float]) -> None:
         reading(app, privacy, plain, school_id)
         memory(app, privacy, plain, school_id)
     listing(app, plain, school_id)
-    alone = LGPrivacy(trail=FileTrail(folder / "custody", now=str, flush=lambda _: None))
+    alone = LGPrivacy(trail=FileAuditTrail(folder / "custody", now=str, flush=lambda _: None))
     keepers_app = application(folder, alone, "custody")
     with keepers_app.app_context():
         db.create_all()
@@ -97,7 +97,7 @@ def application(folder: Path, privacy: LGPrivacy, name: str = "bench") -> Flask:
 
 
 def house(app: Flask) -> Any:
-    state: State = app.extensions["lgprivacy"]
+    state: PrivacyState = app.extensions["lgprivacy"]
     return state.house
 
 
@@ -135,7 +135,14 @@ def inserting(privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:
             session.execute(delete(Reference.__table__))
             session.commit()
 
-    row("insert 10,000 rows of six fields against plaintext", sealed, reference, aim=1.4, before=empty, rounds=3)
+    row(
+        "insert 10,000 rows of six fields against plaintext",
+        sealed,
+        reference,
+        aim=1.4,
+        before=empty,
+        rounds=3,
+    )
     empty()
     sealed()
     reference()
@@ -165,11 +172,28 @@ def reading(app: Flask, privacy: LGPrivacy, reference: Flask, school_id: UUID) -
 
     forget = house(app).keys.forget_all
     row("read 10,000 rows through the ORM against plaintext, keys warm", sealed, plain, aim=1.2)
-    row("read 10,000 rows through the ORM against plaintext, keys cold", sealed, plain, aim=1.4, before=forget)
-    utils = lambda: read(db.session, Utils)  # noqa: E731
-    row("read 10,000 rows against sqlalchemy-utils AES-GCM, keys warm", sealed, utils, aim=0.36, rounds=3)
     row(
-        "read 10,000 rows against sqlalchemy-utils AES-GCM, keys cold", sealed, utils, aim=0.36, before=forget, rounds=3
+        "read 10,000 rows through the ORM against plaintext, keys cold",
+        sealed,
+        plain,
+        aim=1.4,
+        before=forget,
+    )
+    utils = lambda: read(db.session, Utils)  # noqa: E731
+    row(
+        "read 10,000 rows against sqlalchemy-utils AES-GCM, keys warm",
+        sealed,
+        utils,
+        aim=0.36,
+        rounds=3,
+    )
+    row(
+        "read 10,000 rows against sqlalchemy-utils AES-GCM, keys cold",
+        sealed,
+        utils,
+        aim=0.36,
+        before=forget,
+        rounds=3,
     )
     with collection_off():
         base = statistics.median(here["clock"](plain) for _ in range(5))
@@ -177,21 +201,40 @@ def reading(app: Flask, privacy: LGPrivacy, reference: Flask, school_id: UUID) -
             added = lambda work: lambda: max(here["clock"](work) - base, 1e-9)  # noqa: E731
             record(
                 f"added cost per row against sqlalchemy-utils AES-GCM, collection off, keys {state}",
-                pairs(added(sealed), added(utils), before=before, rounds=3, clock=lambda measure: measure()),
+                pairs(
+                    added(sealed),
+                    added(utils),
+                    before=before,
+                    rounds=3,
+                    clock=lambda measure: measure(),
+                ),
                 aim=0.12,
             )
     row("bulk path to dictionaries against the plaintext ORM, keys warm", bulk, plain, aim=0.5)
-    row("bulk path to dictionaries against the plaintext ORM, keys cold", bulk, plain, aim=0.5, before=forget)
+    row(
+        "bulk path to dictionaries against the plaintext ORM, keys cold",
+        bulk,
+        plain,
+        aim=0.5,
+        before=forget,
+    )
     opening(row, plain, ROWS, fields(1))
     with within(reference) as session:
-        session.execute(insert(Least.__table__), list(least_rows(school_id, map(fields, range(ROWS)))))
+        session.execute(
+            insert(Least.__table__), list(least_rows(school_id, map(fields, range(ROWS))))
+        )
         session.commit()
 
     def least() -> None:
         with within(reference) as session:
             read(session, Least)
 
-    row("floor: one record a row through the ORM, opened by a descriptor that decides nothing", least, plain, aim=None)
+    row(
+        "floor: one record a row through the ORM, opened by a descriptor that decides nothing",
+        least,
+        plain,
+        aim=None,
+    )
 
 
 def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> None:
@@ -221,7 +264,11 @@ def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> Non
 
     for state, before in (("warm", None), ("cold", house(app).keys.forget_all)):
         measured = pairs(
-            lambda: traced(sealed), lambda: traced(reference), before=before, rounds=3, clock=lambda work: work()
+            lambda: traced(sealed),
+            lambda: traced(reference),
+            before=before,
+            rounds=3,
+            clock=lambda work: work(),
         )
         record(f"peak memory, 10,000 rows held and read, keys {state}", measured, aim=None)
 
@@ -277,18 +324,23 @@ def endpoint(folder: Path) -> None:
     reference_db.init_app(least)
     least.add_url_rule("/x", view_func=x)
     least_gate(least, Actor("bench", role="teacher"))
-    row("floor: the least gate around a view, which decides nothing", caller(least, "/x", 2000), reference, aim=None)
+    row(
+        "floor: the least gate around a view, which decides nothing",
+        caller(least, "/x", 2000),
+        reference,
+        aim=None,
+    )
     for name, trail, aim, clock in (
         ("a declared endpoint that opens nothing, without the trail", None, 1.1, cpu),
         (
             "a declared endpoint that opens nothing, with the trail's write",
-            FileTrail(folder / "t2", now=str, flush=lambda _: None),
+            FileAuditTrail(folder / "t2", now=str, flush=lambda _: None),
             1.3,
             cpu,
         ),
         (
             "a declared endpoint that opens nothing, with the flush to disk",
-            FileTrail(folder / "t3", now=str),
+            FileAuditTrail(folder / "t3", now=str),
             None,
             wall,
         ),
@@ -300,7 +352,7 @@ def endpoint(folder: Path) -> None:
             LGPRIVACY_STORES=STORES,
         )
         db.init_app(app)
-        privacy = LGPrivacy(app, trail=trail or CapturedTrail())
+        privacy = LGPrivacy(app, trail=trail or InMemoryAuditTrail())
         if trail is None:
             app.wsgi_app._house = GateAlone.of(house(app))  # type: ignore[attr-defined]
         with app.app_context():
@@ -399,7 +451,13 @@ def record(name: str, ratios: list[float], *, aim: float | None) -> None:
     ratio = statistics.median(ratios)
     name = f"{here['database']}: {name}"
     results.append(
-        {"name": name, "ratio": round(ratio, 5), "aim": aim, "min": round(min(ratios), 5), "max": round(max(ratios), 5)}
+        {
+            "name": name,
+            "ratio": round(ratio, 5),
+            "aim": aim,
+            "min": round(min(ratios), 5),
+            "max": round(max(ratios), 5),
+        }
     )
     met = "" if aim is None else ("met" if ratio <= aim else "MISSED")
     print(

@@ -12,7 +12,7 @@ from models import Plain, Pupil, School, Sealed, db, fields
 from sqlalchemy import bindparam, delete, insert, update
 
 from flask_lgprivacy import Actor, LGPrivacy
-from flask_lgprivacy.custody import Custodian
+from flask_lgprivacy.maintenance.runner import MaintenanceRunner
 
 ROWS = 4_000
 BATCH = 500
@@ -20,12 +20,17 @@ BATCH = 500
 
 def custody(privacy: LGPrivacy, house: Any, row: Callable[..., None]) -> None:
     """The rows of this file; `row` measures and prints one."""
-    keeper = Custodian(house)
+    keeper = MaintenanceRunner(house)
     school = _school_with_students(privacy)
     ids = list(_plain_rows(school))
     plain_update = lambda: _update_plainly(ids)  # noqa: E731
     how: dict[str, Any] = {"aim": None, "rounds": 3}
-    row("rotate client keys, per row against a plain UPDATE", keeper.rotate_clients, plain_update, **how)
+    row(
+        "rotate client keys, per row against a plain UPDATE",
+        keeper.rotate_clients,
+        plain_update,
+        **how,
+    )
     row(
         "rotate subject keys and reseal, per row against a plain UPDATE",
         lambda: keeper.rotate_subjects(grace=0), plain_update, **how,
@@ -50,7 +55,9 @@ def custody(privacy: LGPrivacy, house: Any, row: Callable[..., None]) -> None:
 
     def erase() -> None:
         client = victims.pop()
-        privacy.rights.submit(_delete(), _teacher(client, "administrator"), kind="client", one=client.hex)
+        privacy.rights.submit(
+            _delete(), _teacher(client, "administrator"), kind="client", one=client.hex
+        )
         for _ in privacy.rights.work():
             pass
 
@@ -78,7 +85,11 @@ def _school() -> UUID:
 def _school_with_students(privacy: LGPrivacy) -> UUID:
     school = _school()
     with privacy.processing(
-        "student.profile", actor=_teacher(school), purpose="provide-service", actions={"write"}, why="benchmark"
+        "student.profile",
+        actor=_teacher(school),
+        purpose="provide-service",
+        actions={"write"},
+        why="benchmark",
     ):
         db.session.add_all([Sealed(school_id=school, **fields(number)) for number in range(ROWS)])
         db.session.commit()
@@ -96,9 +107,15 @@ def _plain_rows(school: UUID) -> Iterator[UUID]:
 
 def _update_plainly(ids: list[UUID]) -> None:
     table = Plain.__table__
-    statement = update(table).where(table.c.id == bindparam("_one")).values(birth_date=bindparam("_new"))
+    statement = (
+        update(table).where(table.c.id == bindparam("_one")).values(birth_date=bindparam("_new"))
+    )
     for start in range(0, len(ids), BATCH):
         db.session.connection().execute(
-            statement, [{"_one": one, "_new": date(2016, 1, 1 + start % 28)} for one in ids[start : start + BATCH]]
+            statement,
+            [
+                {"_one": one, "_new": date(2016, 1, 1 + start % 28)}
+                for one in ids[start : start + BATCH]
+            ],
         )
         db.session.commit()

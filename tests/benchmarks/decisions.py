@@ -13,7 +13,7 @@ import casbin
 import cedarpy
 from flask_principal import Identity, Permission, UserNeed
 
-from flask_lgprivacy.policy import Action, Condition, Decisions, load_policy
+from flask_lgprivacy.policy import Action, Condition, PolicyEngine, load_policy
 
 QUESTIONS = 5_000
 BUDGET = 5e-6
@@ -37,9 +37,12 @@ def decisions(row: Callable[..., None]) -> None:
     """The rows of this file."""
     policy = load_policy()
     asked = questions(policy)
-    table = Decisions(policy)
+    table = PolicyEngine(policy)
     expected = [table.decide(*one[:4], one[4]).allowed for one in asked]
-    known = {one: ("allowed" if allowed else "refused", "LG-00") for one, allowed in zip(asked, expected, strict=True)}
+    known = {
+        one: ("allowed" if allowed else "refused", "LG-00")
+        for one, allowed in zip(asked, expected, strict=True)
+    }
 
     def ours() -> None:
         for role, category, action, purpose, facts in asked:
@@ -50,7 +53,12 @@ def decisions(row: Callable[..., None]) -> None:
         for one in asked:
             _ = known[one]
 
-    row("a decision with its reason against a dictionary look-up", ours, lookup, aim=round(BUDGET / seconds(lookup), 1))
+    row(
+        "a decision with its reason against a dictionary look-up",
+        ours,
+        lookup,
+        aim=round(BUDGET / seconds(lookup), 1),
+    )
     for name, peer, aim in (
         ("pycasbin", casbin_peer(policy, asked, expected), 0.1),
         ("cedarpy", cedar_peer(asked, expected), None),
@@ -65,7 +73,9 @@ def questions(policy: Any) -> list[Question]:
     spoken = [
         (role, category, action, purpose, frozenset(rule.conditions))
         for rule in policy.rules
-        for role, category, action, purpose in product(rule.roles, rule.categories, rule.actions, rule.purposes)
+        for role, category, action, purpose in product(
+            rule.roles, rule.categories, rule.actions, rule.purposes
+        )
     ]
     spoken.sort(key=str)
     every = list(product(policy.roles, policy.categories, Action, policy.purposes))
@@ -82,11 +92,15 @@ def casbin_peer(policy: Any, asked: list[Question], expected: list[bool]) -> Cal
     model.load_model_from_text(MODEL)
     enforcer = casbin.Enforcer(model)
     enforcer.add_function("within", lambda needs, facts: set(needs.split()) <= set(facts.split()))
-    decided = Decisions(policy)
+    decided = PolicyEngine(policy)
     for rule in policy.rules:
-        for role, category, action, purpose in product(rule.roles, rule.categories, rule.actions, rule.purposes):
+        for role, category, action, purpose in product(
+            rule.roles, rule.categories, rule.actions, rule.purposes
+        ):
             if decided.cell(role, category, action, purpose).prohibited is None:
-                enforcer.add_policy(role, category, action.value, purpose, " ".join(sorted(rule.conditions)))
+                enforcer.add_policy(
+                    role, category, action.value, purpose, " ".join(sorted(rule.conditions))
+                )
     written = [(*one[:2], one[2].value, one[3], " ".join(sorted(one[4]))) for one in asked]
     assert [enforcer.enforce(*one) for one in written[:300]] == expected[:300]
 
@@ -122,7 +136,7 @@ def cedar_peer(asked: list[Question], expected: list[bool]) -> Callable[[], None
 
 def principal_peer(policy: Any, asked: list[Question], expected: list[bool]) -> Callable[[], None]:
     """Needs are plain sets, so each alternative of conditions is a need of its own, provided by whom it holds for."""
-    decided = Decisions(policy)
+    decided = PolicyEngine(policy)
     held = []
     for role, category, action, purpose, facts in asked:
         identity = Identity("x")

@@ -16,26 +16,28 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask
 from flask.globals import request_ctx
 
-from flask_lgprivacy.gate import House
+from flask_lgprivacy.gate.runtime import Runtime
 
 AAD = b"what a record is bound to: client, group, table, row, versions"
 
 
-class GateAlone(House):
+class GateAlone(Runtime):
     """A house that records nothing, to measure the gate alone; only this benchmark has one."""
 
     __slots__ = ()
 
     @classmethod
-    def of(cls, house: House) -> GateAlone:
+    def of(cls, house: Runtime) -> GateAlone:
         """The same house, whose trail hears nothing."""
-        return cls(**{one.name: getattr(house, one.name) for one in dataclasses.fields(House)})
+        return cls(**{one.name: getattr(house, one.name) for one in dataclasses.fields(Runtime)})
 
     def record(self, *_: Any) -> None:
         pass
 
 
-def opening(row: Callable[..., None], plain: Callable[[], None], count: int, content: dict[str, Any]) -> None:
+def opening(
+    row: Callable[..., None], plain: Callable[[], None], count: int, content: dict[str, Any]
+) -> None:
     """AES-GCM under a key for each record, and JSON; then the same with a wrapped key for each, as cold keys have it."""
     keys = [os.urandom(32) for _ in range(count)]
     nonce, text = bytes(12), orjson.dumps(content, default=str)
@@ -52,8 +54,18 @@ def opening(row: Callable[..., None], plain: Callable[[], None], count: int, con
         for key, record in zip(wrapped, records, strict=True):
             orjson.loads(AESGCM(unwrap(nonce, key, AAD)).decrypt(nonce, record, AAD))
 
-    row("floor: AES-GCM and JSON alone, against reading plaintext through the ORM, keys warm", warm, plain, aim=None)
-    row("floor: AES-GCM and JSON alone, against reading plaintext through the ORM, keys cold", cold, plain, aim=None)
+    row(
+        "floor: AES-GCM and JSON alone, against reading plaintext through the ORM, keys warm",
+        warm,
+        plain,
+        aim=None,
+    )
+    row(
+        "floor: AES-GCM and JSON alone, against reading plaintext through the ORM, keys cold",
+        cold,
+        plain,
+        aim=None,
+    )
 
 
 def least_gate(app: Flask, actor: Any) -> None:

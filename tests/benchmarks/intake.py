@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_lgprivacy.policy import load_policy
-from flask_lgprivacy.schemas import Screen
-from flask_lgprivacy.schemas.tables import of_table
+from flask_lgprivacy.screening import SensitiveDataScanner
+from flask_lgprivacy.screening.csv_scan import scan_table
 
 DICE = random.Random(2026)
 WORDS = ["le", "la", "maison", "cahier", "2024", "lettre", "12", "points", "bonjour"]
@@ -19,7 +19,7 @@ WORDS = ["le", "la", "maison", "cahier", "2024", "lettre", "12", "points", "bonj
 
 def intake(row: Callable[..., None]) -> None:
     """The rows of this file."""
-    screen = Screen(load_policy())
+    screen = SensitiveDataScanner(load_policy())
     for name, (body, aim) in bodies().items():
         text = json.dumps(body)
 
@@ -27,12 +27,17 @@ def intake(row: Callable[..., None]) -> None:
             screen._ordinary.clear()  # as if the names were never seen
             screen.find(body)
 
-        row(f"looking through {name}, against json.loads", look, lambda text=text: json.loads(text), aim=aim)
+        row(
+            f"looking through {name}, against json.loads",
+            look,
+            lambda text=text: json.loads(text),
+            aim=aim,
+        )
     table = "nom,prenom,note\n" + "\n".join(f"Martin{n},Lea,{n % 20}" for n in range(55_000))
     text = json.dumps(table)
     row(
         "looking through CSV, against json.loads",
-        lambda: of_table(screen, table.encode(), ""), lambda: json.loads(text), aim=3,
+        lambda: scan_table(screen, table.encode(), ""), lambda: json.loads(text), aim=3,
     )  # fmt: skip
 
 
@@ -51,7 +56,10 @@ def bodies() -> dict[str, tuple[Any, float | None]]:
             ],
             3,
         ),
-        "strokes as numbers": ([[[DICE.random() * 600, DICE.random()] for _ in range(200)] for _ in range(130)], 3),
+        "strokes as numbers": (
+            [[[DICE.random() * 600, DICE.random()] for _ in range(200)] for _ in range(130)],
+            3,
+        ),
         "points as objects": ([{"x": n % 97, "y": n % 89, "p": 1} for n in range(35_000)], 3),
         "strokes as an SVG path": (svg(3, 60_000), 3),
         "strokes as an SVG path, 14 digits": (svg(14, 25_000), 3),
@@ -59,11 +67,19 @@ def bodies() -> dict[str, tuple[Any, float | None]]:
         "prose with numbers": (" ".join(DICE.choice(WORDS) for _ in range(150_000)), 3),
         "hostile beginnings of accounts": (" RU11" * 200_000, 3),
         "hostile digits and spaces": ("1 " * 500_000, 3),
-        "hostile numbers of fifteen digits": (",".join(str(DICE.randrange(10**14, 10**15)) for _ in range(60_000)), 3),
-        "hostile keys": ({"".join(DICE.choices(string.ascii_lowercase, k=10)): 0 for _ in range(50_000)}, 3),
+        "hostile numbers of fifteen digits": (
+            ",".join(str(DICE.randrange(10**14, 10**15)) for _ in range(60_000)),
+            3,
+        ),
+        "hostile keys": (
+            {"".join(DICE.choices(string.ascii_lowercase, k=10)): 0 for _ in range(50_000)},
+            3,
+        ),
     }
 
 
 def svg(digits: int, points: int) -> str:
     """A stroke as front ends write it."""
-    return "M" + " L".join(f"{DICE.random() * 600:.{digits}f},{DICE.random() * 600:.{digits}f}" for _ in range(points))
+    return "M" + " L".join(
+        f"{DICE.random() * 600:.{digits}f},{DICE.random() * 600:.{digits}f}" for _ in range(points)
+    )

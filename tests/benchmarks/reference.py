@@ -58,7 +58,9 @@ class LeastField:
         opened = row.get("opened")
         if opened is None:
             record, bound_to = row["record"], row["id"].bytes
-            opened = orjson.loads(self.ciphers[row["id"]].decrypt(record[:12], record[12:], bound_to))
+            opened = orjson.loads(
+                self.ciphers[row["id"]].decrypt(record[:12], record[12:], bound_to)
+            )
             opened["birth_date"] = date.fromisoformat(opened["birth_date"])
             row["opened"] = opened
         return opened[self._name]
@@ -71,7 +73,11 @@ class Least(Model):
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"), index=True)
     version: Mapped[int]
     record: Mapped[bytes]
-    first_name, last_name, email = LeastField("first_name"), LeastField("last_name"), LeastField("email")
+    first_name, last_name, email = (
+        LeastField("first_name"),
+        LeastField("last_name"),
+        LeastField("email"),
+    )
     level, remark, birth_date = LeastField("level"), LeastField("remark"), LeastField("birth_date")
 
 

@@ -85,4 +85,7 @@ def comment(post_id: UUID):
 @app.get("/comments")
 @privacy.handles("visitor.message", roles={"operator"}, purpose="answer-enquiry")
 def comments():
-    return [{"name": row.name, "email": row.email, "text": row.text} for row in db.session.scalars(select(Comment))]
+    return [
+        {"name": row.name, "email": row.email, "text": row.text}
+        for row in db.session.scalars(select(Comment))
+    ]

@@ -59,4 +59,7 @@ def comment(post_id: UUID):
 
 @app.get("/comments")
 def comments():
-    return [{"name": row.name, "email": row.email, "text": row.text} for row in db.session.scalars(select(Comment))]
+    return [
+        {"name": row.name, "email": row.email, "text": row.text}
+        for row in db.session.scalars(select(Comment))
+    ]

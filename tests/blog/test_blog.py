@@ -18,11 +18,19 @@ from school import CANARY
 HERE = Path(__file__).parent
 BEFORE, AFTER = ((HERE / name).read_text(encoding="utf-8") for name in ("before.py", "after.py"))
 NIR = "1 85 05 78 006 084 91"
-SAID = {"name": f"{CANARY} Jane", "email": f"{CANARY}@home.example", "text": f"{CANARY} well written"}
+SAID = {
+    "name": f"{CANARY} Jane",
+    "email": f"{CANARY}@home.example",
+    "text": f"{CANARY} well written",
+}
 
 
 def test_it_takes_fewer_than_forty_lines() -> None:
-    changed = [line for line in difflib.ndiff(BEFORE.splitlines(), AFTER.splitlines()) if line.startswith("+ ")]
+    changed = [
+        line
+        for line in difflib.ndiff(BEFORE.splitlines(), AFTER.splitlines())
+        if line.startswith("+ ")
+    ]
     assert 10 < len(changed) < 40
 
 
@@ -76,7 +84,11 @@ def test_a_comment_is_left_by_anybody_and_read_by_the_officer_only(blog: Any) ->
     assert read(blog, "/comments", officer="one").json == [SAID]
     assert read(blog, "/comments").status_code == 401
     refused = read(blog, "/comments", author=uuid4().hex)
-    assert (refused.status_code, refused.json["clause"], CANARY in refused.text) == (403, "LG-07", False)
+    assert (refused.status_code, refused.json["clause"], CANARY in refused.text) == (
+        403,
+        "LG-07",
+        False,
+    )
     assert read(blog, "/").json == []
     for file in Path(os.environ["BLOG"]).glob("*.db"):
         with closing(sqlite3.connect(file)) as raw:
@@ -91,11 +103,16 @@ def test_an_author_reads_the_own_account_only(blog: Any) -> None:
     with (
         blog.app.app_context(),
         blog.privacy.processing(
-            "account.identity", actor=actor, purpose="provide-service", actions={"write"}, why="sign-up"
+            "account.identity",
+            actor=actor,
+            purpose="provide-service",
+            actions={"write"},
+            why="sign-up",
         ),
     ):
         mine, other = (
-            blog.Author(name=f"{CANARY} {number}", email=f"{CANARY}{number}@blog.example") for number in range(2)
+            blog.Author(name=f"{CANARY} {number}", email=f"{CANARY}{number}@blog.example")
+            for number in range(2)
         )
         blog.db.session.add_all([mine, other])
         blog.db.session.commit()
@@ -110,10 +127,16 @@ def test_an_author_reads_the_own_account_only(blog: Any) -> None:
         ({**SAID, "shoe_size": 4}, "LG-02", "shoe_size: unknown field"),
         ({"name": "x"}, "LG-02", "email: missing data"),
         ({**SAID, "religion": "x"}, "LG-08", "religion: sensitive data are not collected"),
-        ({**SAID, "text": f"my number is {NIR}"}, "LG-02", "text: a social security number has no place here"),
+        (
+            {**SAID, "text": f"my number is {NIR}"},
+            "LG-02",
+            "text: a social security number has no place here",
+        ),
     ],
 )
-def test_what_must_not_be_sent_is_refused_with_its_path(blog: Any, body: Any, clause: str, says: str) -> None:
+def test_what_must_not_be_sent_is_refused_with_its_path(
+    blog: Any, body: Any, clause: str, says: str
+) -> None:
     answer = post(blog, body)
     assert (answer.status_code, answer.json["clause"]) == (422, clause)
     assert says in answer.json["detail"]
@@ -136,7 +159,9 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("right", "wrong", "says"), MISTAKES, ids=[says[:30] for _, _, says in MISTAKES])
+@pytest.mark.parametrize(
+    ("right", "wrong", "says"), MISTAKES, ids=[says[:30] for _, _, says in MISTAKES]
+)
 def test_a_mistake_at_the_start_is_named_with_what_to_do(
     start: Callable[[str], Any], right: str, wrong: str, says: str
 ) -> None:
@@ -157,12 +182,14 @@ AT_RUN_TIME = [
      "@privacy.handles(\"visitor.message\", roles={\"operator\"}, purpose=\"answer-enquiry\")\n@app.get(\"/comments\")\n",
      "its @privacy.handles(…) stands above the route, which took the bare view; move it below"),
     ('@privacy.handles("visitor.message", roles={"operator"}', '@privacy.handles(roles={"operator"}', "does not declare 'visitor.message'; add it to its declaration"),
-    ("db.session.scalars(select(Comment))]", "db.session.scalars(select(Comment).order_by(Comment.name))]", "to sort, sort in Python"),
+    ("db.session.scalars(select(Comment))", "db.session.scalars(select(Comment).order_by(Comment.name))", "to sort, sort in Python"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "says"), AT_RUN_TIME, ids=["forgotten", "above the route", "undeclared", "sorted"]
+    ("right", "wrong", "says"),
+    AT_RUN_TIME,
+    ids=["forgotten", "above the route", "undeclared", "sorted"],
 )
 def test_a_mistake_that_only_a_call_shows_is_named_with_what_to_do(
     blog: Any, start: Callable[[str], Any], right: str, wrong: str, says: str
@@ -176,11 +203,16 @@ def test_a_mistake_that_only_a_call_shows_is_named_with_what_to_do(
     assert CANARY not in answer.text
 
 
-def test_the_check_command_names_a_forgotten_declaration(start: Callable[[str], Any], blog: Any) -> None:
+def test_the_check_command_names_a_forgotten_declaration(
+    start: Callable[[str], Any], blog: Any
+) -> None:
     assert blog.app.test_cli_runner().invoke(args=["privacy", "check"]).exit_code == 0
     forgotten = start(AFTER.replace('@privacy.exempt("published texts")\n', "", 1))
     said = forgotten.app.test_cli_runner().invoke(args=["privacy", "check"])
-    assert (said.exit_code, "endpoint posts (GET /) declares no processing" in said.output) == (1, True)
+    assert (said.exit_code, "endpoint posts (GET /) declares no processing" in said.output) == (
+        1,
+        True,
+    )
 
 
 def test_models_that_come_after_the_extension_are_checked_before_anything_is_read(

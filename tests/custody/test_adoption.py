@@ -30,8 +30,15 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from flask_lgprivacy import Actor, LGPrivacy, find_by, sealed, subject
 from flask_lgprivacy.audit import read_trail
-from flask_lgprivacy.errors import AccessDenied, ConfigurationError, ModelInvalid, SealBroken, UndeclaredProcessing
-from flask_lgprivacy.models import layout_of, records
+from flask_lgprivacy.errors import (
+    AccessDenied,
+    ConfigurationError,
+    ModelInvalid,
+    SealBroken,
+    UndeclaredProcessing,
+)
+from flask_lgprivacy.orm.bulk_read import iter_records
+from flask_lgprivacy.orm.registry import model_info_of
 from flask_lgprivacy.policy import Right
 from flask_lgprivacy.testing import acting_as, assert_refused
 
@@ -71,10 +78,16 @@ def test_in_the_window_plain_text_is_read_under_the_same_gate(made: Any) -> None
         home = db.session.scalars(select(Homework).where(Homework.pupil_id == ids[0])).one()
         assert home.remark == f"{CANARY} remark 0"
         own = Pupil.school_id == SCHOOLS[0]
-        assert {row["first_name"] for row in records(db.session(), Pupil, own)} == {f"{CANARY} {n}" for n in (0, 2, 4)}
+        assert {row["first_name"] for row in iter_records(db.session(), Pupil, own)} == {
+            f"{CANARY} {n}" for n in (0, 2, 4)
+        }
     with app.app_context(), pytest.raises(UndeclaredProcessing):
         _ = db.session.get(Pupil, ids[0]).first_name
-    told = [event for event in read_trail(folder / "trail") if event.get("operation", "").startswith("adoption-window")]
+    told = [
+        event
+        for event in read_trail(folder / "trail")
+        if event.get("operation", "").startswith("adoption-window")
+    ]
     assert {(event["operation"], event["stage"]) for event in told} == {
         ("adoption-window Pupil", "open"), ("adoption-window Homework", "open")
     }  # fmt: skip
@@ -84,13 +97,17 @@ def test_the_plain_column_itself_is_nobodys(made: Any) -> None:
     app, privacy, ids, _ = made
     with app.app_context(), job(privacy):
         pupil = db.session.get(Pupil, ids[0])
-        with pytest.raises(UndeclaredProcessing, match="read and write first_name, which is sealed"):
+        with pytest.raises(
+            UndeclaredProcessing, match="read and write first_name, which is sealed"
+        ):
             _ = pupil.lgprivacy_plain_first_name
         with pytest.raises(UndeclaredProcessing):
             pupil.lgprivacy_plain_first_name = "x"
 
 
-def test_outside_the_window_plain_text_is_refused_and_the_message_says_what_to_run(tmp_path: Path) -> None:
+def test_outside_the_window_plain_text_is_refused_and_the_message_says_what_to_run(
+    tmp_path: Path,
+) -> None:
     app, privacy = make(tmp_path / "input", window=None)
     [one] = plain_rows(app, 1)
     with (
@@ -123,13 +140,23 @@ def test_a_write_adopts_its_row(made: Any) -> None:
     assert run_sql(folder, "data", held, one=ids[0].hex) == [(None, None, None, 1)]
     with app.app_context(), job(privacy):
         pupil = db.session.scalars(find_by(Pupil, last_name=f"{CANARY} le goff 0")).one()
-        assert (pupil.first_name, pupil.level, pupil.birth_date) == (f"{CANARY} 0", "CE1", dt.date(2015, 1, 1))
-        assert db.session.scalars(select(Homework).where(Homework.pupil_id == ids[2])).one().remark == f"{CANARY} new"
+        assert (pupil.first_name, pupil.level, pupil.birth_date) == (
+            f"{CANARY} 0",
+            "CE1",
+            dt.date(2015, 1, 1),
+        )
+        assert (
+            db.session.scalars(select(Homework).where(Homework.pupil_id == ids[2])).one().remark
+            == f"{CANARY} new"
+        )
 
 
 def test_the_command_rehearses_adopts_verifies_and_is_repeatable(made: Any) -> None:
     app, privacy, ids, folder = made
-    assert json.loads(adopt(app, "Pupil", "--dry-run", "--json").stdout) == {"dry run": True, "rows": 6}
+    assert json.loads(adopt(app, "Pupil", "--dry-run", "--json").stdout) == {
+        "dry run": True,
+        "rows": 6,
+    }
     assert json.loads(adopt(app, "Homework.remark", "--json").stdout)["rows adopted"] == 6
     done = json.loads(adopt(app, "Pupil.first_name", "--json").stdout)
     assert (done["rows adopted"], done["rows left"]) == (6, 0)
@@ -138,15 +165,25 @@ def test_the_command_rehearses_adopts_verifies_and_is_repeatable(made: Any) -> N
     with app.app_context(), job(privacy):
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} 0"
         assert len(db.session.scalars(find_by(Pupil, last_name=f"{CANARY} Le Goff 4")).all()) == 1
-    told = [event["stage"] for event in read_trail(folder / "trail") if event.get("operation") == "adopt Pupil"]
+    told = [
+        event["stage"]
+        for event in read_trail(folder / "trail")
+        if event.get("operation") == "adopt Pupil"
+    ]
     assert told == ["began", "ended", "began", "ended"]
 
 
-def test_what_an_old_process_writes_in_plain_text_after_the_adoption_is_taken_in_too(made: Any) -> None:
+def test_what_an_old_process_writes_in_plain_text_after_the_adoption_is_taken_in_too(
+    made: Any,
+) -> None:
     app, privacy, ids, folder = made
     adopt(app, "Pupil")
     run_sql(
-        folder, "data", "update pupil set first_name = :said where id = :one", said=f"{CANARY} later", one=ids[0].hex
+        folder,
+        "data",
+        "update pupil set first_name = :said where id = :one",
+        said=f"{CANARY} later",
+        one=ids[0].hex,
     )
     assert json.loads(adopt(app, "Pupil", "--json").stdout)["rows adopted"] == 1
     with app.app_context(), job(privacy):
@@ -155,7 +192,8 @@ def test_what_an_old_process_writes_in_plain_text_after_the_adoption_is_taken_in
 
 
 @pytest.mark.parametrize(
-    ("named", "says"), [("Nobody", "no labelled model 'Nobody'"), ("Pupil.level", "adopts no column; write sealed")]
+    ("named", "says"),
+    [("Nobody", "no labelled model 'Nobody'"), ("Pupil.level", "adopts no column; write sealed")],
 )
 def test_a_wrong_name_is_answered(made: Any, named: str, says: str) -> None:
     assert says in adopt(made[0], named).output
@@ -172,7 +210,9 @@ def test_a_column_that_cannot_be_emptied_is_refused() -> None:
             __privacy__ = subject("student", client="school_id")
             id: Mapped[UUID] = mapped_column(primary_key=True)
             school_id: Mapped[UUID]
-            first_name: Mapped[str] = sealed("student.profile", adopts=Column("first_name", String(80), nullable=False))
+            first_name: Mapped[str] = sealed(
+                "student.profile", adopts=Column("first_name", String(80), nullable=False)
+            )
 
 
 # --- killed, under load ---
@@ -181,11 +221,17 @@ def test_a_column_that_cannot_be_emptied_is_refused() -> None:
 def lying_about(folder: Path) -> list[str]:
     """The files of a folder in which a planted value stands; only when no connection is open, whose locks reading would break."""
     needle = CANARY.encode()
-    return [path.name for path in folder.iterdir() if path.is_file() and needle in path.read_bytes()]
+    return [
+        path.name for path in folder.iterdir() if path.is_file() and needle in path.read_bytes()
+    ]
 
 
-@pytest.mark.parametrize("journal", [pytest.param("delete", marks=SQLITE_ONLY), pytest.param("wal", marks=SQLITE_ONLY)])
-def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(tmp_path: Path, journal: str) -> None:
+@pytest.mark.parametrize(
+    "journal", [pytest.param("delete", marks=SQLITE_ONLY), pytest.param("wal", marks=SQLITE_ONLY)]
+)
+def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(
+    tmp_path: Path, journal: str
+) -> None:
     folder = tmp_path / "b"
     app, privacy = make(folder)
     with app.app_context(), db.engine.connect() as connection:
@@ -238,18 +284,25 @@ def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(tmp_pat
         if running.returncode == -signal.SIGKILL:
             kills += 1
         else:
-            assert "hold plain text again, or were being written" in fault or "locked" in fault, fault[-2000:]
+            assert "hold plain text again, or were being written" in fault or "locked" in fault, (
+                fault[-2000:]
+            )
     stop.set()
     for thread in threads:
         thread.join()
     assert faults == []
-    print(f"adoption of {SUBJECTS} pupils and their homework, {journal} journal, killed {kills} times")
+    print(
+        f"adoption of {SUBJECTS} pupils and their homework, {journal} journal, killed {kills} times"
+    )
     assert kills > 0
     assert min(done.values()) > 3
     with app.app_context(), job(privacy):
         assert {one: db.session.get(Pupil, one).first_name for one in written} == written
         untouched = [one for one in own if one not in written]
-        values = {row["id"]: row["first_name"] for row in records(db.session(), Pupil, Pupil.school_id == SCHOOLS[0])}
+        values = {
+            row["id"]: row["first_name"]
+            for row in iter_records(db.session(), Pupil, Pupil.school_id == SCHOOLS[0])
+        }
         assert {one: values[one] for one in untouched} == {
             one: f"{CANARY} {ids.index(one)}" for one in untouched[:200]
         } | {one: values[one] for one in untouched[200:]}
@@ -262,7 +315,9 @@ def lying_in_server() -> list[str]:
     needle = f"{CANARY} Kerouac ".encode()
     found = []
     for path in server_files():
-        with contextlib.suppress(FileNotFoundError):  # the server is running and removes files of its own
+        with contextlib.suppress(
+            FileNotFoundError
+        ):  # the server is running and removes files of its own
             found += [path.name] if needle in path.read_bytes() else []
     return found
 
@@ -297,14 +352,18 @@ def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) 
     def lying() -> list[str]:
         found = []
         for path in server_files():
-            with contextlib.suppress(FileNotFoundError):  # the server is running and removes files of its own
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # the server is running and removes files of its own
                 found += [path.name] if bytes(wrapped) in path.read_bytes() else []
         return found
 
     run_sql(backend.folder, "keys", "checkpoint")
     assert lying()
     with backend.app.app_context():
-        backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=gone)
+        backend.privacy.rights.submit(
+            Right.DELETE, backend.administrator(), kind="student", one=gone
+        )
     close(backend)
     guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
     steps = guide.partition("```postgresql\n")[2].partition("```")[0]
@@ -313,7 +372,9 @@ def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) 
     assert lying() == []
 
 
-def test_a_row_that_is_adopted_between_its_load_and_its_reading_is_read_all_the_same(made: Any) -> None:
+def test_a_row_that_is_adopted_between_its_load_and_its_reading_is_read_all_the_same(
+    made: Any,
+) -> None:
     app, privacy, ids, _ = made
     with app.app_context(), job(privacy, "read", "write"):
         mine = db.session.get(Pupil, ids[0])
@@ -325,7 +386,9 @@ def test_a_row_that_is_adopted_between_its_load_and_its_reading_is_read_all_the_
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
 
 
-def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_fields(made: Any) -> None:
+def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_fields(
+    made: Any,
+) -> None:
     app, privacy, ids, _ = made
     with app.app_context():
         with job(privacy, "read"):
@@ -343,7 +406,11 @@ def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_
         db.session.remove()
         with job(privacy, "read"):
             mine = db.session.get(Pupil, ids[0])
-            assert (mine.first_name, mine.birth_date, mine.lgprivacy_version) == (f"{CANARY} newer", born, 2)
+            assert (mine.first_name, mine.birth_date, mine.lgprivacy_version) == (
+                f"{CANARY} newer",
+                born,
+                2,
+            )
 
 
 def test_what_is_read_in_plain_text_is_in_no_redirect(made: Any) -> None:
@@ -364,9 +431,9 @@ def test_an_adopted_row_whose_record_was_taken_away_is_refused(made: Any) -> Non
     adopt(app, "Pupil")
     with app.app_context():
         with db.engine.begin() as connection:
-            column = next(iter(layout_of(Pupil).groups))
+            column = next(iter(model_info_of(Pupil).groups))
             past_the_gate(connection).execute(Pupil.__table__.update().values({column: None}))
         with job(privacy, "read"), pytest.raises(SealBroken):
             _ = db.session.get(Pupil, ids[0]).first_name
         with job(privacy, "read"), pytest.raises(SealBroken):
-            list(records(db.session(), Pupil, Pupil.school_id == SCHOOLS[0]))
+            list(iter_records(db.session(), Pupil, Pupil.school_id == SCHOOLS[0]))

@@ -20,8 +20,6 @@ from sqlalchemy import String, event, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_lgprivacy import Actor, LGPrivacy, sealed, subject
-from flask_lgprivacy.custody import Custodian, Replay
-from flask_lgprivacy.custody.adoption import Adoption, adopting_layout
 from flask_lgprivacy.errors import (
     ConfigurationError,
     ErasuresPending,
@@ -30,15 +28,20 @@ from flask_lgprivacy.errors import (
     SubjectErased,
     UndeclaredProcessing,
 )
-from flask_lgprivacy.models import records
+from flask_lgprivacy.maintenance.plaintext_migration import PlaintextMigration, migrating_model
+from flask_lgprivacy.maintenance.runner import MaintenanceRunner
+from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.policy import Right
+from flask_lgprivacy.rights.erasure_replay import ErasureReplay
 from flask_lgprivacy.testing import make_key_file
 
 
 def erase(backend: Backend, number: int = 0) -> None:
     with backend.app.app_context():
         one = backend.students[backend.schools[0]][number].hex
-        backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=one)
+        backend.privacy.rights.submit(
+            Right.DELETE, backend.administrator(), kind="student", one=one
+        )
 
 
 def let_go(app: Flask) -> None:
@@ -81,7 +84,7 @@ def test_who_is_erased_while_keys_are_renewed_stays_erased(
     holder = keys.clients if what == "clients" else keys
     monkeypatch.setattr(holder, name, meanwhile(getattr(holder, name)))
     with backend.app.app_context():
-        keeper = Custodian(backend.house)
+        keeper = MaintenanceRunner(backend.house)
         if what == "clients":
             keeper.rotate_clients(client=client)
         else:
@@ -116,7 +119,9 @@ def test_identifiers_that_stand_as_text_are_found_in_either_spelling(tmp_path: P
     with app.app_context():
         privacy.initialise()
         texts.create_all()
-        with privacy.processing("student.profile", actor=head, purpose="provide-service", actions={"write"}, why="t"):
+        with privacy.processing(
+            "student.profile", actor=head, purpose="provide-service", actions={"write"}, why="t"
+        ):
             texts.session.add_all([Reader(school_id=school, first_name=CANARY) for _ in range(2)])
             texts.session.commit()
         done = privacy.rights.submit(Right.DELETE, head, kind="client", one=school)
@@ -176,9 +181,13 @@ def test_a_process_that_starts_while_an_erasure_ends_elsewhere_serves(backend: B
     assert len(looked_at) == 2
 
 
-def test_an_erasure_that_stopped_half_way_is_repeated_though_a_later_one_ended(backend: Backend) -> None:
+def test_an_erasure_that_stopped_half_way_is_repeated_though_a_later_one_ended(
+    backend: Backend,
+) -> None:
     with backend.app.app_context():
-        backend.house.keys.destroy(db.session(), "student", backend.students[backend.schools[0]][0].hex)
+        backend.house.keys.destroy(
+            db.session(), "student", backend.students[backend.schools[0]][0].hex
+        )
         db.session.rollback()
     erase(backend, 1)
     close(backend)
@@ -193,7 +202,9 @@ def test_a_rehearsed_replay_counts_as_the_real_one(backend: Backend) -> None:
     back_up(backend.folder, "data", "old")
     erase(backend)
     with backend.app.app_context():
-        backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="client", one=backend.schools[0].hex)
+        backend.privacy.rights.submit(
+            Right.DELETE, backend.administrator(), kind="client", one=backend.schools[0].hex
+        )
         list(backend.privacy.rights.work())
     close(backend)
     restore(backend.folder, "old_keys", "keys")
@@ -204,7 +215,7 @@ def test_a_rehearsed_replay_counts_as_the_real_one(backend: Backend) -> None:
     with again.app.app_context():
         figures = []
         for dry_run in (True, False):
-            replay = Replay(again.house, dry_run=dry_run)
+            replay = ErasureReplay(again.house, dry_run=dry_run)
             replay.from_tombstones()
             replay.from_trail(read_trail(again.folder / "trail", where={"event": "rights-request"}))
             counts = replay.close()
@@ -227,7 +238,7 @@ def test_what_an_old_process_writes_while_its_row_is_sealed_is_kept(
     plain: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, privacy, ids, folder = plain
-    real = Adoption._keys
+    real = PlaintextMigration._keys
     said = []
 
     def written_meanwhile(self: Any, session: Any, owners: Any) -> Any:
@@ -243,15 +254,17 @@ def test_what_an_old_process_writes_while_its_row_is_sealed_is_kept(
             )
         return real(self, session, owners)
 
-    monkeypatch.setattr(Adoption, "_keys", written_meanwhile)
+    monkeypatch.setattr(PlaintextMigration, "_keys", written_meanwhile)
     with app.app_context():
-        counts, _ = Custodian(app.extensions["lgprivacy"].house).adopt("Pupil")
+        counts, _ = MaintenanceRunner(app.extensions["lgprivacy"].house).adopt("Pupil")
         assert counts["rows left"] == 0
         with job(privacy):
             assert adopting_db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
 
 
-def test_plain_text_of_the_erased_opens_for_nobody_and_stays_erased_after_a_restore(plain: Any) -> None:
+def test_plain_text_of_the_erased_opens_for_nobody_and_stays_erased_after_a_restore(
+    plain: Any,
+) -> None:
     app, privacy, ids, folder = plain
     head = Actor("h", role="administrator", client=SCHOOLS[0])
     let_go(app)
@@ -264,7 +277,9 @@ def test_plain_text_of_the_erased_opens_for_nobody_and_stays_erased_after_a_rest
     with again.app_context(), job(privacy):
         assert adopting_db.session.get(Pupil, ids[0]) is None
     with again.app_context():
-        again.extensions["lgprivacy"].house.keys.destroy_client(adopting_db.session(), SCHOOLS[0].hex)
+        again.extensions["lgprivacy"].house.keys.destroy_client(
+            adopting_db.session(), SCHOOLS[0].hex
+        )
         adopting_db.session.commit()
         with job(privacy), pytest.raises(SubjectErased):
             _ = adopting_db.session.get(Pupil, ids[2]).first_name
@@ -280,7 +295,12 @@ def test_nothing_planted_in_plain_text_is_taken_in_outside_the_window(plain: Any
         adopting_db.session.get(Pupil, ids[0]).level = "CE2"
         adopting_db.session.flush()
     app.extensions["lgprivacy"].house.adoption = {}
-    run_sql(folder, "data", "update pupil set lgprivacy_student_profile = null where id = :one", one=ids[0].hex)
+    run_sql(
+        folder,
+        "data",
+        "update pupil set lgprivacy_student_profile = null where id = :one",
+        one=ids[0].hex,
+    )
     with (
         app.app_context(),
         job(privacy, "read", "write"),
@@ -300,30 +320,38 @@ def test_plain_text_is_not_in_the_row_nor_in_a_query(plain: Any) -> None:
             select(Pupil.lgprivacy_plain_first_name)
 
 
-def test_rows_that_belong_to_somebody_without_a_key_are_read_written_and_deleted(plain: Any) -> None:
+def test_rows_that_belong_to_somebody_without_a_key_are_read_written_and_deleted(
+    plain: Any,
+) -> None:
     app, privacy, ids, _ = plain
     with app.app_context(), job(privacy, "read", "write"):
         mine = Homework.pupil_id.in_([ids[0], ids[2]])
-        assert len(list(records(adopting_db.session(), Homework, mine))) == 2
+        assert len(list(iter_records(adopting_db.session(), Homework, mine))) == 2
         adopting_db.session.add(Homework(pupil_id=ids[0], remark=f"{CANARY} new"))
         adopting_db.session.commit()
     head = Actor("h", role="administrator", client=SCHOOLS[0])
     with (
         app.app_context(),
-        privacy.processing("student.activity", actor=head, purpose="exercise-rights", actions={"erase"}, why="t"),
+        privacy.processing(
+            "student.activity", actor=head, purpose="exercise-rights", actions={"erase"}, why="t"
+        ),
     ):
         [gone] = adopting_db.session.scalars(select(Homework).where(Homework.pupil_id == ids[2]))
         adopting_db.session.delete(gone)
         adopting_db.session.commit()
     with app.app_context():
-        Custodian(app.extensions["lgprivacy"].house).rotate_subjects(grace=0)
-        assert adopting_layout(app.extensions["lgprivacy"].house.graph, "Homework").name == "Homework"
+        MaintenanceRunner(app.extensions["lgprivacy"].house).rotate_subjects(grace=0)
+        assert (
+            migrating_model(app.extensions["lgprivacy"].house.graph, "Homework").name == "Homework"
+        )
 
 
 # --- messages ---
 
 
-def test_a_client_that_is_none_is_said_so_and_a_spelling_with_dashes_is_taken(backend: Backend) -> None:
+def test_a_client_that_is_none_is_said_so_and_a_spelling_with_dashes_is_taken(
+    backend: Backend,
+) -> None:
     run = backend.app.test_cli_runner().invoke
     assert (
         "no such client with a key to renew"
@@ -343,7 +371,10 @@ def test_a_damaged_key_row_is_named_and_a_missing_table_is_no_traceback(backend:
         one=one,
     )
     said = backend.app.test_cli_runner().invoke(args=["privacy", "keys", "rotate", "clients"])
-    assert (said.exit_code, f"the wrapped key of subject {one} is damaged" in said.output) == (1, True)
+    assert (said.exit_code, f"the wrapped key of subject {one} is damaged" in said.output) == (
+        1,
+        True,
+    )
     run_sql(backend.folder, "keys", "drop table lgprivacy_rotation")
     said = backend.app.test_cli_runner().invoke(args=["privacy", "keys", "rotate", "root"])
     assert (said.exit_code, "the database refused" in said.output) == (1, True)
@@ -358,7 +389,7 @@ def test_no_key_is_in_the_debug_logs_of_a_kms(
 
     import boto3
 
-    from flask_lgprivacy.vault import key_provider
+    from flask_lgprivacy.crypto.providers.registry import key_provider
 
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"):
         monkeypatch.setenv(f"AWS_{name}", "a")
@@ -372,7 +403,13 @@ def test_no_key_is_in_the_debug_logs_of_a_kms(
     secret = b"0123456789abcdef" * 4
     with caplog.at_level(logging.DEBUG):
         provider = key_provider(
-            "root", {"kind": "kms", "key_id": key_id, "region": "eu-west-3", "endpoint_url": where["endpoint_url"]}
+            "root",
+            {
+                "kind": "kms",
+                "key_id": key_id,
+                "region": "eu-west-3",
+                "endpoint_url": where["endpoint_url"],
+            },
         )
         assert provider.unwrap(provider.wrap(secret, context=b"c"), context=b"c") == secret
     server.stop()

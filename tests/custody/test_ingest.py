@@ -14,21 +14,25 @@ from hypothesis import strategies as st
 from school import CANARY, Backend, Exercise, Student, db
 from sqlalchemy import select
 
+from flask_lgprivacy.crypto import ingest_key, open_ingested, seal_for_ingest
 from flask_lgprivacy.errors import AccessDenied, RequestInvalid, SealBroken, UndeclaredProcessing
-from flask_lgprivacy.vault import ingest_key, open_ingested, seal_for_ingest
 
 INDEX_KEY = bytes(range(32))
 
 
 def key_of(backend: Backend) -> tuple[str, bytes]:
-    said = backend.app.test_cli_runner().invoke(args=["privacy", "keys", "ingest", str(backend.schools[0])])
+    said = backend.app.test_cli_runner().invoke(
+        args=["privacy", "keys", "ingest", str(backend.schools[0])]
+    )
     found = json.loads(said.stdout)
     return found["client"], base64.b64decode(found["key"])
 
 
 def leave(backend: Backend, model: str, content: Any, *, for_model: str | None = None) -> None:
     client, public = key_of(backend)
-    sealed = seal_for_ingest(public, json.dumps(content).encode(), client=client, model=for_model or model)
+    sealed = seal_for_ingest(
+        public, json.dumps(content).encode(), client=client, model=for_model or model
+    )
     with backend.app.app_context():
         backend.privacy.ingest.deposit(backend.schools[0], model, sealed)
 
@@ -43,7 +47,12 @@ def test_what_a_device_sealed_is_taken_in_and_was_unreadable_until_then(either: 
     leave(
         either,
         "Student",
-        {"id": str(new), "first_name": f"{CANARY} I", "last_name": CANARY, "birth_date": "2018-02-01"},
+        {
+            "id": str(new),
+            "first_name": f"{CANARY} I",
+            "last_name": CANARY,
+            "birth_date": "2018-02-01",
+        },
     )
     leave(either, "Exercise", {"student_id": str(new), "strokes": [[f"{CANARY}-s", 1]]})
     held = run_sql(either.folder, "data", "select sealed, client, model from lgprivacy_inbox")
@@ -53,7 +62,10 @@ def test_what_a_device_sealed_is_taken_in_and_was_unreadable_until_then(either: 
     with either.app.app_context(), either.reading():
         assert db.session.get(Student, new).birth_date.year == 2018
         assert (
-            db.session.scalars(select(Exercise).where(Exercise.student_id == new)).one().strokes[0][0] == f"{CANARY}-s"
+            db.session.scalars(select(Exercise).where(Exercise.student_id == new))
+            .one()
+            .strokes[0][0]
+            == f"{CANARY}-s"
         )
         assert either.privacy.ingest.waiting(either.schools[0]) == 0
 
@@ -65,14 +77,16 @@ def test_what_a_device_sealed_is_taken_in_and_was_unreadable_until_then(either: 
         {"first_name": CANARY, "last_name": CANARY, "school_id": str(uuid4())}, {"first_name": CANARY, "last_name": CANARY, "birth_date": "soon"},
     ],
 )  # fmt: skip
-def test_a_record_that_fits_nothing_is_refused_kept_and_not_tried_again(backend: Backend, content: Any) -> None:
+def test_a_record_that_fits_nothing_is_refused_kept_and_not_tried_again(
+    backend: Backend, content: Any
+) -> None:
     leave(backend, "Student", content)
     assert absorb(backend) == {"written": 0, "refused": 1}
     assert absorb(backend) == {"written": 0, "refused": 0}
     assert run_sql(backend.folder, "data", "select count(*) from student") == [(4,)]
-    assert run_sql(backend.folder, "data", "select count(*) from lgprivacy_inbox where refused_at is not null") == [
-        (1,)
-    ]
+    assert run_sql(
+        backend.folder, "data", "select count(*) from lgprivacy_inbox where refused_at is not null"
+    ) == [(1,)]
 
 
 def test_a_record_moved_to_another_model_or_client_is_refused(backend: Backend) -> None:
@@ -80,7 +94,12 @@ def test_a_record_moved_to_another_model_or_client_is_refused(backend: Backend) 
     leave(backend, "Account", {"name": CANARY})
     assert absorb(backend) == {"written": 0, "refused": 2}
     leave(backend, "Student", {"first_name": CANARY, "last_name": CANARY})
-    run_sql(backend.folder, "data", "update lgprivacy_inbox set client = :other", other=backend.schools[1].hex)
+    run_sql(
+        backend.folder,
+        "data",
+        "update lgprivacy_inbox set client = :other",
+        other=backend.schools[1].hex,
+    )
     with backend.app.app_context(), backend.writing(1):
         assert backend.privacy.ingest.absorb(backend.schools[1])["written"] == 0
 

@@ -27,9 +27,17 @@ def service() -> Iterator[TransitStandIn]:
 
 def serviced(folder: Path, service: TransitStandIn, name: str = "root", **config: Any) -> Backend:
     (folder / "token").write_text("good")
-    described = {"kind": "vault-transit", "url": service.url, "key": "lg", "token_file": folder / "token", "timeout": 1}
+    described = {
+        "kind": "vault-transit",
+        "url": service.url,
+        "key": "lg",
+        "token_file": folder / "token",
+        "timeout": 1,
+    }
     privacy = LGPrivacy()
-    backend = make_backend(folder / "b", privacy=privacy, LGPRIVACY_KEY_SERVICES={name: described}, **config)
+    backend = make_backend(
+        folder / "b", privacy=privacy, LGPRIVACY_KEY_SERVICES={name: described}, **config
+    )
 
     @backend.app.get("/schools/<int:number>/students")
     @privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service")
@@ -45,7 +53,9 @@ def listing(backend: Backend, school: int) -> Any:
         return backend.app.test_client().get(f"/schools/{school}/students")
 
 
-def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(tmp_path: Path, service: TransitStandIn) -> None:
+def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(
+    tmp_path: Path, service: TransitStandIn
+) -> None:
     backend = serviced(tmp_path, service)
     with backend.app.app_context():
         add_school(backend, 1000)
@@ -57,7 +67,10 @@ def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(tmp_path: 
     backend.house.keys.forget_client(backend.schools[2].hex)
     service.asked.clear()
     answers: list[int] = []
-    threads = [threading.Thread(target=lambda: answers.append(len(listing(backend, 2).json))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: answers.append(len(listing(backend, 2).json)))
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -77,17 +90,27 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
     assert listing(backend, 2).status_code == 200, "what is cached goes on"
     backend.house.keys.forget_all()
     away = listing(backend, 2)
-    assert (away.status_code, away.json["code"], away.headers["Retry-After"]) == (503, "key-unavailable", "30")
+    assert (away.status_code, away.json["code"], away.headers["Retry-After"]) == (
+        503,
+        "key-unavailable",
+        "30",
+    )
     assert "'root': did not answer" in away.json["detail"]
     assert CANARY not in away.text
-    refused = [one["code"] for event in read_trail(backend.folder / "trail") for one in event.get("refused", [])]
+    refused = [
+        one["code"]
+        for event in read_trail(backend.folder / "trail")
+        for one in event.get("refused", [])
+    ]
     assert "key-unavailable" in refused
     service.start()
     backend.house.keys.clients.services.named("root")._until = 0.0
     assert listing(backend, 2).status_code == 200
 
 
-def test_a_client_brings_its_own_service_and_withdraws(tmp_path: Path, service: TransitStandIn) -> None:
+def test_a_client_brings_its_own_service_and_withdraws(
+    tmp_path: Path, service: TransitStandIn
+) -> None:
     backend = serviced(tmp_path, service, name="school-one")
     mine = backend.schools[0].hex
     run = backend.app.test_cli_runner().invoke
@@ -110,7 +133,10 @@ def test_a_client_brings_its_own_service_and_withdraws(tmp_path: Path, service: 
     assert can_read(0) == 2
     unknown = run(args=["privacy", "keys", "move", mine, "--to", "elsewhere"])
     assert "'elsewhere' is not configured" in unknown.output
-    assert "no such client with a living key" in run(args=["privacy", "keys", "move", "x", "--to", "root"]).output
+    assert (
+        "no such client with a living key"
+        in run(args=["privacy", "keys", "move", "x", "--to", "root"]).output
+    )
     assert run(args=["privacy", "keys", "move", mine, "--to", "root"]).exit_code == 0
     service.mood = "refusing"
     backend.house.keys.forget_all()

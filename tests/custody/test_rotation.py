@@ -23,9 +23,9 @@ from sqlalchemy import select
 
 from flask_lgprivacy import find_by
 from flask_lgprivacy.audit import read_trail
-from flask_lgprivacy.custody import Custodian
 from flask_lgprivacy.errors import KeyUnavailable, SealBroken
-from flask_lgprivacy.models import records
+from flask_lgprivacy.maintenance.runner import MaintenanceRunner
+from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.policy import Right
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -41,7 +41,9 @@ def values(backend: Backend) -> dict[str, str]:
         for number in range(len(backend.schools)):
             mine = Student.school_id == backend.schools[number]
             with backend.reading(number):
-                for row in records(db.session(), Student, mine, categories={"student.profile"}):
+                for row in iter_records(
+                    db.session(), Student, mine, categories={"student.profile"}
+                ):
                     text = repr(sorted((name, value) for name, value in row.items())).encode()
                     found[row["id"].hex] = hmac.new(secret, text, hashlib.sha256).hexdigest()
     return found
@@ -53,7 +55,7 @@ def keys_of(backend: Backend, columns: str, table: str, where: str = "1 = 1") ->
 
 def rotate(backend: Backend, what: str) -> dict[str, int]:
     with backend.app.app_context():
-        keeper = Custodian(backend.house)
+        keeper = MaintenanceRunner(backend.house)
         return {
             "root": keeper.rotate_root,
             "clients": keeper.rotate_clients,
@@ -65,25 +67,34 @@ def rotate(backend: Backend, what: str) -> dict[str, int]:
 @pytest.mark.parametrize("what", ["root", "clients", "subjects", "indexes"])
 def test_after_a_rotation_everything_reads_as_before(backend: Backend, what: str) -> None:
     before = values(backend)
-    wrapped = {row[0] for row in keys_of(backend, "wrapped", "client_key" if what == "root" else "subject_key")}
+    wrapped = {
+        row[0]
+        for row in keys_of(backend, "wrapped", "client_key" if what == "root" else "subject_key")
+    }
     if what == "root":
-        from flask_lgprivacy.vault import LocalKeyFile
+        from flask_lgprivacy.crypto import LocalKeyFile
 
         LocalKeyFile(backend.folder / "lgprivacy.key").add_root()
     rotate(backend, what)
-    now = keys_of(backend, "wrapped", "client_key" if what == "root" else "subject_key", "wrapped is not null")
+    now = keys_of(
+        backend, "wrapped", "client_key" if what == "root" else "subject_key", "wrapped is not null"
+    )
     assert wrapped.isdisjoint(row[0] for row in now)
     assert values(backend) == before
     backend.house.keys.forget_all()
     assert values(backend) == before
-    events = [event for event in read_trail(backend.folder / "trail") if event["event"] == "key-operation"]
+    events = [
+        event for event in read_trail(backend.folder / "trail") if event["event"] == "key-operation"
+    ]
     assert [(event["operation"], event["stage"]) for event in events] == [
         (f"rotate-{what}", "began"),
         (f"rotate-{what}", "ended"),
     ]
 
 
-def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_new_ones_stand(backend: Backend) -> None:
+def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_new_ones_stand(
+    backend: Backend,
+) -> None:
     other = make_backend(backend.folder, filled=False)
     other.schools, other.students = backend.schools, backend.students
     name = f"{CANARY} le goffa"
@@ -92,21 +103,27 @@ def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_ne
         with where.app.app_context(), where.reading():
             return [row.id for row in db.session.scalars(find_by(Student, last_name=name))]
 
-    before = run_sql(backend.folder, "data", "select lgprivacy_last_name_index from student order by 1")
+    before = run_sql(
+        backend.folder, "data", "select lgprivacy_last_name_index from student order by 1"
+    )
     assert found(backend) == found(other) == [one_id(backend)]
     seen: list[Any] = []
 
     def look(_: float) -> None:
         with other.app.app_context(), other.writing():
-            later = Student(school_id=other.schools[0], first_name=CANARY, last_name=f"{CANARY} Later")
+            later = Student(
+                school_id=other.schools[0], first_name=CANARY, last_name=f"{CANARY} Later"
+            )
             db.session.add(later)
             db.session.commit()
         seen.append((found(backend), found(other)))
 
     with backend.app.app_context():
-        Custodian(backend.house, sleep=look).rotate_indexes(grace=60)
+        MaintenanceRunner(backend.house, sleep=look).rotate_indexes(grace=60)
     assert seen == [([one_id(backend)], [one_id(backend)])]
-    after = run_sql(backend.folder, "data", "select lgprivacy_last_name_index from student order by 1")
+    after = run_sql(
+        backend.folder, "data", "select lgprivacy_last_name_index from student order by 1"
+    )
     assert {row[0] for row in before}.isdisjoint(row[0] for row in after)
     name = f"{CANARY} later"
     for where in (backend, other):
@@ -119,7 +136,9 @@ def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_ne
 def test_the_old_epoch_is_destroyed_and_the_new_one_wraps_what_comes(backend: Backend) -> None:
     rotate(backend, "clients")
     client = backend.schools[0].hex
-    epochs = keys_of(backend, "epoch, wrapped is null", "client_key", f"client = '{client}' order by epoch")
+    epochs = keys_of(
+        backend, "epoch, wrapped is null", "client_key", f"client = '{client}' order by epoch"
+    )
     assert [(epoch, bool(destroyed)) for epoch, destroyed in epochs] == [(1, True), (2, False)]
     with backend.app.app_context(), backend.writing():
         db.session.add(Student(school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
@@ -147,14 +166,18 @@ def one_id(backend: Backend) -> Any:
     return backend.students[backend.schools[0]][0]
 
 
-def test_a_row_that_was_read_before_its_key_was_renewed_is_written_under_the_new_one(backend: Backend) -> None:
+def test_a_row_that_was_read_before_its_key_was_renewed_is_written_under_the_new_one(
+    backend: Backend,
+) -> None:
     with backend.app.app_context(), backend.writing():
         student = db.session.get(Student, one_id(backend))
         assert student.first_name
         with backend.app.app_context():
             session_of_rotation = db.session()
-            keeper = Custodian(backend.house)
-            list(keeper._rotation.renew_subjects(session_of_rotation, before=backend.house.utcnow()))
+            keeper = MaintenanceRunner(backend.house)
+            list(
+                keeper._rotation.renew_subjects(session_of_rotation, before=backend.house.utcnow())
+            )
         student.first_name = f"{CANARY} meanwhile"
         db.session.commit()
     rotate(backend, "subjects")
@@ -168,9 +191,13 @@ def test_a_broken_record_keeps_its_old_key_and_stops_the_destruction(backend: Ba
         backend.folder, "data", "update student set lgprivacy_student_profile = lgprivacy_student_picture where id = :one",
         one=one_id(backend).hex,
     )  # fmt: skip
-    with pytest.raises(Exception, match="1 records do not open under any key, so the old keys were kept"):
+    with pytest.raises(
+        Exception, match="1 records do not open under any key, so the old keys were kept"
+    ):
         rotate(backend, "subjects")
-    versions = keys_of(backend, "version", "subject_key", f"subject = '{one_id(backend).hex}' order by version")
+    versions = keys_of(
+        backend, "version", "subject_key", f"subject = '{one_id(backend).hex}' order by version"
+    )
     assert versions == [(1,), (2,)]
     with backend.app.app_context(), backend.reading(), pytest.raises(SealBroken):
         _ = db.session.get(Student, one_id(backend)).first_name
@@ -178,12 +205,16 @@ def test_a_broken_record_keeps_its_old_key_and_stops_the_destruction(backend: Ba
 
 def test_an_erased_subject_stays_erased_through_every_rotation(backend: Backend) -> None:
     with backend.app.app_context():
-        backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=one_id(backend).hex)
+        backend.privacy.rights.submit(
+            Right.DELETE, backend.administrator(), kind="student", one=one_id(backend).hex
+        )
     before = values(backend)
     for what in ("root", "clients", "subjects"):
         rotate(backend, what)
     assert values(backend) == before
-    assert keys_of(backend, "wrapped", "subject_key", f"subject = '{one_id(backend).hex}'") == [(None,)]
+    assert keys_of(backend, "wrapped", "subject_key", f"subject = '{one_id(backend).hex}'") == [
+        (None,)
+    ]
 
 
 def test_an_archive_opens_after_its_subjects_key_was_renewed(backend: Backend) -> None:
@@ -210,7 +241,10 @@ def test_the_commands_list_rehearse_rotate_and_drop_an_old_root(backend: Backend
     assert "client keys: 3" in run(backend, "rotate", "root").stdout
     refused = run(backend, "drop-root", "r1")
     assert refused.exit_code == 1
-    assert "only an older root key can be dropped" in refused.output or "wraps 3 client keys" in refused.output
+    assert (
+        "only an older root key can be dropped" in refused.output
+        or "wraps 3 client keys" in refused.output
+    )
     assert "added root key r2" in run(backend, "new-root").stdout
     assert "wraps 3 client keys" in run(backend, "drop-root", "r1").output
     assert run(backend, "rotate", "root").exit_code == 0
@@ -224,7 +258,9 @@ def test_a_key_file_without_the_root_that_wrapped_says_so(backend: Backend) -> N
     document["roots"]["r9"] = document["roots"].pop("r1")
     document["newest"] = "r9"
     (backend.folder / "lgprivacy.key").write_text(json.dumps(document))
-    with pytest.raises(KeyUnavailable, match="the root key that wrapped a client key is not in the key file"):
+    with pytest.raises(
+        KeyUnavailable, match="the root key that wrapped a client key is not in the key file"
+    ):
         make_backend(backend.folder, filled=False)
 
 
@@ -239,7 +275,8 @@ class Traffic:
         self._hot = hot
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._run, args=(work,)) for work in (self._read, self._read, self._write)
+            threading.Thread(target=self._run, args=(work,))
+            for work in (self._read, self._read, self._write)
         ]
         self.failures: list[str] = []
         self.done = {"_read": 0, "_write": 0}
@@ -268,7 +305,9 @@ class Traffic:
 
     def _read(self) -> None:
         with self._backend.reading(2):
-            for student in db.session.scalars(select(Student).where(Student.id.in_(random.sample(self._hot, 20)))):
+            for student in db.session.scalars(
+                select(Student).where(Student.id.in_(random.sample(self._hot, 20)))
+            ):
                 assert student.first_name.startswith(CANARY)
 
     def _write(self) -> None:
@@ -283,7 +322,9 @@ class Traffic:
 
 
 @pytest.mark.parametrize("what", ["clients", "subjects"])
-def test_a_rotation_that_is_killed_again_and_again_ends_complete(backend: Backend, what: str) -> None:
+def test_a_rotation_that_is_killed_again_and_again_ends_complete(
+    backend: Backend, what: str
+) -> None:
     with backend.app.app_context():
         ids = add_school(backend, SUBJECTS)
     hot = random.sample(ids, 200)
@@ -314,11 +355,15 @@ def test_a_rotation_that_is_killed_again_and_again_ends_complete(backend: Backen
         one: digest for one, digest in before.items() if one not in touched
     }
     with backend.app.app_context(), backend.reading(2):
-        assert {one: db.session.get(Student, one).first_name for one in traffic.written} == traffic.written
+        assert {
+            one: db.session.get(Student, one).first_name for one in traffic.written
+        } == traffic.written
     client = backend.schools[2].hex
     if what == "clients":
         [[epoch]] = keys_of(backend, "distinct epoch", "subject_key", f"holder = '{client}'")
-        living = keys_of(backend, "epoch", "client_key", f"client = '{client}' and wrapped is not null")
+        living = keys_of(
+            backend, "epoch", "client_key", f"client = '{client}' and wrapped is not null"
+        )
         assert (living, epoch > 1) == ([(epoch,)], True)
     else:
         [[version]] = keys_of(backend, "distinct version", "subject_key", f"holder = '{client}'")

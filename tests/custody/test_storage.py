@@ -19,7 +19,9 @@ def device_school(backend: Backend) -> None:
         backend.privacy.storage.choose(school.id, "device")
 
 
-def test_writing_a_profile_of_a_device_client_is_refused_with_the_clause_and_leaves_nothing(backend: Backend) -> None:
+def test_writing_a_profile_of_a_device_client_is_refused_with_the_clause_and_leaves_nothing(
+    backend: Backend,
+) -> None:
     device_school(backend)
     before = run_sql(backend.folder, "keys", "select count(*) from lgprivacy_subject_key")
     with backend.app.app_context(), backend.writing(2):
@@ -27,10 +29,17 @@ def test_writing_a_profile_of_a_device_client_is_refused_with_the_clause_and_lea
         with pytest.raises(AccessDenied, match="the server keeps none") as refused:
             db.session.flush()
         db.session.rollback()
-    assert (refused.value.clause, refused.value.missing) == ("LG-06", "storage in the client's cloud space")
+    assert (refused.value.clause, refused.value.missing) == (
+        "LG-06",
+        "storage in the client's cloud space",
+    )
     assert run_sql(backend.folder, "data", "select count(*) from student") == [(4,)]
     assert run_sql(backend.folder, "keys", "select count(*) from lgprivacy_subject_key") == before
-    codes = [one["clause"] for event in read_trail(backend.folder / "trail") for one in event.get("refused", [])]
+    codes = [
+        one["clause"]
+        for event in read_trail(backend.folder / "trail")
+        for one in event.get("refused", [])
+    ]
     assert codes == ["LG-06"]
 
 

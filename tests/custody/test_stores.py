@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from school import HERE, Backend, make_backend
 
-from flask_lgprivacy.custody.stores import parse_stores
 from flask_lgprivacy.errors import ConfigurationError
 from flask_lgprivacy.policy import SHIPPED, load_policy
+from flask_lgprivacy.stores import parse_stores
 
 NAMES = ("database", "database:keys", "key-service:root", "trail")
 ALL = dict.fromkeys(NAMES, HERE)
@@ -23,14 +23,18 @@ def start(folder: Path, stores: Any) -> Backend:
 
 @pytest.mark.parametrize("missing", NAMES)
 def test_a_store_that_is_not_declared_stops_the_start(tmp_path: Path, missing: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"the store '{missing}' is not declared; .*\[LG-16\]"):
+    with pytest.raises(
+        ConfigurationError, match=rf"the store '{missing}' is not declared; .*\[LG-16\]"
+    ):
         start(tmp_path, {name: HERE for name in NAMES if name != missing})
 
 
 @pytest.mark.parametrize("outside", NAMES)
 def test_a_store_outside_its_region_stops_the_start(tmp_path: Path, outside: str) -> None:
     backend_stores = {**ALL, outside: {"host": "somebody", "country": "DE"}}
-    with pytest.raises(ConfigurationError, match=rf"\['{outside}'\]: stands in DE, and .* stays in region FR \[LG-"):
+    with pytest.raises(
+        ConfigurationError, match=rf"\['{outside}'\]: stands in DE, and .* stays in region FR \[LG-"
+    ):
         _ = start(tmp_path, backend_stores).house.graph
 
 
@@ -52,9 +56,14 @@ def test_a_wrong_declaration_is_named(given: Any, says: str) -> None:
         parse_stores({**ALL, **given}, NAMES, load_policy(SHIPPED))
 
 
-def test_a_file_store_of_commercial_data_may_stand_in_the_eea_and_no_further(tmp_path: Path) -> None:
+def test_a_file_store_of_commercial_data_may_stand_in_the_eea_and_no_further(
+    tmp_path: Path,
+) -> None:
     def files(country: str, category: str) -> Any:
-        return {**ALL, "files:crm": {"host": "somebody", "country": country, "categories": [category]}}
+        return {
+            **ALL,
+            "files:crm": {"host": "somebody", "country": country, "categories": [category]},
+        }
 
     assert start(tmp_path, files("DE", "commercial.contact")).house.graph
     for country, category in (("US", "commercial.contact"), ("DE", "student.profile")):
@@ -65,7 +74,15 @@ def test_a_file_store_of_commercial_data_may_stand_in_the_eea_and_no_further(tmp
 def test_check_lists_the_stores(backend: Backend) -> None:
     said = backend.app.test_cli_runner().invoke(args=["privacy", "check"])
     assert (
-        "store: database: this machine (FR) account.credentials, account.identity, commercial.contact, " in said.output
+        "store: database: this machine (FR) account.credentials, account.identity, commercial.contact, "
+        in said.output
     )
-    stores = json.loads(backend.app.test_cli_runner().invoke(args=["privacy", "check", "--json"]).stdout)["stores"]
-    assert [store["name"] for store in stores] == ["database", "trail", "key-service:root", "database:keys"]
+    stores = json.loads(
+        backend.app.test_cli_runner().invoke(args=["privacy", "check", "--json"]).stdout
+    )["stores"]
+    assert [store["name"] for store in stores] == [
+        "database",
+        "trail",
+        "key-service:root",
+        "database:keys",
+    ]

@@ -34,7 +34,9 @@ def test_no_value_is_sealed_under_the_wrong_key(backend: Backend, cache: str) ->
                             student.first_name = said
                         db.session.commit()
                     for student in students:
-                        assert student.first_name.startswith(f"{CANARY} {number}" if counts[number] else CANARY)
+                        assert student.first_name.startswith(
+                            f"{CANARY} {number}" if counts[number] else CANARY
+                        )
                         assert student.last_name.startswith(CANARY)
                     db.session.remove()
                 counts[number] += 4
@@ -51,5 +53,7 @@ def test_no_value_is_sealed_under_the_wrong_key(backend: Backend, cache: str) ->
     for number in range(2):
         own = select(Student).where(Student.school_id == backend.schools[number])
         with backend.app.app_context(), backend.reading(number):
-            assert all(row.first_name.startswith(f"{CANARY} {number} ") for row in db.session.scalars(own))
+            assert all(
+                row.first_name.startswith(f"{CANARY} {number} ") for row in db.session.scalars(own)
+            )
             db.session.remove()

@@ -13,9 +13,9 @@ import pytest
 from school import CANARY, Account, Backend, Contact, Student, close, db, make_backend
 
 from example_app.mailchimp_standin import MailchimpStandIn
-from flask_lgprivacy import constant, labelled
+from flask_lgprivacy import labelled, non_personal
 from flask_lgprivacy.audit import read_trail
-from flask_lgprivacy.disclosure import mailchimp
+from flask_lgprivacy.disclosure.connectors import mailchimp
 from flask_lgprivacy.errors import (
     DisclosureRefused,
     PrivacyError,
@@ -71,7 +71,12 @@ def with_contact(backend: Backend, *, consent: bool = True) -> Backend:
                 how="web-form",
                 actor=backend.holder(),
             )
-        with backend.job("commercial.contact", actor=backend.holder(), actions={"write"}, purpose="exercise-rights"):
+        with backend.job(
+            "commercial.contact",
+            actor=backend.holder(),
+            actions={"write"},
+            purpose="exercise-rights",
+        ):
             db.session.add(Contact(id=backend.contact, email=f"{CANARY}@ecole.example"))
             db.session.commit()
     return backend
@@ -86,8 +91,12 @@ def listened(tmp_path: Path, listener: Listener) -> Iterator[Backend]:
     close(made)
 
 
-def job(backend: Backend, *more: str, purpose: str = UPDATES, actions: Any = ("read", "disclose")) -> Any:
-    return backend.job("commercial.contact", *more, actor=backend.holder(), purpose=purpose, actions=actions)
+def job(
+    backend: Backend, *more: str, purpose: str = UPDATES, actions: Any = ("read", "disclose")
+) -> Any:
+    return backend.job(
+        "commercial.contact", *more, actor=backend.holder(), purpose=purpose, actions=actions
+    )
 
 
 def contact(backend: Backend) -> Any:
@@ -102,7 +111,9 @@ def refusals(backend: Backend) -> list[tuple[str, str]]:
     ]
 
 
-def send(backend: Backend, body: Any, *, recipient: str = "mailchimp", purpose: str = UPDATES) -> None:
+def send(
+    backend: Backend, body: Any, *, recipient: str = "mailchimp", purpose: str = UPDATES
+) -> None:
     with backend.privacy.disclose(recipient, purpose=purpose, subject=contact(backend)) as out:
         out.send("POST", ["x"], body)
 
@@ -133,7 +144,7 @@ def bare_value(backend: Backend) -> None:
 
 
 def bare_value_deep_inside(backend: Backend) -> None:
-    send(backend, {"a": [{"b": constant("x")}, {"b": "somebody"}]})
+    send(backend, {"a": [{"b": non_personal("x")}, {"b": "somebody"}]})
 
 
 def value_of_somebody_else(backend: Backend) -> None:
@@ -149,7 +160,9 @@ def value_of_somebody_else(backend: Backend) -> None:
         (sale, "LG-09"), (bare_value, "LG-17"), (bare_value_deep_inside, "LG-17"), (value_of_somebody_else, "LG-17"),
     ],
 )  # fmt: skip
-def test_a_refused_disclosure_sends_no_byte(listened: Backend, listener: Listener, attempt: Any, clause: str) -> None:
+def test_a_refused_disclosure_sends_no_byte(
+    listened: Backend, listener: Listener, attempt: Any, clause: str
+) -> None:
     with listened.app.app_context(), job(listened), pytest.raises(DisclosureRefused) as refused:
         attempt(listened)
     assert refused.value.clause == clause
@@ -167,7 +180,9 @@ def test_the_listener_would_have_seen_a_byte(listened: Backend, listener: Listen
 
 def test_without_consent_nothing_is_sent(tmp_path: Path, listener: Listener) -> None:
     recipients = {"mailchimp": {"base_url": f"https://127.0.0.1:{listener.port}/3.0"}}
-    backend = with_contact(make_backend(tmp_path / "b", LGPRIVACY_RECIPIENTS=recipients), consent=False)
+    backend = with_contact(
+        make_backend(tmp_path / "b", LGPRIVACY_RECIPIENTS=recipients), consent=False
+    )
     with backend.app.app_context(), job(backend), pytest.raises(PrivacyError) as refused:
         send(backend, {"email": labelled(contact(backend), "email")})
     assert (refused.value.clause, listener.came) == ("LG-02", [])
@@ -176,28 +191,40 @@ def test_without_consent_nothing_is_sent(tmp_path: Path, listener: Listener) -> 
 
 def test_after_withdrawal_nothing_is_sent(listened: Backend, listener: Listener) -> None:
     with listened.app.app_context():
-        listened.privacy.consents.withdraw(("contact", listened.contact), purpose=UPDATES, actor=listened.holder())
+        listened.privacy.consents.withdraw(
+            ("contact", listened.contact), purpose=UPDATES, actor=listened.holder()
+        )
         db.session.commit()
         with job(listened), pytest.raises(PrivacyError) as refused:
             send(listened, {"email": labelled(contact(listened), "email")})
     assert (refused.value.clause, listener.came) == ("LG-02", [])
 
 
-def test_without_a_transfer_tool_in_force_nothing_is_sent(tmp_path: Path, listener: Listener) -> None:
+def test_without_a_transfer_tool_in_force_nothing_is_sent(
+    tmp_path: Path, listener: Listener
+) -> None:
     policy = tmp_path / "policy.toml"
     text = SHIPPED.read_text(encoding="utf-8").replace(
         "since = 2023-07-10 }", "since = 2023-07-10, until = 2024-01-01 }"
     )
     policy.write_text(text, encoding="utf-8")
     recipients = {"mailchimp": {"base_url": f"https://127.0.0.1:{listener.port}/3.0"}}
-    backend = with_contact(make_backend(tmp_path / "b", LGPRIVACY_POLICY=policy, LGPRIVACY_RECIPIENTS=recipients))
+    backend = with_contact(
+        make_backend(tmp_path / "b", LGPRIVACY_POLICY=policy, LGPRIVACY_RECIPIENTS=recipients)
+    )
     with backend.app.app_context(), job(backend), pytest.raises(DisclosureRefused) as refused:
         send(backend, {"email": labelled(contact(backend), "email")})
-    assert (refused.value.clause, listener.came, refusals(backend)) == ("LG-14", [], [("mailchimp", "LG-14")])
+    assert (refused.value.clause, listener.came, refusals(backend)) == (
+        "LG-14",
+        [],
+        [("mailchimp", "LG-14")],
+    )
     close(backend)
 
 
-def test_a_disclosure_needs_the_action_to_be_declared(listened: Backend, listener: Listener) -> None:
+def test_a_disclosure_needs_the_action_to_be_declared(
+    listened: Backend, listener: Listener
+) -> None:
     with (
         listened.app.app_context(),
         job(listened, actions={"read"}),
@@ -214,7 +241,11 @@ def test_a_disclosure_outside_any_processing_is_refused(listened: Backend) -> No
 
 def test_a_recipient_without_an_address_names_the_setting(tmp_path: Path) -> None:
     backend = with_contact(make_backend(tmp_path / "b"))
-    with backend.app.app_context(), job(backend), pytest.raises(PrivacyError, match="LGPRIVACY_RECIPIENTS"):
+    with (
+        backend.app.app_context(),
+        job(backend),
+        pytest.raises(PrivacyError, match="LGPRIVACY_RECIPIENTS"),
+    ):
         send(backend, {})
     close(backend)
 
@@ -269,7 +300,10 @@ def test_a_subscription_reaches_mailchimp(connected: Backend, standin: Mailchimp
     [(method, path, body)] = standin.received
     hashed = mailchimp.subscriber_hash(f"{CANARY}@ecole.example")
     assert (method, path) == ("PUT", f"/3.0/lists/news/members/{hashed}")
-    assert json.loads(body) == {"email_address": f"{CANARY}@ecole.example", "status_if_new": "subscribed"}
+    assert json.loads(body) == {
+        "email_address": f"{CANARY}@ecole.example",
+        "status_if_new": "subscribed",
+    }
 
 
 def test_the_trail_knows_before_and_after(connected: Backend, standin: MailchimpStandIn) -> None:
@@ -287,9 +321,13 @@ def test_the_trail_knows_before_and_after(connected: Backend, standin: Mailchimp
     assert len(told[0]["pseudonyms"]) == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, standin: MailchimpStandIn) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    tmp_path: Path, standin: MailchimpStandIn
+) -> None:
     backend = with_contact(
-        make_backend(tmp_path / "b", LGPRIVACY_RECIPIENTS={"mailchimp": {"base_url": standin.base_url}})
+        make_backend(
+            tmp_path / "b", LGPRIVACY_RECIPIENTS={"mailchimp": {"base_url": standin.base_url}}
+        )
     )
     with backend.app.app_context(), job(backend), pytest.raises(RecipientUnavailable):
         send(backend, {"email": labelled(contact(backend), "email")})
@@ -297,7 +335,9 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path, standi
     close(backend)
 
 
-def test_a_list_id_that_leads_elsewhere_is_refused(connected: Backend, standin: MailchimpStandIn) -> None:
+def test_a_list_id_that_leads_elsewhere_is_refused(
+    connected: Backend, standin: MailchimpStandIn
+) -> None:
     with (
         connected.app.app_context(),
         job(connected),
@@ -309,12 +349,12 @@ def test_a_list_id_that_leads_elsewhere_is_refused(connected: Backend, standin: 
 
 
 def test_labels_and_answers_print_nothing(connected: Backend) -> None:
-    from flask_lgprivacy.disclosure import Answer
+    from flask_lgprivacy.disclosure import RecipientResponse
 
     with connected.app.app_context():
         shown = (
             repr(labelled(contact(connected), "email"))
-            + repr(Answer(200, {"x": CANARY}))
+            + repr(RecipientResponse(200, {"x": CANARY}))
             + repr(connected.app.extensions["lgprivacy"].recipients)
         )
     assert CANARY not in shown
@@ -325,7 +365,7 @@ def form_that_fails(backend: Backend) -> None:
 
 
 def key_that_is_a_value(backend: Backend) -> None:
-    send(backend, {contact(backend).email: constant(1)})
+    send(backend, {contact(backend).email: non_personal(1)})
 
 
 def path_that_is_a_value(backend: Backend) -> None:
@@ -335,17 +375,26 @@ def path_that_is_a_value(backend: Backend) -> None:
 
 def path_that_leads_up(backend: Backend) -> None:
     with backend.privacy.disclose("mailchimp", purpose=UPDATES, subject=contact(backend)) as out:
-        out.send("POST", ["x", constant("..")], {})
+        out.send("POST", ["x", non_personal("..")], {})
 
 
 def constant_that_is_a_body(backend: Backend) -> None:
-    send(backend, {"x": constant({"email": contact(backend).email})})  # type: ignore[arg-type]
+    send(backend, {"x": non_personal({"email": contact(backend).email})})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "attempt", [form_that_fails, key_that_is_a_value, path_that_is_a_value, path_that_leads_up, constant_that_is_a_body]
+    "attempt",
+    [
+        form_that_fails,
+        key_that_is_a_value,
+        path_that_is_a_value,
+        path_that_leads_up,
+        constant_that_is_a_body,
+    ],
 )
-def test_a_value_in_an_odd_place_is_refused(listened: Backend, listener: Listener, attempt: Any) -> None:
+def test_a_value_in_an_odd_place_is_refused(
+    listened: Backend, listener: Listener, attempt: Any
+) -> None:
     with listened.app.app_context(), job(listened), pytest.raises(DisclosureRefused) as refused:
         attempt(listened)
     assert CANARY not in str(refused.value)

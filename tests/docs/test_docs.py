@@ -24,7 +24,9 @@ GUIDES = ["README.md", "docs/developer.md", "docs/auditor.md", "docs/operator.md
 
 def blocks(document: str, language: str) -> list[str]:
     return re.findall(
-        rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        rf"^```{language}\n(.*?)^```",
+        (ROOT / document).read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
     )
 
 
@@ -35,7 +37,9 @@ def environment(**more: str) -> dict[str, str]:
 def run_in(folder: Path, code: str) -> None:
     (folder / "snippet.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-W", "error", "snippet.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment(), check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=environment(), check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -77,12 +81,19 @@ def test_every_command_of_the_guides_runs(tmp_path: Path) -> None:
     """The operator's first, which make what the auditor's look at."""
     shutil.make_archive(str(tmp_path / "roster"), "zip", ROSTERS / "port")
     guides = ("docs/operator.md", "docs/auditor.md")
-    commands = [line for guide in guides for text in blocks(guide, "sh") for line in text.splitlines()]
+    commands = [
+        line for guide in guides for text in blocks(guide, "sh") for line in text.splitlines()
+    ]
     for command in dict.fromkeys(commands):
         words = shlex.split(command)
         assert words[0] == "flask", command
         done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, env=environment(), check=False
+            [sys.executable, "-m", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     [code] = blocks("docs/auditor.md", "python")
@@ -94,18 +105,24 @@ def test_continuous_integration_runs_the_second_command_of_the_readme() -> None:
     assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
-def test_the_first_command_of_the_readme_ends_in_an_application_that_answers(tmp_path: Path) -> None:
+def test_the_first_command_of_the_readme_ends_in_an_application_that_answers(
+    tmp_path: Path,
+) -> None:
     command, _ = (text.strip() for text in blocks("README.md", "sh"))
     checkout = tmp_path / "input" / "checkout"
     shutil.copytree(
         ROOT,
         checkout,
-        ignore=shutil.ignore_patterns(".git", ".tox", ".tools", ".deps", "instance", ".mypy_cache", "build"),
+        ignore=shutil.ignore_patterns(
+            ".git", ".tox", ".tools", ".deps", "instance", ".mypy_cache", "build"
+        ),
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     clean: dict[str, Any] = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "TOX"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "TOX"))
     }
     python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     command = command.replace("python3 ", f"{shlex.quote(str(python))} ")

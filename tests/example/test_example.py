@@ -46,14 +46,22 @@ def student_of(running: Running, session: requests.Session, number: int = 0) -> 
 def test_the_start_page_says_which_accounts_can_be_tried(running: Running) -> None:
     page = running.get(requests, "/").text
     assert all(
-        account.username in page and account.refused.split(":")[0].split(";")[0].replace("'", "&#39;") in page
+        account.username in page
+        and account.refused.split(":")[0].split(";")[0].replace("'", "&#39;") in page
         for account in ACCOUNTS
     )
 
 
 def test_a_teacher_reads_the_students_of_the_school(running: Running) -> None:
     students = running.get(running.signed_in("m.perrin"), "/students").json()
-    assert sorted(one["first_name"] for one in students) == ["Inès", "Jade", "Léna", "Malo", "Noé", "Sacha"]
+    assert sorted(one["first_name"] for one in students) == [
+        "Inès",
+        "Jade",
+        "Léna",
+        "Malo",
+        "Noé",
+        "Sacha",
+    ]
 
 
 def test_a_teacher_of_another_school_gets_clause_and_contact_and_no_name(running: Running) -> None:
@@ -77,7 +85,13 @@ def test_nobody_is_401(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [{"username": "m.perrin", "password": "x"}, {"username": "nobody", "password": "x"}, {}, {"school": "x"}]
+    "sent",
+    [
+        {"username": "m.perrin", "password": "x"},
+        {"username": "nobody", "password": "x"},
+        {},
+        {"school": "x"},
+    ],
 )
 def test_a_wrong_sign_in_is_401(running: Running, sent: Any) -> None:
     assert running.post(requests, "/sign-in", sent).status_code == 401
@@ -85,7 +99,9 @@ def test_a_wrong_sign_in_is_401(running: Running, sent: Any) -> None:
 
 def test_a_form_without_a_token_is_refused(running: Running) -> None:
     answer = requests.post(
-        running.base + "/sign-in", data={"username": "m.perrin", "password": PASSWORDS["m.perrin"]}, timeout=10
+        running.base + "/sign-in",
+        data={"username": "m.perrin", "password": PASSWORDS["m.perrin"]},
+        timeout=10,
     )
     assert answer.status_code == 400
 
@@ -106,11 +122,14 @@ def test_a_browser_signs_in_and_sees_pages(running: Running) -> None:
 def test_a_name_is_found(running: Running) -> None:
     session = running.signed_in("m.perrin")
     assert [
-        one["first_name"] for one in running.post(session, "/students/search", {"last_name": "TROMEUR"}).json()
+        one["first_name"]
+        for one in running.post(session, "/students/search", {"last_name": "TROMEUR"}).json()
     ] == ["Léna"]
 
 
-def test_a_school_that_keeps_profiles_on_its_devices_has_none_on_the_server(running: Running) -> None:
+def test_a_school_that_keeps_profiles_on_its_devices_has_none_on_the_server(
+    running: Running,
+) -> None:
     teacher = running.signed_in("d.morvan")
     assert "the profiles on this device" in running.get(teacher, "/").text
     page = running.get(teacher, "/pages/device")
@@ -149,7 +168,10 @@ def test_a_student_reads_itself_and_asks_the_school(running: Running) -> None:
 def test_the_newsletter_takes_an_address_and_no_student(running: Running) -> None:
     session = running.signed_in("m.perrin")
     assert (
-        running.post(session, "/newsletter", {"email": "m@perrin.example", "agreed_to": "2026-11"}).status_code == 200
+        running.post(
+            session, "/newsletter", {"email": "m@perrin.example", "agreed_to": "2026-11"}
+        ).status_code
+        == 200
     )
     refused = running.post(session, "/newsletter/with-a-student", {})
     assert (refused.status_code, refused.json()["clause"]) == (403, "LG-17")
@@ -166,7 +188,11 @@ def test_a_school_exports_and_erases_a_student(running: Running) -> None:
     assert len(data["Exercise"]) == 2
     erased = running.post(admin, "/privacy/delete", subject).json()
     certificate = running.get(admin, erased["links"]["certificate"]).json()
-    assert (certificate["key"], certificate["erased"]["Exercise"], certificate["left"]) == ("destroyed", 2, {})
+    assert (certificate["key"], certificate["erased"]["Exercise"], certificate["left"]) == (
+        "destroyed",
+        2,
+        {},
+    )
     assert running.get(admin, "/students").json() == before[:-1]
 
 
@@ -180,7 +206,9 @@ def test_bad_input_is_told_so(running: Running, path: str, body: Any, status: in
     assert "Traceback" not in answer.text
 
 
-def test_an_administrator_imports_the_own_roster_and_no_other(running: Running, tmp_path: Path) -> None:
+def test_an_administrator_imports_the_own_roster_and_no_other(
+    running: Running, tmp_path: Path
+) -> None:
     import shutil
 
     admin = running.signed_in("admin.tilleuls")
@@ -188,11 +216,21 @@ def test_an_administrator_imports_the_own_roster_and_no_other(running: Running, 
     answers = {}
     for name in ("tilleuls", "port"):
         (tmp_path / "input").mkdir(exist_ok=True)
-        bundle = Path(shutil.make_archive(str(tmp_path / "input" / name), "zip", ROSTERS / name)).read_bytes()
+        bundle = Path(
+            shutil.make_archive(str(tmp_path / "input" / name), "zip", ROSTERS / name)
+        ).read_bytes()
         headers = {"Content-Type": "application/zip"}
-        answers[name] = admin.post(running.base + "/roster", data=bundle, headers=headers, timeout=60)
-    assert (answers["tilleuls"].status_code, answers["tilleuls"].json()["imported"]["students"]) == (200, 6)
-    assert (answers["port"].status_code, "[LG-03]" in answers["port"].json()["faults"][0]) == (422, True)
+        answers[name] = admin.post(
+            running.base + "/roster", data=bundle, headers=headers, timeout=60
+        )
+    assert (
+        answers["tilleuls"].status_code,
+        answers["tilleuls"].json()["imported"]["students"],
+    ) == (200, 6)
+    assert (answers["port"].status_code, "[LG-03]" in answers["port"].json()["faults"][0]) == (
+        422,
+        True,
+    )
     assert running.get(admin, "/students").json() == before
     assert running.post(admin, "/roster", {}).status_code == 422
 
@@ -215,7 +253,9 @@ def test_outside_the_gate_there_is_no_name_anywhere(running: Running) -> None:
     assert {"kaligo.db", "keys.db", "w0.jsonl", "server.out"} <= {path.name for path in files}
     for path in files:
         content = path.read_bytes()
-        assert [name for name in [*PUPILS, "lena.t", "2017-"] if name.encode() in content] == [], path.name
+        assert [name for name in [*PUPILS, "lena.t", "2017-"] if name.encode() in content] == [], (
+            path.name
+        )
     with closing(sqlite3.connect(running.instance / "kaligo.db")) as connection:
         dump = "\n".join(connection.iterdump())
     assert not any(name in dump for name in PUPILS)
@@ -245,5 +285,9 @@ def test_the_example_declares_every_endpoint(tmp_path: Path) -> None:
 def flask(instance: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "flask", "--app", "example_app", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment(KALIGO_INSTANCE=str(instance)), check=False
+        command,
+        capture_output=True,
+        text=True,
+        env=environment(KALIGO_INSTANCE=str(instance)),
+        check=False,
     )

@@ -22,7 +22,9 @@ from flask_lgprivacy.audit import read_trail
 BUNDLES = Path(__file__).parents[3] / "shared" / "data" / "oneroster"
 OUTSIDE = pytest.mark.skipif(not BUNDLES.is_dir(), reason="the outside bundles are not here")
 MANIFEST = "propertyName,value\nmanifest.version,1.0\noneroster.version,1.1\nfile.orgs,bulk\nfile.users,bulk\nfile.classes,bulk\nfile.enrollments,bulk\n"
-ORGS = "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\no1,,,School,school,,\n"
+ORGS = (
+    "sourcedId,status,dateLastModified,name,type,identifier,parentSourcedId\no1,,,School,school,,\n"
+)
 USERS_HEADER = "sourcedId,status,dateLastModified,enabledUser,orgSourcedIds,role,username,userIds,givenName,familyName,middleName,identifier,email,sms,phone,agentSourcedIds,grades,password"
 USERS = f"{USERS_HEADER}\nu1,,,true,o1,teacher,{CANARY}t,,{CANARY},{CANARY},,,,,,,,\nu2,,,true,o1,student,{CANARY}s,,{CANARY},{CANARY},,,,,,,CP,\n"
 CLASSES = "sourcedId,status,dateLastModified,title,grades,courseSourcedId,classCode,classType,location,schoolSourcedId,termSourcedIds,subjects,subjectCodes,periods\nc1,,,CP,,x,,homeroom,,o1,t,,,\n"
@@ -46,8 +48,13 @@ def bundle_of(tmp_path: Path, files: dict[str, str | bytes]) -> Path:
 
 
 def faults_of(tmp_path: Path, **changed: str | bytes | None) -> list[str]:
-    files: dict[str, Any] = {**GOOD, **{f"{name}.csv": content for name, content in changed.items()}}
-    path = bundle_of(tmp_path, {name: content for name, content in files.items() if content is not None})
+    files: dict[str, Any] = {
+        **GOOD,
+        **{f"{name}.csv": content for name, content in changed.items()},
+    }
+    path = bundle_of(
+        tmp_path, {name: content for name, content in files.items() if content is not None}
+    )
     with pytest.raises(BundleRefused) as refused:
         import_bundle(read_bundle(path, privacy.policy))
     said = [str(fault) for fault in refused.value.faults]
@@ -71,7 +78,9 @@ def active_in(path: Path) -> int:
     with zipfile.ZipFile(path) as archive:
         rows = csv.DictReader(io.StringIO(archive.read("enrollments.csv").decode("utf-8-sig")))
         return sum(
-            1 for row in rows if any(row.values()) and row["beginDate"] <= today <= (row["endDate"] or "9999-12-31")
+            1
+            for row in rows
+            if any(row.values()) and row["beginDate"] <= today <= (row["endDate"] or "9999-12-31")
         )
 
 
@@ -84,7 +93,9 @@ def active_in(path: Path) -> int:
         ("oneroster_test_data.zip", ("demographics.csv",)),
     ],
 )
-def test_an_outside_bundle_is_counted_as_its_files_count(app: Any, name: str, without: tuple[str, ...]) -> None:
+def test_an_outside_bundle_is_counted_as_its_files_count(
+    app: Any, name: str, without: tuple[str, ...]
+) -> None:
     import_bundle(read_bundle(BUNDLES / name, privacy.policy, without=without))
     counts = counted()
     assert counts["accounts"] + counts["students"] == lines_in(BUNDLES / name, "users")
@@ -98,7 +109,9 @@ def test_an_outside_bundle_is_counted_as_its_files_count(app: Any, name: str, wi
 @OUTSIDE
 def test_importing_twice_changes_no_count(app: Any) -> None:
     for _ in range(2):
-        import_bundle(read_bundle(BUNDLES / "Test_full_data_set.zip", privacy.policy), today=date(2022, 4, 1))
+        import_bundle(
+            read_bundle(BUNDLES / "Test_full_data_set.zip", privacy.policy), today=date(2022, 4, 1)
+        )
         counts = counted()
     assert counts == {
         "schools": 1,
@@ -117,12 +130,17 @@ def test_race_and_ethnicity_are_refused_and_not_skipped_in_silence(app: Any) -> 
         read_bundle(BUNDLES / "oneroster_test_data.zip", privacy.policy)
     said = [str(fault) for fault in refused.value.faults]
     assert len(said) == 6  # "white" alone is a colour, too
-    assert all(fault.startswith("demographics.csv, line 1: column ") and fault.endswith("[LG-08]") for fault in said)
+    assert all(
+        fault.startswith("demographics.csv, line 1: column ") and fault.endswith("[LG-08]")
+        for fault in said
+    )
 
 
 @OUTSIDE
 def test_the_malformed_bundle_is_refused_in_words_of_an_administrator(app: Any) -> None:
-    result = app.test_cli_runner().invoke(args=["kaligo", "import-roster", str(BUNDLES / "v1p2_full_dataset.zip")])
+    result = app.test_cli_runner().invoke(
+        args=["kaligo", "import-roster", str(BUNDLES / "v1p2_full_dataset.zip")]
+    )
     assert result.exit_code == 1
     assert (
         "userprofiles.csv, line 1: its columns are those of roles.csv: the file is a copy of another one; export it again"
@@ -134,12 +152,16 @@ def test_the_malformed_bundle_is_refused_in_words_of_an_administrator(app: Any) 
 
 @OUTSIDE
 def test_a_refusal_by_a_clause_is_in_the_trail(app: Any, tmp_path: Path) -> None:
-    app.test_cli_runner().invoke(args=["kaligo", "import-roster", str(BUNDLES / "oneroster_test_data.zip")])
+    app.test_cli_runner().invoke(
+        args=["kaligo", "import-roster", str(BUNDLES / "oneroster_test_data.zip")]
+    )
     assert len(list(read_trail(tmp_path / "instance" / "trail", where={"clause": "LG-08"}))) == 1
 
 
 def test_the_command_reports_what_it_did(app: Any, tmp_path: Path) -> None:
-    result = app.test_cli_runner().invoke(args=["kaligo", "import-roster", str(bundle_of(tmp_path, GOOD))])
+    result = app.test_cli_runner().invoke(
+        args=["kaligo", "import-roster", str(bundle_of(tmp_path, GOOD))]
+    )
     assert (
         result.exit_code,
         "imported 1 schools, 1 accounts, 1 students, 1 classes, 1 enrollments" in result.output,
@@ -148,7 +170,9 @@ def test_the_command_reports_what_it_did(app: Any, tmp_path: Path) -> None:
 
 
 def test_a_rehearsal_stores_nothing(app: Any, tmp_path: Path) -> None:
-    result = app.test_cli_runner().invoke(args=["kaligo", "import-roster", str(bundle_of(tmp_path, GOOD)), "--dry-run"])
+    result = app.test_cli_runner().invoke(
+        args=["kaligo", "import-roster", str(bundle_of(tmp_path, GOOD)), "--dry-run"]
+    )
     assert "would import 1 schools" in result.output
     assert sum(counted().values()) == 0
 
@@ -176,8 +200,12 @@ def test_a_rehearsal_stores_nothing(app: Any, tmp_path: Path) -> None:
         ({"orgs": USERS}, "orgs.csv, line 1: its columns are those of users.csv"),
     ],
 )  # fmt: skip
-def test_a_fault_is_named_by_file_and_line(app: Any, tmp_path: Path, changed: Any, says: str) -> None:
-    assert any(says in fault for fault in faults_of(tmp_path, **changed)), faults_of(tmp_path, **changed)
+def test_a_fault_is_named_by_file_and_line(
+    app: Any, tmp_path: Path, changed: Any, says: str
+) -> None:
+    assert any(says in fault for fault in faults_of(tmp_path, **changed)), faults_of(
+        tmp_path, **changed
+    )
 
 
 def test_a_file_that_is_no_zip_is_told_so(app: Any, tmp_path: Path) -> None:

@@ -13,7 +13,16 @@ from uuid import uuid5
 import pytest
 from sqlalchemy import select
 
-from example_app.models import Account, Enrollment, Membership, School, SchoolClass, Student, Teaching, db
+from example_app.models import (
+    Account,
+    Enrollment,
+    Membership,
+    School,
+    SchoolClass,
+    Student,
+    Teaching,
+    db,
+)
 from example_app.privacy import privacy
 from example_app.roster_bundle import BundleRefused, read_bundle
 from example_app.roster_import import Imported, counted, import_bundle
@@ -25,9 +34,7 @@ USERS = "sourcedId,status,dateLastModified,enabledUser,orgSourcedIds,role,userna
 TEACHER = "u1,,,true,o1,teacher,y.kerbrat,,Yann,Kerbrat,,,,,,,,a-long-password\n"
 PUPIL = "u2,,,true,o1,student,lou.k,,Lou,Kermeur,,,,,,,CP,\n"
 CLASSES = "sourcedId,status,dateLastModified,title,grades,courseSourcedId,classCode,classType,location,schoolSourcedId,termSourcedIds,subjects,subjectCodes,periods\nc1,{},,CP,,x,,homeroom,,o1,t,,,\n"
-ENROLLMENTS = (
-    "sourcedId,status,dateLastModified,classSourcedId,schoolSourcedId,userSourcedId,role,primary,beginDate,endDate\n"
-)
+ENROLLMENTS = "sourcedId,status,dateLastModified,classSourcedId,schoolSourcedId,userSourcedId,role,primary,beginDate,endDate\n"
 PLACES = "e1,,,c1,o1,u1,teacher,true,,\ne2,,,c1,o1,u2,student,false,,\n"
 
 
@@ -49,7 +56,9 @@ def zipped(of: dict[str, Any], *, prefix: str = "") -> bytes:
 
 
 def imported(of: dict[str, Any] | bytes, **options: Any) -> Imported:
-    return import_bundle(read_bundle(of if isinstance(of, bytes) else zipped(of), privacy.policy), **options)
+    return import_bundle(
+        read_bundle(of if isinstance(of, bytes) else zipped(of), privacy.policy), **options
+    )
 
 
 def refused(of: dict[str, Any] | bytes) -> str:
@@ -80,7 +89,9 @@ def chosen(client: Any, membership_id: Any) -> int:
 
 
 @pytest.mark.parametrize("mode", ["bulk", "delta"])
-def test_an_enrolment_marked_tobedeleted_takes_a_pupil_out_and_never_puts_one_in(app: Any, mode: str) -> None:
+def test_an_enrolment_marked_tobedeleted_takes_a_pupil_out_and_never_puts_one_in(
+    app: Any, mode: str
+) -> None:
     gone = PLACES.replace("e2,,", "e2,tobedeleted,")
     done = imported(files(places=gone, mode=mode))
     assert (
@@ -97,7 +108,12 @@ def test_a_class_marked_tobedeleted_goes_with_its_places(app: Any) -> None:
     imported(files())
     assert counted()["classes"] == 1
     imported(files(status="tobedeleted"))
-    assert [counted()[name] for name in ("classes", "enrollments", "teachings", "students")] == [0, 0, 0, 1]
+    assert [counted()[name] for name in ("classes", "enrollments", "teachings", "students")] == [
+        0,
+        0,
+        0,
+        1,
+    ]
 
 
 def test_a_person_marked_tobedeleted_is_not_imported_and_signs_in_no_more(app: Any) -> None:
@@ -137,14 +153,18 @@ def test_a_delta_says_nothing_of_who_is_not_in_it(app: Any) -> None:
         ("2027-09-01", "", False),
     ],
 )
-def test_an_enrolment_is_active_from_its_beginning_to_its_end(app: Any, begin: str, end: str, is_active: bool) -> None:
+def test_an_enrolment_is_active_from_its_beginning_to_its_end(
+    app: Any, begin: str, end: str, is_active: bool
+) -> None:
     imported(files(places=f"e2,,,c1,o1,u2,student,false,{begin},{end}\n"), today=date(2026, 11, 26))
     assert counted()["enrollments"] == int(is_active)
 
 
 def test_a_pupil_who_changes_school_leaves_the_classes_of_the_one_before(app: Any) -> None:
     imported(files())
-    done = imported(files(TEACHER + PUPIL.replace(",o1,", ",o2,"), "e1,,,c1,o1,u1,teacher,true,,\n"))
+    done = imported(
+        files(TEACHER + PUPIL.replace(",o1,", ",o2,"), "e1,,,c1,o1,u1,teacher,true,,\n")
+    )
     assert "has moved to another school" in remarks(done)
     assert counted()["enrollments"] == 0
     assert sorted(one.may_sign_in for one in db.session.scalars(select(Student))) == [False, True]
@@ -154,7 +174,9 @@ def test_a_pupil_who_changes_school_leaves_the_classes_of_the_one_before(app: An
 
 
 def memberships() -> set[tuple[str, str]]:
-    rows = db.session.execute(select(School.name, Membership.role).join(School, School.id == Membership.school_id))
+    rows = db.session.execute(
+        select(School.name, Membership.role).join(School, School.id == Membership.school_id)
+    )
     return {(name, role) for name, role in rows}
 
 
@@ -162,7 +184,11 @@ def roles(*lines: str, users: str = "", mode: str = "bulk") -> dict[str, str]:
     """A bundle of version 1.2: the roles stand in a file of their own."""
     header = "sourcedId,status,dateLastModified,enabledUser,username,userIds,givenName,familyName,middleName,identifier,email,sms,phone,agentSourcedIds,grades,password,userMasterIdentifier,preferredGivenName,preferredMiddleName,preferredFamilyName,primaryOrgSourcedId,pronouns,resourceSourcedIds\n"
     user = "u1,,,true,y.kerbrat,,Yann,Kerbrat,,,,,,,,a-long-password,,,,,o1,,\n"
-    manifest = MANIFEST.format("absent").replace("1.1", "1.2").replace("file.classes,bulk", "file.classes,absent")
+    manifest = (
+        MANIFEST.format("absent")
+        .replace("1.1", "1.2")
+        .replace("file.classes,bulk", "file.classes,absent")
+    )
     return {
         "manifest.csv": manifest + f"file.roles,{mode}\n", "orgs.csv": ORGS, "users.csv": header + (users or user),
         "roles.csv": "sourcedId,status,dateLastModified,userSourcedId,roleType,role,beginDate,endDate,orgSourcedId,userProfileSourcedId\n"
@@ -177,7 +203,11 @@ LEADS_HERE = "r3,,,u1,secondary,principal,,,o1,"
 
 def test_every_school_and_role_of_somebody_is_kept(app: Any) -> None:
     done = imported(roles(TEACHES_HERE, TEACHES_THERE, LEADS_HERE))
-    assert memberships() == {("School", "teacher"), ("Other", "teacher"), ("School", "administrator")}
+    assert memberships() == {
+        ("School", "teacher"),
+        ("Other", "teacher"),
+        ("School", "administrator"),
+    }
     assert (done.counts["accounts"], counted()["accounts"]) == (1, 1)
 
 
@@ -191,17 +221,24 @@ def test_somebody_acts_in_one_role_at_a_time_and_may_choose_it(app: Any) -> None
     client = app.test_client()
     client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
     assert asked(client, "/me").json["role"] == "teacher"
-    leads = next(one for one in asked(client, "/memberships").json if one["role"] == "administrator")
+    leads = next(
+        one for one in asked(client, "/memberships").json if one["role"] == "administrator"
+    )
     assert asked(client, "/notices").status_code == 403
     assert chosen(client, leads["id"]) == 200
-    assert (asked(client, "/me").json["role"], asked(client, "/notices").status_code) == ("administrator", 200)
+    assert (asked(client, "/me").json["role"], asked(client, "/notices").status_code) == (
+        "administrator",
+        200,
+    )
 
 
 def test_nobody_acts_in_a_membership_of_somebody_else(app: Any) -> None:
     other = "u9,,,true,other,,Ada,Riou,,,,,,,,another-long-password,,,,,o1,,\n"
     mine = "u1,,,true,y.kerbrat,,Yann,Kerbrat,,,,,,,,a-long-password,,,,,o1,,\n"
     imported(roles(TEACHES_HERE, "r9,,,u9,primary,administrator,,,o1,", users=mine + other))
-    theirs = db.session.scalars(select(Membership.id).where(Membership.role == "administrator")).one()
+    theirs = db.session.scalars(
+        select(Membership.id).where(Membership.role == "administrator")
+    ).one()
     client = app.test_client()
     assert chosen(client, theirs) == 404
     client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
@@ -237,14 +274,19 @@ def test_a_delta_of_roles_takes_away_what_it_names_and_no_more(app: Any) -> None
 
 def test_somebody_without_a_role_signs_in_no_more(app: Any) -> None:
     imported(roles(TEACHES_HERE, TEACHES_THERE))
-    gone = (TEACHES_HERE.replace("r1,,", "r1,tobedeleted,"), TEACHES_THERE.replace("r2,,", "r2,tobedeleted,"))
+    gone = (
+        TEACHES_HERE.replace("r1,,", "r1,tobedeleted,"),
+        TEACHES_THERE.replace("r2,,", "r2,tobedeleted,"),
+    )
     assert "has no role today" in remarks(imported(roles(*gone)))
     assert (memberships(), signs_in(app)) == (set(), False)
 
 
 def test_a_pupil_of_two_schools_has_a_profile_in_each(app: Any) -> None:
     imported(files(TEACHER + PUPIL.replace(",o1,", ',"o1,o2",')))
-    schools = db.session.scalars(select(School.name).join(Student, Student.school_id == School.id)).all()
+    schools = db.session.scalars(
+        select(School.name).join(Student, Student.school_id == School.id)
+    ).all()
     assert sorted(schools) == ["Other", "School"]
 
 
@@ -267,7 +309,9 @@ def test_a_school_that_imports_alone_changes_no_account_of_another(app: Any) -> 
     assert memberships() == {("School", "teacher"), ("Other", "teacher")}
 
 
-@pytest.mark.parametrize("now", [TEACHES_HERE.replace("teacher", "aide"), TEACHES_HERE.replace(",o1,", ",o2,")])
+@pytest.mark.parametrize(
+    "now", [TEACHES_HERE.replace("teacher", "aide"), TEACHES_HERE.replace(",o1,", ",o2,")]
+)
 def test_a_line_of_a_delta_replaces_what_it_said_before(app: Any, now: str) -> None:
     imported(roles(TEACHES_HERE))
     imported(roles(now, mode="delta"))
@@ -275,7 +319,10 @@ def test_a_line_of_a_delta_replaces_what_it_said_before(app: Any, now: str) -> N
 
 
 def test_a_role_ends_on_its_last_day_without_another_import(app: Any) -> None:
-    imported(roles(TEACHES_HERE, TEACHES_THERE.replace("teacher,,", "teacher,,2026-07-05")), today=date(2026, 7, 1))
+    imported(
+        roles(TEACHES_HERE, TEACHES_THERE.replace("teacher,,", "teacher,,2026-07-05")),
+        today=date(2026, 7, 1),
+    )
     client = app.test_client()
     client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
     assert [one["school"] for one in asked(client, "/memberships").json] == ["School"]
@@ -341,13 +388,21 @@ def test_what_a_bundle_does_not_speak_of_stays(app: Any, how: str) -> None:
     pupil = PUPIL.replace(",Kermeur,,,,", ",Kermeur,,,lou@x.example,")
     whole = files(TEACHER + pupil)
     births = "sourcedId,status,dateLastModified,birthDate\nu2,,,2017-03-09\n"
-    imported({**whole, "demographics.csv": births, "manifest.csv": whole["manifest.csv"] + "file.demographics,bulk\n"})
+    imported(
+        {
+            **whole,
+            "demographics.csv": births,
+            "manifest.csv": whole["manifest.csv"] + "file.demographics,bulk\n",
+        }
+    )
     if how == "a delta":
         whole["manifest.csv"] = whole["manifest.csv"].replace("file.users,bulk", "file.users,delta")
     if how == "without the columns":
         rows = [line.split(",") for line in whole["users.csv"].splitlines()]
         kept = [number for number, name in enumerate(rows[0]) if name not in ("email", "grades")]
-        whole["users.csv"] = "".join(",".join(row[number] for number in kept) + "\n" for row in rows)
+        whole["users.csv"] = "".join(
+            ",".join(row[number] for number in kept) + "\n" for row in rows
+        )
     imported(whole)
     student = db.session.scalars(select(Student)).one()
     reader = Actor("x", role="administrator", client=student.school_id)
@@ -358,10 +413,15 @@ def test_what_a_bundle_does_not_speak_of_stays(app: Any, how: str) -> None:
 
 @pytest.mark.parametrize(
     ("place", "expected"),
-    [("e2,,,c2,o1,u2,student,false,,\n", ("CE1", "u2")), ("e2,,,c1,o1,u3,student,false,,\n", ("CP", "u3"))],
+    [
+        ("e2,,,c2,o1,u2,student,false,,\n", ("CE1", "u2")),
+        ("e2,,,c1,o1,u3,student,false,,\n", ("CP", "u3")),
+    ],
     ids=["another class", "another pupil"],
 )
-def test_an_enrolment_that_speaks_of_somebody_else_is_changed(app: Any, place: str, expected: tuple[str, str]) -> None:
+def test_an_enrolment_that_speaks_of_somebody_else_is_changed(
+    app: Any, place: str, expected: tuple[str, str]
+) -> None:
     both = TEACHER + PUPIL + PUPIL.replace("u2,", "u3,").replace("lou.k", "mia.r")
     made = files(both, "e2,,,c1,o1,u2,student,false,,\n")
     made["classes.csv"] += "c2,,,CE1,,x,,homeroom,,o1,t,,,\n"
@@ -380,7 +440,10 @@ def test_an_enrolment_that_speaks_of_somebody_else_is_changed(app: Any, place: s
 def test_a_full_import_without_any_enrolment_says_so(app: Any) -> None:
     imported(files())
     done = imported(files(places=""), remove_missing=True)
-    assert "2 enrolments of a school are no longer in this full import; they were taken out" in remarks(done)
+    assert (
+        "2 enrolments of a school are no longer in this full import; they were taken out"
+        in remarks(done)
+    )
     assert (counted()["enrollments"], counted()["teachings"]) == (0, 0)
 
 
@@ -396,11 +459,23 @@ def test_a_class_that_is_no_longer_in_a_full_import_is_said(app: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"users.csv": USERS + PUPIL.replace("u2,,", "u2,inactive,")}, "status is empty, active or tobedeleted"),
-        ({"users.csv": USERS + PUPIL.replace(",true,", ",0,")}, "enabledUser is empty, true or false"),
+        (
+            {"users.csv": USERS + PUPIL.replace("u2,,", "u2,inactive,")},
+            "status is empty, active or tobedeleted",
+        ),
+        (
+            {"users.csv": USERS + PUPIL.replace(",true,", ",0,")},
+            "enabledUser is empty, true or false",
+        ),
         ({"orgs.csv": ORGS.replace("o2,,", "o2,tobedeleted,")}, "asks that a school be deleted"),
-        ({"manifest.csv": MANIFEST.format("some")}, "file.enrollments is one of bulk, delta, absent"),
-        ({"manifest.csv": MANIFEST.format("absent")}, "says that enrollments.csv is absent, and it is in the bundle"),
+        (
+            {"manifest.csv": MANIFEST.format("some")},
+            "file.enrollments is one of bulk, delta, absent",
+        ),
+        (
+            {"manifest.csv": MANIFEST.format("absent")},
+            "says that enrollments.csv is absent, and it is in the bundle",
+        ),
     ],
 )
 def test_a_word_that_nobody_knows_is_refused(app: Any, change: dict[str, str], says: str) -> None:
@@ -429,7 +504,10 @@ def test_pupils_of_a_school_that_keeps_profiles_on_devices_are_refused_by_line(a
     imported(files(TEACHER, ""))
     school = db.session.scalars(select(School.id).where(School.name == "School")).one()
     privacy.storage.choose(school, "device")
-    assert "users.csv, line 3: is a student of a school that keeps its profiles on its devices" in refused(files())
+    assert (
+        "users.csv, line 3: is a student of a school that keeps its profiles on its devices"
+        in refused(files())
+    )
 
 
 def test_a_taken_username_of_staff_is_said_as_such(app: Any) -> None:
@@ -458,7 +536,12 @@ def test_a_disabled_person_is_kept_and_does_not_sign_in(app: Any) -> None:
 def test_a_person_who_is_disabled_later_is_signed_out(app: Any) -> None:
     imported(files())
     client = app.test_client()
-    assert client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"}).status_code == 200
+    assert (
+        client.post(
+            "/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"}
+        ).status_code
+        == 200
+    )
     assert client.get("/me").status_code == 200
     imported(files(TEACHER.replace(",true,", ",false,") + PUPIL))
     assert client.get("/me").status_code == 401
@@ -497,7 +580,8 @@ def test_what_systems_leave_in_a_zip_is_passed_over(app: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [str.upper, str.capitalize, lambda name: f"roster\\{name}", lambda name: f"a/b/{name}"]
+    "change",
+    [str.upper, str.capitalize, lambda name: f"roster\\{name}", lambda name: f"a/b/{name}"],
 )
 def test_names_in_a_zip_are_found_as_tools_write_them(app: Any, change: Any) -> None:
     imported({change(name): content for name, content in files().items()})
@@ -516,12 +600,16 @@ def test_a_zip_that_is_not_ordinary_is_refused_in_words(app: Any) -> None:
     assert "is protected by a password" in refused(encrypted)
     unknown = bytes(content[: at + 10]) + struct.pack("<H", 97) + bytes(content[at + 12 :])
     assert "make an ordinary ZIP file" in refused(unknown)
-    assert "is a spreadsheet; save each of its sheets as CSV" in refused({**files(), "users.xlsx": b"PK"})
+    assert "is a spreadsheet; save each of its sheets as CSV" in refused(
+        {**files(), "users.xlsx": b"PK"}
+    )
 
 
 def test_a_table_of_a_spreadsheet_is_taken_where_nothing_is_lost(app: Any) -> None:
     made = files()
-    made["users.csv"] = made["users.csv"].replace("\n", ",\n").replace("sourcedId,status", " sourcedId , status")
+    made["users.csv"] = (
+        made["users.csv"].replace("\n", ",\n").replace("sourcedId,status", " sourcedId , status")
+    )
     made["orgs.csv"] = "sep=,\n" + made["orgs.csv"]
     imported(made)
     assert counted()["students"] == 1
@@ -537,7 +625,9 @@ def test_a_table_of_a_spreadsheet_is_taken_where_nothing_is_lost(app: Any) -> No
         (lambda text: text + f'u9,"{"x" * 140_000}"\n', "a cell has more than 131072 characters"),
     ],
 )
-def test_a_table_that_cannot_be_taken_is_refused_in_words_of_an_administrator(app: Any, change: Any, says: str) -> None:
+def test_a_table_that_cannot_be_taken_is_refused_in_words_of_an_administrator(
+    app: Any, change: Any, says: str
+) -> None:
     made = files()
     made["users.csv"] = change(made["users.csv"])
     assert says in refused(made)
@@ -545,7 +635,9 @@ def test_a_table_that_cannot_be_taken_is_refused_in_words_of_an_administrator(ap
 
 
 def test_what_is_in_a_file_and_not_used_is_named(app: Any) -> None:
-    bundle = read_bundle(zipped(files(TEACHER.replace("Kerbrat,,", "Kerbrat,Anne,") + PUPIL)), privacy.policy)
+    bundle = read_bundle(
+        zipped(files(TEACHER.replace("Kerbrat,,", "Kerbrat,Anne,") + PUPIL)), privacy.policy
+    )
     assert bundle.not_taken == [
         "users.csv: middleName", "classes.csv: courseSourcedId", "classes.csv: classType", "classes.csv: termSourcedIds",
         "enrollments.csv: schoolSourcedId", "enrollments.csv: primary",
@@ -555,7 +647,14 @@ def test_what_is_in_a_file_and_not_used_is_named(app: Any) -> None:
 def test_a_username_that_is_taken_is_named_by_its_line(app: Any) -> None:
     imported(files())
     twice = TEACHER + PUPIL + PUPIL.replace("u2,", "u3,")
-    assert refused(files(twice)) == "users.csv, line 4: username is taken by another student of this school"
-    assert {model: db.session.scalars(select(model.id)).all() for model in (Account, Student)}[Student] != []
+    assert (
+        refused(files(twice))
+        == "users.csv, line 4: username is taken by another student of this school"
+    )
+    assert {model: db.session.scalars(select(model.id)).all() for model in (Account, Student)}[
+        Student
+    ] != []
     assert len(db.session.scalars(select(SchoolClass.id)).all()) == 1
-    assert [len(db.session.scalars(select(model.id)).all()) for model in (Enrollment, Teaching)] == [1, 1]
+    assert [
+        len(db.session.scalars(select(model.id)).all()) for model in (Enrollment, Teaching)
+    ] == [1, 1]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["flask_lgprivacy.vault"]):
+with atheris.instrument_imports(include=["flask_lgprivacy.crypto"]):
+    from flask_lgprivacy.crypto import LocalKeyFile
+    from flask_lgprivacy.crypto.envelope import envelope_key_version, unseal
+    from flask_lgprivacy.crypto.keys import ClientKey
     from flask_lgprivacy.errors import KeyUnavailable, SealBroken
-    from flask_lgprivacy.vault import ClientKey, LocalKeyFile, named_version, unseal
 
 CLIENT = ClientKey("c1", 1, bytes(64))
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -19,7 +21,7 @@ KEY_FILE = LocalKeyFile(FOLDER / "k.key")
 
 
 def one_input(content: bytes) -> None:
-    version = named_version(content)
+    version = envelope_key_version(content)
     for stated in {1, version or 1}:
         try:
             unseal(bytes(32), content, key_version=stated, bound_to=b"fuzz")

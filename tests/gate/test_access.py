@@ -18,7 +18,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_lgprivacy import Actor, LGPrivacy, sealed, subject
 from flask_lgprivacy.audit import read_trail
-from flask_lgprivacy.errors import AccessDenied, PrivacyError, TrailUnavailable, UndeclaredProcessing
+from flask_lgprivacy.errors import (
+    AccessDenied,
+    PrivacyError,
+    TrailUnavailable,
+    UndeclaredProcessing,
+)
 from flask_lgprivacy.policy import Action, Condition, Right
 from flask_lgprivacy.testing import acting_as, assert_refused, make_key_file
 
@@ -44,12 +49,18 @@ def test_an_actor_whose_client_is_only_nearly_spelled_opens_nothing(backend: Bac
         int(school),
     ):
         actor = Actor("x", role="teacher", client=client)
-        with backend.app.app_context(), backend.job("student.profile", actor=actor), pytest.raises(AccessDenied):
+        with (
+            backend.app.app_context(),
+            backend.job("student.profile", actor=actor),
+            pytest.raises(AccessDenied),
+        ):
             _ = one(backend).first_name
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_path: Path, swapped: bool) -> None:
+def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(
+    tmp_path: Path, swapped: bool
+) -> None:
     class Own(DeclarativeBase):
         pass
 
@@ -67,7 +78,9 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_p
     own.init_app(app)
     privacy = LGPrivacy(app)
     dashed = str(uuid4())
-    school, other = (dashed.replace("-", ""), dashed) if swapped else (dashed, dashed.replace("-", ""))
+    school, other = (
+        (dashed.replace("-", ""), dashed) if swapped else (dashed, dashed.replace("-", ""))
+    )
     head, stranger = (Actor("h", role="administrator", client=text) for text in (school, other))
 
     def reading(actor: Actor) -> str:
@@ -78,7 +91,9 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_p
     with app.app_context():
         privacy.initialise()
         own.create_all()
-        with privacy.processing("student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"):
+        with privacy.processing(
+            "student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"
+        ):
             own.session.add(Pupil(school=school, first_name=CANARY))
             own.session.commit()
         one = own.session.scalars(select(Pupil.id)).one()
@@ -86,7 +101,9 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_p
             assert reading(actor) == CANARY
         with pytest.raises(AccessDenied):
             reading(stranger)
-        with privacy.processing("student.profile", actor=stranger, purpose="provide-service", why="x") as processing:
+        with privacy.processing(
+            "student.profile", actor=stranger, purpose="provide-service", why="x"
+        ) as processing:
             assert processing.acts_for() is None
         for kind, of in (("student", str(one)), ("client", other), ("client", school)):
             with pytest.raises(AccessDenied):
@@ -94,7 +111,11 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_p
         with (
             pytest.raises(AccessDenied),
             privacy.processing(
-                "student.profile", actor=stranger, purpose="provide-service", actions={"write"}, why="x"
+                "student.profile",
+                actor=stranger,
+                purpose="provide-service",
+                actions={"write"},
+                why="x",
             ),
         ):
             own.session.add(Pupil(school=other, first_name=CANARY))
@@ -108,7 +129,11 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(tmp_p
 
 def test_a_belonging_of_another_school_is_denied_too(backend: Backend) -> None:
     with backend.app.app_context(), backend.reading(1), pytest.raises(AccessDenied):
-        _ = db.session.scalars(select(Exercise).where(Exercise.student_id == one(backend).id)).one().strokes
+        _ = (
+            db.session.scalars(select(Exercise).where(Exercise.student_id == one(backend).id))
+            .one()
+            .strokes
+        )
 
 
 def test_a_student_reads_only_itself(backend: Backend) -> None:
@@ -144,13 +169,19 @@ def test_a_tagged_column_asks_the_gate(backend: Backend) -> None:
             _ = account.phone
         with backend.job("account.identity", actor=backend.holder()):
             assert account.phone == "0230000000"
-        with backend.job("account.credentials", actor=backend.holder()), pytest.raises(UndeclaredProcessing):
+        with (
+            backend.job("account.credentials", actor=backend.holder()),
+            pytest.raises(UndeclaredProcessing),
+        ):
             _ = account.phone
 
 
 def test_a_tagged_column_can_be_searched(backend: Backend) -> None:
     with backend.app.app_context():
-        assert db.session.scalars(select(Account.id).where(Account.phone == "0230000000")).one() == backend.account
+        assert (
+            db.session.scalars(select(Account.id).where(Account.phone == "0230000000")).one()
+            == backend.account
+        )
 
 
 @pytest.mark.parametrize("detached", [False, True])
@@ -181,7 +212,9 @@ def test_writing_for_another_school_is_denied(backend: Backend) -> None:
 
 def test_deleting_a_belonging_needs_the_action_to_be_declared(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
-        db.session.delete(db.session.scalars(select(Exercise).where(Exercise.student_id == one(backend).id)).one())
+        db.session.delete(
+            db.session.scalars(select(Exercise).where(Exercise.student_id == one(backend).id)).one()
+        )
         with pytest.raises(UndeclaredProcessing, match="'erase'"):
             db.session.commit()
 
@@ -212,8 +245,14 @@ def test_a_refusal_that_the_view_swallows_is_in_the_trail(backend: Backend) -> N
 
     with acting_as(backend.app, backend.teacher(1)):
         assert backend.app.test_client().get("/swallow").text == "nothing"
-    [event] = [event for event in read_trail(backend.folder / "trail") if event.get("endpoint") == "swallow"]
-    assert [(refused["code"], refused["clause"]) for refused in event["refused"]] == [("access-denied", "LG-03")]
+    [event] = [
+        event
+        for event in read_trail(backend.folder / "trail")
+        if event.get("endpoint") == "swallow"
+    ]
+    assert [(refused["code"], refused["clause"]) for refused in event["refused"]] == [
+        ("access-denied", "LG-03")
+    ]
 
 
 def test_a_denial_says_clause_and_contact_and_no_name(backend: Backend) -> None:
@@ -265,7 +304,9 @@ def unwritable(backend: Backend) -> Backend:
 
 
 @pytest.mark.parametrize(("path", "school"), [("/names", 0), ("/names", 1), ("/bare", 0)])
-def test_without_a_trail_nothing_is_answered_not_even_a_denial(unwritable: Backend, path: str, school: int) -> None:
+def test_without_a_trail_nothing_is_answered_not_even_a_denial(
+    unwritable: Backend, path: str, school: int
+) -> None:
     with acting_as(unwritable.app, unwritable.teacher(school)):
         response = unwritable.app.test_client().get(path)
     (unwritable.folder / "trail").chmod(0o700)
@@ -309,22 +350,33 @@ def test_the_trail_names_nobody(backend: Backend) -> None:
 # --- the law: opened is a subset of what was declared and what is permitted ---
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_only_what_is_declared_and_permitted_opens(backend: Backend, data: st.DataObject) -> None:
     policy = backend.house.policy
     role = data.draw(st.sampled_from(sorted(policy.roles)))
     purpose = data.draw(st.sampled_from(sorted(policy.purposes)))
-    categories = data.draw(st.frozensets(st.sampled_from(["student.profile", "student.activity", "account.identity"])))
+    categories = data.draw(
+        st.frozensets(st.sampled_from(["student.profile", "student.activity", "account.identity"]))
+    )
     school = data.draw(st.integers(0, 1))
     me = data.draw(st.booleans())
     target = backend.students[backend.schools[0]][0]
-    actor = Actor("x", role=role, client=backend.schools[school], subjects=[("student", target)] if me else [])
-    facts = frozenset(([Condition.OWN_CLIENT] if school == 0 else []) + ([Condition.SELF] if me else []))
-    from flask_lgprivacy.gate import Declaration, Job
+    actor = Actor(
+        "x", role=role, client=backend.schools[school], subjects=[("student", target)] if me else []
+    )
+    facts = frozenset(
+        ([Condition.OWN_CLIENT] if school == 0 else []) + ([Condition.SELF] if me else [])
+    )
+    from flask_lgprivacy.gate.declaration import Declaration
+    from flask_lgprivacy.gate.job import Job
 
     declaration = Declaration(categories, frozenset({role}), purpose, frozenset({Action.READ}))
-    permitted = backend.house.decisions.decide(role, "student.profile", Action.READ, purpose, facts).allowed
+    permitted = backend.house.decisions.decide(
+        role, "student.profile", Action.READ, purpose, facts
+    ).allowed
     opened = True
     with backend.app.app_context(), Job(backend.house, declaration, actor, "law"):
         db.session.expunge_all()
@@ -341,11 +393,19 @@ def test_a_role_that_the_endpoint_does_not_name_is_told_which_it_names(backend: 
     def names() -> str:
         return "ok"
 
-    parent = Actor(backend.account, role="parent", client=backend.schools[0], subjects=[("account", backend.account)])
+    parent = Actor(
+        backend.account,
+        role="parent",
+        client=backend.schools[0],
+        subjects=[("account", backend.account)],
+    )
     with acting_as(backend.app, parent):
         answer = backend.app.test_client().get("/names")
     assert_refused(answer, code="access-denied")
-    assert (answer.json["missing"], "not for role 'parent', but for teacher" in answer.json["detail"]) == (
+    assert (
+        answer.json["missing"],
+        "not for role 'parent', but for teacher" in answer.json["detail"],
+    ) == (
         "role teacher",
         True,
     )

@@ -36,7 +36,9 @@ def test_a_decorator_between_two_declarations_is_refused_and_not_lost(backend: B
 
     with pytest.raises(DeclarationInvalid, match="directly on one another"):
 
-        @backend.privacy.handles("student.profile", roles={"administrator"}, purpose="provide-service")
+        @backend.privacy.handles(
+            "student.profile", roles={"administrator"}, purpose="provide-service"
+        )
         @login_required
         @backend.privacy.handles("student.profile", **PROFILE)
         def view() -> Any:
@@ -119,10 +121,16 @@ def test_a_client_is_named_by_an_identifier(client: Any) -> None:
         Actor("x", role="teacher", client=client)
 
 
-@pytest.mark.parametrize("spelled", [lambda one: str(one) + "\n", lambda one: str(one).encode(), lambda one: "", int])
+@pytest.mark.parametrize(
+    "spelled", [lambda one: str(one) + "\n", lambda one: str(one).encode(), lambda one: "", int]
+)
 def test_a_client_of_another_type_is_another_client(backend: Backend, spelled: Any) -> None:
     actor = Actor("x", role="teacher", client=spelled(backend.schools[0]))
-    with backend.app.app_context(), backend.job("student.profile", actor=actor), pytest.raises(PrivacyError):
+    with (
+        backend.app.app_context(),
+        backend.job("student.profile", actor=actor),
+        pytest.raises(PrivacyError),
+    ):
         _ = db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
 
 
@@ -137,7 +145,9 @@ def test_an_actors_subjects_are_pairs() -> None:
         Actor("me", role="teacher", subjects=("account", "1"))  # type: ignore[arg-type]
 
 
-def test_what_developers_get_wrong_is_logged_for_them(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_developers_get_wrong_is_logged_for_them(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
     @backend.app.get("/undeclared")
     @backend.privacy.handles(**PROFILE)
     def view() -> Any:
@@ -149,7 +159,9 @@ def test_what_developers_get_wrong_is_logged_for_them(backend: Backend, caplog: 
 
 def test_why_is_a_plain_name(backend: Backend) -> None:
     with backend.app.app_context(), pytest.raises(ConfigurationError, match="why= names the job"):
-        backend.privacy.processing(actor=backend.teacher(), purpose="provide-service", why="for jane@example.org")
+        backend.privacy.processing(
+            actor=backend.teacher(), purpose="provide-service", why="for jane@example.org"
+        )
 
 
 def test_an_orphan_is_not_deleted_under_a_reading_declaration(backend: Backend) -> None:
@@ -190,7 +202,9 @@ def _in_context(backend: Backend, view: Any) -> Any:
         return view()
 
 
-def test_a_view_that_an_error_handler_calls_does_not_run_for_a_refused_role(backend: Backend) -> None:
+def test_a_view_that_an_error_handler_calls_does_not_run_for_a_refused_role(
+    backend: Backend,
+) -> None:
     from flask_lgprivacy import AccessDenied
 
     ran: list[int] = []

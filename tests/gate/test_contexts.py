@@ -124,9 +124,18 @@ def test_greenlets_keep_their_processings_apart(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PYTHONPATH": ":".join([str(Path(__file__).parents[1] / "support"), *filter(None, sys.path)])},
+        env={
+            "PYTHONPATH": ":".join(
+                [str(Path(__file__).parents[1] / "support"), *filter(None, sys.path)]
+            )
+        },
     )
-    expected = [((0, 0), "A0"), ((0, 1), "access-denied"), ((1, 0), "access-denied"), ((1, 1), "A1")]
+    expected = [
+        ((0, 0), "A0"),
+        ((0, 1), "access-denied"),
+        ((1, 0), "access-denied"),
+        ((1, 1), "A1"),
+    ]
     assert done.stdout.strip() == repr(expected), done.stderr[-2000:]
 
 
@@ -165,15 +174,23 @@ def test_a_celery_task_works_under_a_processing_of_its_own(backend: Backend) -> 
         actor = Actor("nightly", role="teacher", client=school)
         with (
             backend.app.app_context(),
-            backend.privacy.processing("student.profile", actor=actor, purpose="provide-service", why="nightly"),
+            backend.privacy.processing(
+                "student.profile", actor=actor, purpose="provide-service", why="nightly"
+            ),
         ):
             return len(db.session.get(Student, __import__("uuid").UUID(one)).first_name)
 
     one, school = str(backend.students[backend.schools[0]][0]), str(backend.schools[0])
-    with captured_trail(backend.app) as trail, start_worker(queue, pool="solo", perform_ping_check=False):
+    with (
+        captured_trail(backend.app) as trail,
+        start_worker(queue, pool="solo", perform_ping_check=False),
+    ):
         assert bare.delay(one).get(timeout=10) == "undeclared-processing"
         assert declared.delay(one, school).get(timeout=10) == len(f"{CANARY} A0")
-    assert [(event.stage, event.endpoint) for event in trail.events] == [("intent", "nightly"), ("outcome", "nightly")]
+    assert [(event.stage, event.endpoint) for event in trail.events] == [
+        ("intent", "nightly"),
+        ("outcome", "nightly"),
+    ]
 
 
 def test_a_shell_says_who_and_why_first(backend: Backend) -> None:

@@ -16,16 +16,19 @@ from werkzeug.routing import RequestRedirect
 
 from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.errors import DeclarationInvalid
-from flask_lgprivacy.gate import Exemption
-from flask_lgprivacy.gate.flask_adapter import MARK
-from flask_lgprivacy.gate.location import shows
+from flask_lgprivacy.gate.declaration import Exemption
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
+from flask_lgprivacy.web.decorators import DECLARATION_ATTRIBUTE
+from flask_lgprivacy.web.redirects import reveals_opened_value
 
 PROFILE: Any = {"roles": {"teacher"}, "purpose": "provide-service"}
 
 
 def names() -> Any:
-    return [student.first_name for student in db.session.scalars(select(Student).order_by(Student.id).limit(1))]
+    return [
+        student.first_name
+        for student in db.session.scalars(select(Student).order_by(Student.id).limit(1))
+    ]
 
 
 def get(backend: Backend, path: str, actor: Actor | None = None) -> Any:
@@ -64,7 +67,13 @@ def test_a_wrapper_around_a_declared_view_runs(backend: Backend) -> None:
 
     @backend.privacy.handles("student.profile", **PROFILE)
     def view() -> Any:
-        return {"rows": len(db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all())}
+        return {
+            "rows": len(
+                db.session.scalars(
+                    select(Student).where(Student.school_id == backend.schools[0])
+                ).all()
+            )
+        }
 
     def wrapped() -> Any:
         ran.append("wrapper")
@@ -79,7 +88,9 @@ def test_a_wrapper_around_a_declared_view_runs(backend: Backend) -> None:
 def test_one_view_behind_two_endpoints_is_declared_in_both(backend: Backend) -> None:
     @backend.privacy.handles("student.profile", **PROFILE)
     def view() -> Any:
-        first = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).first()
+        first = db.session.scalars(
+            select(Student).where(Student.school_id == backend.schools[0])
+        ).first()
         return [first.first_name] if first is not None else []
 
     backend.app.add_url_rule("/one", "one", view)
@@ -87,7 +98,10 @@ def test_one_view_behind_two_endpoints_is_declared_in_both(backend: Backend) -> 
     with captured_trail(backend.app) as trail:
         answers = [get(backend, "/one").text, get(backend, "/two").text]
     assert all(CANARY in answer for answer in answers)
-    assert [event.endpoint for event in trail.events if event.event == "processing"] == ["one", "two"]
+    assert [event.endpoint for event in trail.events if event.event == "processing"] == [
+        "one",
+        "two",
+    ]
 
 
 class Counting(Flask):
@@ -106,7 +120,11 @@ def bare_application(tmp_path: Any, kind: type[Flask]) -> tuple[Any, LGPrivacy]:
 
     database = SQLAlchemy(model_class=Base, engine_options={"hide_parameters": True})
     app = kind("own", instance_path=str(tmp_path))
-    app.config.update(SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/own.db", LGPRIVACY_STORES=STORES, TESTING=True)
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path}/own.db",
+        LGPRIVACY_STORES=STORES,
+        TESTING=True,
+    )
     database.init_app(app)
     privacy = LGPrivacy(app)
     with app.app_context():
@@ -170,7 +188,7 @@ def test_a_declared_view_that_is_exempted_by_hand_still_asks_who_is_there(backen
         ran.append(1)
         return "ok"
 
-    setattr(view, MARK, Exemption("set past the decorator"))
+    setattr(view, DECLARATION_ATTRIBUTE, Exemption("set past the decorator"))
     backend.app.add_url_rule("/x", "x", view)
     with acting_as(backend.app, None):
         assert_refused(backend.app.test_client().get("/x"), code="authentication-required")
@@ -230,15 +248,29 @@ def phone_of_account(backend: Backend) -> str:
         lambda backend: pupil_of(backend).birth_date,
         lambda backend: pupil_of(backend).preferences["colour"],
     ],
-    ids=["a text", "after a commit", "after it was changed", "a tagged value", "a date", "a text inside of JSON"],
+    ids=[
+        "a text",
+        "after a commit",
+        "after it was changed",
+        "a tagged value",
+        "a date",
+        "a text inside of JSON",
+    ],
 )
 def test_what_was_opened_is_in_no_redirect(backend: Backend, opened: Any) -> None:
     @backend.app.get("/x")
-    @backend.privacy.handles("student.profile", "account.identity", **PROFILE, actions={"read", "write"})
+    @backend.privacy.handles(
+        "student.profile", "account.identity", **PROFILE, actions={"read", "write"}
+    )
     def view() -> Any:
         return redirect(f"/y?q={opened(backend)}")
 
-    me = Actor(backend.account, role="teacher", client=backend.schools[0], subjects=[("account", backend.account)])
+    me = Actor(
+        backend.account,
+        role="teacher",
+        client=backend.schools[0],
+        subjects=[("account", backend.account)],
+    )
     answer = get(backend, "/x", me)
     assert_refused(answer, code="intake-refused")
     assert "Location" not in answer.headers
@@ -283,7 +315,9 @@ def test_a_redirect_is_looked_at_however_it_is_made(backend: Backend, answer: An
 
 
 @pytest.mark.parametrize(
-    "url", [lambda name: url_for("y", name=name), lambda name: f"/y/{name}"], ids=["escaped", "as it is"]
+    "url",
+    [lambda name: url_for("y", name=name), lambda name: f"/y/{name}"],
+    ids=["escaped", "as it is"],
 )
 def test_a_plus_in_an_address_hides_nothing(backend: Backend, url: Any) -> None:
     with backend.app.app_context(), backend.writing(0):
@@ -315,26 +349,31 @@ def test_a_plus_in_an_address_hides_nothing(backend: Backend, url: Any) -> None:
     ],
 )
 def test_a_name_in_any_script_is_found(name: str, url: str) -> None:
-    assert shows([[name]], url)
+    assert reveals_opened_value([[name]], url)
 
 
 @pytest.mark.parametrize("name", ["Ana", "Éli", "Li"])
 def test_a_part_of_a_word_is_no_name(name: str) -> None:
-    assert not shows([[name]], "/banana/Éliminations/Limoges?of=Li")
+    assert not reveals_opened_value([[name]], "/banana/Éliminations/Limoges?of=Li")
 
 
 def test_a_redirect_to_where_a_value_does_not_stand_goes_on(backend: Backend) -> None:
     """A pupil called Ana keeps nobody from /Analysis, and an id goes into an address wherever else it stands."""
     with backend.app.app_context(), backend.writing(0):
         pupil = pupil_of(backend)
-        pupil.first_name, pupil.preferences = "Ana", {"class": str(backend.account), "kind": "pupil", "on": "student"}
+        pupil.first_name, pupil.preferences = (
+            "Ana",
+            {"class": str(backend.account), "kind": "pupil", "on": "student"},
+        )
         db.session.commit()
 
     @backend.app.get("/x")
     @backend.privacy.handles("student.profile", **PROFILE)
     def view() -> Any:
         pupil = pupil_of(backend)
-        return redirect(f"/Analysis/students/{pupil.preferences['class']}?kind=pupil&of={len(pupil.first_name)}")
+        return redirect(
+            f"/Analysis/students/{pupil.preferences['class']}?kind=pupil&of={len(pupil.first_name)}"
+        )
 
     assert get(backend, "/x").status_code == 302
 

@@ -11,7 +11,7 @@ from school import CANARY, Backend, Student, close, db, make_backend
 from sqlalchemy import select
 
 from flask_lgprivacy import Actor, schema_of
-from flask_lgprivacy.audit import Processing
+from flask_lgprivacy.audit import ProcessingEvent
 from flask_lgprivacy.errors import ConfigurationError, DeclarationInvalid
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
 
@@ -23,8 +23,10 @@ def names(backend: Backend, number: int = 0) -> list[str]:
     return [student.first_name for student in db.session.scalars(query)]
 
 
-def events(trail: Any) -> list[Processing]:
-    return [event for event in trail.events if isinstance(event, Processing) and event.via != "job"]
+def events(trail: Any) -> list[ProcessingEvent]:
+    return [
+        event for event in trail.events if isinstance(event, ProcessingEvent) and event.via != "job"
+    ]
 
 
 def get(backend: Backend, path: str, actor: Actor | None, method: str = "GET") -> Any:
@@ -49,9 +51,9 @@ def test_a_declared_endpoint_shows_what_it_declares(backend: Backend) -> None:
         "contract",
         200,
     )
-    assert [(one.category, one.action, one.subjects, len(set(one.pseudonyms))) for one in event.touched] == [
-        ("student.profile", "read", 2, 2)
-    ]
+    assert [
+        (one.category, one.action, one.subjects, len(set(one.pseudonyms))) for one in event.touched
+    ] == [("student.profile", "read", 2, 2)]
 
 
 def test_an_answer_with_personal_data_is_not_cached(backend: Backend) -> None:
@@ -62,7 +64,9 @@ def test_an_answer_with_personal_data_is_not_cached(backend: Backend) -> None:
         response.headers["Cache-Control"] = "public, max-age=3600"
         return response
 
-    assert get(backend, "/names", backend.teacher()).headers.getlist("Cache-Control") == ["no-store"]
+    assert get(backend, "/names", backend.teacher()).headers.getlist("Cache-Control") == [
+        "no-store"
+    ]
 
 
 def test_an_endpoint_without_a_declaration_is_refused(backend: Backend) -> None:
@@ -83,7 +87,10 @@ def test_a_refused_endpoint_is_named_where_developers_look(backend: Backend) -> 
     def bare() -> str:
         return "never"
 
-    assert "endpoint 'bare' declares no processing" in get(backend, "/bare", backend.teacher()).json["detail"]
+    assert (
+        "endpoint 'bare' declares no processing"
+        in get(backend, "/bare", backend.teacher()).json["detail"]
+    )
 
 
 def test_a_declaration_above_the_route_protects_nothing_and_is_refused(backend: Backend) -> None:
@@ -172,7 +179,9 @@ def test_a_declaration_on_dispatch_request_covers_every_method(backend: Backend,
     assert not [one for one in undeclared_endpoints(backend.app) if "pupils" in one]
 
 
-def test_a_declaration_on_dispatch_request_that_no_policy_allows_stops_the_start(backend: Backend) -> None:
+def test_a_declaration_on_dispatch_request_that_no_policy_allows_stops_the_start(
+    backend: Backend,
+) -> None:
     class Pupils(View):
         @backend.privacy.handles("student.profile", roles={"auditor"}, purpose="provide-service")
         def dispatch_request(self) -> Any:
@@ -183,9 +192,15 @@ def test_a_declaration_on_dispatch_request_that_no_policy_allows_stops_the_start
 
 
 @pytest.mark.parametrize("states", ["declared", "exempt"])
-def test_what_a_plain_view_names_like_a_method_states_nothing(backend: Backend, states: str) -> None:
+def test_what_a_plain_view_names_like_a_method_states_nothing(
+    backend: Backend, states: str
+) -> None:
     """Flask runs `dispatch_request`, and a method `get` of a plain view only where that calls it."""
-    mark = backend.privacy.exempt("a constant") if states == "exempt" else backend.privacy.handles(**PROFILE)
+    mark = (
+        backend.privacy.exempt("a constant")
+        if states == "exempt"
+        else backend.privacy.handles(**PROFILE)
+    )
 
     class Pupils(View):
         def dispatch_request(self) -> str:
@@ -200,7 +215,9 @@ def test_what_a_plain_view_names_like_a_method_states_nothing(backend: Backend, 
     assert "pupils GET" in undeclared_endpoints(backend.app)
 
 
-def test_a_method_declared_inside_a_declared_dispatch_takes_in_what_it_declares(backend: Backend) -> None:
+def test_a_method_declared_inside_a_declared_dispatch_takes_in_what_it_declares(
+    backend: Backend,
+) -> None:
     class Pupils(MethodView):
         @backend.privacy.handles("student.profile", **PROFILE)
         def dispatch_request(self, **of: Any) -> Any:
@@ -284,8 +301,12 @@ def test_a_template_opens_under_the_declaration(backend: Backend) -> None:
     @backend.app.get("/page")
     @backend.privacy.handles("student.profile", **PROFILE)
     def page() -> str:
-        students = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all()
-        return render_template_string("{% for s in students %}{{ s.first_name }};{% endfor %}", students=students)
+        students = db.session.scalars(
+            select(Student).where(Student.school_id == backend.schools[0])
+        ).all()
+        return render_template_string(
+            "{% for s in students %}{{ s.first_name }};{% endfor %}", students=students
+        )
 
     assert get(backend, "/page", backend.teacher()).text == f"{CANARY} A0;{CANARY} B0;"
 
@@ -332,7 +353,9 @@ def test_a_background_thread_opens_nothing(backend: Backend) -> None:
     @backend.app.get("/thread")
     @backend.privacy.handles("student.profile", **PROFILE)
     def view() -> str:
-        student = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).first()
+        student = db.session.scalars(
+            select(Student).where(Student.school_id == backend.schools[0])
+        ).first()
 
         def work() -> None:
             try:
@@ -355,7 +378,9 @@ def test_what_one_request_opened_is_shut_for_the_next(backend: Backend) -> None:
     @backend.app.get("/keep")
     @backend.privacy.handles("student.profile", **PROFILE)
     def keep() -> str:
-        kept.extend(db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all())
+        kept.extend(
+            db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all()
+        )
         return kept[0].first_name
 
     @backend.app.get("/use")
@@ -372,10 +397,15 @@ def test_what_one_request_opened_is_shut_for_the_next(backend: Backend) -> None:
     [
         ({"roles": set(), "purpose": "provide-service"}, "roles= is empty"),
         ({"roles": "teacher", "purpose": "provide-service"}, "take a set of names"),
-        ({"roles": {"teacher"}, "purpose": "provide-service", "actions": {"look"}}, "actions= knows"),
+        (
+            {"roles": {"teacher"}, "purpose": "provide-service", "actions": {"look"}},
+            "actions= knows",
+        ),
     ],
 )
-def test_an_incomplete_declaration_is_refused_when_it_is_written(backend: Backend, arguments: Any, says: str) -> None:
+def test_an_incomplete_declaration_is_refused_when_it_is_written(
+    backend: Backend, arguments: Any, says: str
+) -> None:
     with pytest.raises(DeclarationInvalid, match=says):
         backend.privacy.handles("student.profile", **arguments)
 

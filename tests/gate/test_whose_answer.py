@@ -29,11 +29,14 @@ def get(backend: Backend, path: str, actor: Any, **options: Any) -> Any:
 
 
 def names(backend: Backend) -> list[str]:
-    from flask_lgprivacy.models import current_opener
+    from flask_lgprivacy.orm.context import current_context
 
-    opener: Any = current_opener.get()
+    opener: Any = current_context.get()
     mine = [school for school in backend.schools if school.hex == opener.acts_for()]
-    return [row.first_name for row in db.session.scalars(select(Student).where(Student.school_id.in_(mine)))]
+    return [
+        row.first_name
+        for row in db.session.scalars(select(Student).where(Student.school_id.in_(mine)))
+    ]
 
 
 def kept(view: Callable[[], Any], wrap: Callable[[Any], Any]) -> Any:
@@ -48,9 +51,13 @@ def kept(view: Callable[[], Any], wrap: Callable[[Any], Any]) -> Any:
     return inner
 
 
-@pytest.mark.parametrize("wrap", [list, lambda names: {"names": names}, make_response, lambda names: (names, 200)])
+@pytest.mark.parametrize(
+    "wrap", [list, lambda names: {"names": names}, make_response, lambda names: (names, 200)]
+)
 @pytest.mark.parametrize("is_above", [True, False], ids=["above", "below"])
-def test_an_answer_that_a_cache_kept_is_not_another_actors(backend: Backend, wrap: Any, is_above: bool) -> None:
+def test_an_answer_that_a_cache_kept_is_not_another_actors(
+    backend: Backend, wrap: Any, is_above: bool
+) -> None:
     view = functools.partial(names, backend)
     functools.update_wrapper(view, names)
     declared = backend.privacy.handles("student.profile", **PROFILE)
@@ -59,7 +66,9 @@ def test_an_answer_that_a_cache_kept_is_not_another_actors(backend: Backend, wra
     elif wrap is make_response:
         backend.app.add_url_rule("/kept", "kept", declared(kept(view, wrap)))
     else:
-        pytest.skip("a value without an identity of its own; libraries that keep such are refused at the start")
+        pytest.skip(
+            "a value without an identity of its own; libraries that keep such are refused at the start"
+        )
     first = get(backend, "/kept", backend.teacher(0))
     assert f"{CANARY} A0" in first.text
     assert first.headers["Cache-Control"] == "no-store"
@@ -67,11 +76,15 @@ def test_an_answer_that_a_cache_kept_is_not_another_actors(backend: Backend, wra
         second = get(backend, "/kept", backend.teacher(1))
     assert_refused(second, code="view-bypassed")
     assert CANARY not in second.text
-    assert [refused.code for event in trail.events for refused in event.refused] == ["view-bypassed"]
+    assert [refused.code for event in trail.events for refused in event.refused] == [
+        "view-bypassed"
+    ]
 
 
 @pytest.mark.parametrize("form", ["a tuple", "abort", "an error handler", "after_request"])
-def test_a_response_that_was_made_for_another_request_does_not_leave_in_any_form(backend: Backend, form: str) -> None:
+def test_a_response_that_was_made_for_another_request_does_not_leave_in_any_form(
+    backend: Backend, form: str
+) -> None:
     answers: list[Any] = []
 
     @backend.app.errorhandler(RuntimeError)
@@ -125,7 +138,11 @@ def test_a_hook_does_not_answer_in_place_of_a_declared_view(backend: Backend) ->
     def page_cache() -> Any:
         if request.args.get("from") == "hook":
             return "kept for somebody else"
-        return ("away", 302, {"Location": "/sign-in"}) if request.args.get("from") == "sign-in" else None
+        return (
+            ("away", 302, {"Location": "/sign-in"})
+            if request.args.get("from") == "sign-in"
+            else None
+        )
 
     @backend.app.get("/names")
     @backend.privacy.handles("student.profile", **PROFILE)
@@ -194,7 +211,10 @@ def test_a_view_that_another_calls_has_a_processing_of_its_own(backend: Backend)
         current["actor"] = backend.teacher(1)
         with pytest.raises(PrivacyError):
             inner()
-        return {"seen": before, "and": db.session.get(Student, backend.students[backend.schools[0]][1]).first_name}
+        return {
+            "seen": before,
+            "and": db.session.get(Student, backend.students[backend.schools[0]][1]).first_name,
+        }
 
     assert_refused(backend.app.test_client().get("/lends"), code="undeclared-processing")
     with captured_trail(backend.app) as trail:
@@ -215,7 +235,9 @@ def test_a_forked_child_begins_with_the_gate_shut(backend: Backend) -> None:
         with backend.app.app_context():
             db.engine.dispose(close=False)
             try:
-                there.send(db.session.get(Student, backend.students[backend.schools[0]][1]).first_name)
+                there.send(
+                    db.session.get(Student, backend.students[backend.schools[0]][1]).first_name
+                )
             except PrivacyError as refused:
                 there.send(type(refused).__name__)
 
@@ -231,7 +253,9 @@ def test_a_forked_child_begins_with_the_gate_shut(backend: Backend) -> None:
     children[0].join()
 
 
-def test_the_clients_connection_is_not_in_the_environment_of_an_ordinary_request(backend: Backend) -> None:
+def test_the_clients_connection_is_not_in_the_environment_of_an_ordinary_request(
+    backend: Backend,
+) -> None:
     seen = []
 
     @backend.app.get("/socket")
@@ -287,7 +311,9 @@ def rest_extension(app: Flask) -> Callable[[], None]:
 
 @pytest.mark.parametrize("testing", [True, False])
 @pytest.mark.parametrize("takes_over", [True, False])
-def test_a_refusal_is_the_same_whoever_handles_errors(backend: Backend, testing: bool, takes_over: bool) -> None:
+def test_a_refusal_is_the_same_whoever_handles_errors(
+    backend: Backend, testing: bool, takes_over: bool
+) -> None:
     class Names(MethodView):
         @backend.privacy.handles("student.profile", **PROFILE)
         def get(self) -> Any:
@@ -303,7 +329,9 @@ def test_a_refusal_is_the_same_whoever_handles_errors(backend: Backend, testing:
     assert_refused(get(backend, "/names", None), code="authentication-required")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("flask_restx") is None, reason="Flask-RESTX is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("flask_restx") is None, reason="Flask-RESTX is not installed"
+)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_refusal_is_the_same_in_flask_restx(backend: Backend) -> None:
     from flask_restx import Api, Resource
@@ -338,12 +366,16 @@ def renamed_at_once(backend: Backend) -> Any:
     one = backend.students[backend.schools[0]][0]
 
     @backend.app.post("/rename")
-    @backend.privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service", actions={"read", "write"})
+    @backend.privacy.handles(
+        "student.profile", roles={"teacher"}, purpose="provide-service", actions={"read", "write"}
+    )
     def rename() -> str:
         row = db.session.get(Student, one)
         row.first_name = "mine"
         with db.engine.begin() as somebody_else:
-            somebody_else.execute(text("UPDATE student SET lgprivacy_version = lgprivacy_version + 1"))
+            somebody_else.execute(
+                text("UPDATE student SET lgprivacy_version = lgprivacy_version + 1")
+            )
         db.session.commit()
         return "ok"
 
@@ -366,7 +398,9 @@ def test_a_row_that_is_gone_while_a_list_is_made_is_a_conflict(backend: Backend)
     @backend.app.get("/list")
     @backend.privacy.handles("student.profile", **PROFILE)
     def view() -> Any:
-        rows = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all()
+        rows = db.session.scalars(
+            select(Student).where(Student.school_id == backend.schools[0])
+        ).all()
         db.session.commit()
         with db.engine.begin() as somebody_else:
             somebody_else.execute(text("DELETE FROM exercise"))

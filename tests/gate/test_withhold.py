@@ -16,11 +16,15 @@ SHEET = schema_of(Exercise, "strokes")
 CARD = schema_of(Account, "name", "phone", "password_hash")
 
 
-def view(backend: Backend, path: str, dump: Any, *categories: str, roles: Any, withhold: Any = ()) -> None:
+def view(
+    backend: Backend, path: str, dump: Any, *categories: str, roles: Any, withhold: Any = ()
+) -> None:
     backend.app.add_url_rule(
         path,
         endpoint=path,
-        view_func=backend.privacy.handles(*categories, roles=roles, purpose="provide-service", withhold=withhold)(dump),
+        view_func=backend.privacy.handles(
+            *categories, roles=roles, purpose="provide-service", withhold=withhold
+        )(dump),
     )
 
 
@@ -36,7 +40,12 @@ def get(backend: Backend, path: str, actor: Any) -> Any:
 def test_a_withheld_category_is_left_out_and_named(backend: Backend) -> None:
     both = ("account.identity", "account.credentials")
     view(
-        backend, "/card", own_card(backend), *both, roles={"teacher", "administrator"}, withhold={"account.credentials"}
+        backend,
+        "/card",
+        own_card(backend),
+        *both,
+        roles={"teacher", "administrator"},
+        withhold={"account.credentials"},
     )
     with captured_trail(backend.app) as trail:
         seen = get(backend, "/card", backend.administrator())
@@ -46,20 +55,44 @@ def test_a_withheld_category_is_left_out_and_named(backend: Backend) -> None:
 
 
 def test_without_withholding_a_forbidden_field_raises(backend: Backend) -> None:
-    view(backend, "/own", own_card(backend), "account.identity", "account.credentials", roles={"teacher"})
+    view(
+        backend,
+        "/own",
+        own_card(backend),
+        "account.identity",
+        "account.credentials",
+        roles={"teacher"},
+    )
     assert get(backend, "/own", backend.teacher()).status_code == 403
 
 
 def test_only_what_is_declared_can_be_withheld(backend: Backend) -> None:
     with pytest.raises(DeclarationInvalid, match="declare them too"):
-        view(backend, "/x", lambda: "x", "account.identity", roles={"teacher"}, withhold={"account.credentials"})
+        view(
+            backend,
+            "/x",
+            lambda: "x",
+            "account.identity",
+            roles={"teacher"},
+            withhold={"account.credentials"},
+        )
     with pytest.raises(DeclarationInvalid, match="takes a set"):
-        view(backend, "/x", lambda: "x", "account.identity", roles={"teacher"}, withhold="account.identity")
+        view(
+            backend,
+            "/x",
+            lambda: "x",
+            "account.identity",
+            roles={"teacher"},
+            withhold="account.identity",
+        )
 
 
 def test_what_is_prohibited_cannot_be_declared_by_withholding_it(backend: Backend) -> None:
     declared = backend.privacy.handles(
-        "student.profile", roles={"teacher", "job"}, purpose="retention", withhold={"student.profile"}
+        "student.profile",
+        roles={"teacher", "job"},
+        purpose="retention",
+        withhold={"student.profile"},
     )
     with pytest.raises(DeclarationInvalid, match="LG-06"):
         backend.app.add_url_rule("/z", view_func=declared(lambda: "z"))
@@ -67,8 +100,22 @@ def test_what_is_prohibited_cannot_be_declared_by_withholding_it(backend: Backen
 
 def test_what_no_role_may_read_cannot_be_declared_by_withholding_it(backend: Backend) -> None:
     with pytest.raises(DeclarationInvalid, match="no rule allows"):
-        view(backend, "/y", lambda: "y", "student.profile", roles={"auditor"}, withhold={"student.profile"})
-    view(backend, "/w", lambda: "w", "student.profile", roles={"auditor", "teacher"}, withhold={"student.profile"})
+        view(
+            backend,
+            "/y",
+            lambda: "y",
+            "student.profile",
+            roles={"auditor"},
+            withhold={"student.profile"},
+        )
+    view(
+        backend,
+        "/w",
+        lambda: "w",
+        "student.profile",
+        roles={"auditor", "teacher"},
+        withhold={"student.profile"},
+    )
 
 
 def test_a_withheld_field_that_is_read_directly_still_raises(backend: Backend) -> None:
@@ -86,7 +133,9 @@ def test_another_schools_row_is_refused_and_not_shown_in_part(backend: Backend) 
     def every() -> Any:
         return SHEET(many=True).dump(db.session.scalars(select(Exercise)))
 
-    view(backend, "/all", every, "student.activity", roles={"teacher"}, withhold={"student.activity"})
+    view(
+        backend, "/all", every, "student.activity", roles={"teacher"}, withhold={"student.activity"}
+    )
     seen = get(backend, "/all", backend.teacher())
     assert (seen.status_code, seen.json["clause"]) == (403, "LG-03")
 

@@ -15,13 +15,13 @@ from sqlalchemy import select
 
 from flask_lgprivacy import schema_of
 from flask_lgprivacy.policy import load_policy
-from flask_lgprivacy.schemas import Screen
+from flask_lgprivacy.screening import SensitiveDataScanner
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
 
 NIR = "1 85 05 78 006 084 91"
 IBAN = "FR76 3000 6000 0112 3456 7890 189"
 CARD = "4111 1111 1111 1111"
-SCREEN = Screen(load_policy())
+SCREEN = SensitiveDataScanner(load_policy())
 WRITES = {"roles": {"teacher"}, "purpose": "provide-service", "actions": {"read", "write"}}
 READS = {"roles": {"teacher"}, "purpose": "provide-service"}
 PUPIL = schema_of(Student, "first_name", "last_name", "birth_date", "left_handed", "preferences")
@@ -42,7 +42,11 @@ def school(backend: Backend) -> Backend:
     @backend.app.post("/anything")
     @backend.privacy.handles("student.profile", **WRITES)
     def anything() -> Any:
-        sent = request.get_json(silent=True) or request.form.to_dict() or request.get_data(as_text=True)
+        sent = (
+            request.get_json(silent=True)
+            or request.form.to_dict()
+            or request.get_data(as_text=True)
+        )
         return {"took": len(sent)}
 
     @backend.app.post("/exempt")
@@ -64,11 +68,19 @@ def count(backend: Backend) -> int:
 
 
 def test_a_declared_body_is_taken_in_with_its_types(school: Backend) -> None:
-    sent = {"first_name": f"{CANARY} Ana", "last_name": f"{CANARY} B", "birth_date": "2018-02-01", "left_handed": True}
+    sent = {
+        "first_name": f"{CANARY} Ana",
+        "last_name": f"{CANARY} B",
+        "birth_date": "2018-02-01",
+        "left_handed": True,
+    }
     made = post(school, "/pupils", json=sent)
     assert made.status_code == 201
     with school.app.app_context(), school.reading():
-        assert db.session.get(Student, __import__("uuid").UUID(made.json["id"])).birth_date.year == 2018
+        assert (
+            db.session.get(Student, __import__("uuid").UUID(made.json["id"])).birth_date.year
+            == 2018
+        )
 
 
 @pytest.mark.parametrize(
@@ -76,16 +88,24 @@ def test_a_declared_body_is_taken_in_with_its_types(school: Backend) -> None:
     [
         ({"first_name": "A"}, "last_name: missing data"),
         ({"first_name": "A", "last_name": "B", "shoe_size": 3}, "shoe_size: unknown field"),
-        ({"first_name": "A", "last_name": "B", "birth_date": "yesterday"}, "birth_date: not a valid date"),
+        (
+            {"first_name": "A", "last_name": "B", "birth_date": "yesterday"},
+            "birth_date: not a valid date",
+        ),
         ({"first_name": 7, "last_name": "B"}, "first_name: not a valid string"),
         ({"first_name": "", "last_name": "B"}, "first_name: "),
         ({"first_name": None, "last_name": "B"}, "first_name: field may not be null"),
-        ({"first_name": "A", "last_name": "B", "preferences": [1]}, "preferences: not a valid object"),
+        (
+            {"first_name": "A", "last_name": "B", "preferences": [1]},
+            "preferences: not a valid object",
+        ),
         ([1], "send a JSON object"),
         ("text", "send a JSON object"),
     ],
 )
-def test_what_the_schema_does_not_know_is_422_with_the_fields_path(school: Backend, sent: Any, says: str) -> None:
+def test_what_the_schema_does_not_know_is_422_with_the_fields_path(
+    school: Backend, sent: Any, says: str
+) -> None:
     answer = post(school, "/pupils", json=sent)
     assert (answer.status_code, answer.json["clause"]) == (422, "LG-02")
     assert says in answer.json["detail"]
@@ -122,7 +142,10 @@ def test_the_refusal_names_the_path(school: Backend) -> None:
         "pupil.extras.religion: "
         in post(school, "/anything", json=SENSITIVE_BODIES["three levels down"]).json["detail"]
     )
-    assert "pupils[1].Santé: " in post(school, "/anything", json=SENSITIVE_BODIES["in a list"]).json["detail"]
+    assert (
+        "pupils[1].Santé: "
+        in post(school, "/anything", json=SENSITIVE_BODIES["in a list"]).json["detail"]
+    )
 
 
 def test_a_key_that_is_itself_a_value_is_named_by_its_place(school: Backend) -> None:
@@ -133,12 +156,25 @@ def test_a_key_that_is_itself_a_value_is_named_by_its_place(school: Backend) -> 
 
 @pytest.mark.parametrize("path", ["/anything", "/pupils"])
 @pytest.mark.parametrize(
-    "number", [NIR, IBAN, CARD, NIR.replace(" ", ""), IBAN.replace(" ", ""), "4111-1111-1111-1111", "185057800608491"]
+    "number",
+    [
+        NIR,
+        IBAN,
+        CARD,
+        NIR.replace(" ", ""),
+        IBAN.replace(" ", ""),
+        "4111-1111-1111-1111",
+        "185057800608491",
+    ],
 )
 def test_an_identifier_in_a_note_is_refused(
     school: Backend, number: str, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sent = {"first_name": "A", "last_name": "B", "preferences": {"note": f"call the parents, {number}, thank you"}}
+    sent = {
+        "first_name": "A",
+        "last_name": "B",
+        "preferences": {"note": f"call the parents, {number}, thank you"},
+    }
     with captured_trail(school.app) as trail:
         answer = post(school, path, json=sent)
     assert (answer.status_code, answer.json["clause"]) == (422, "LG-02")
@@ -160,7 +196,17 @@ def test_an_identifier_in_a_note_is_refused(
         "nom;religion\nA;x".encode("utf-16"),
         "nom\treligions\nA\tx".encode("utf-16-le"),
     ],
-    ids=["semicolon", "BOM", "latin-1", "quoted", "empty line", "sep", "title", "UTF-16", "UTF-16 without a mark"],
+    ids=[
+        "semicolon",
+        "BOM",
+        "latin-1",
+        "quoted",
+        "empty line",
+        "sep",
+        "title",
+        "UTF-16",
+        "UTF-16 without a mark",
+    ],
 )
 def test_a_sensitive_column_of_a_table_is_refused(school: Backend, content: bytes) -> None:
     as_body = post(school, "/anything", data=content, content_type="text/csv")
@@ -184,20 +230,32 @@ def test_a_table_or_json_in_a_form_is_looked_through(school: Backend) -> None:
 
 def test_json_under_another_name_is_looked_through(school: Backend) -> None:
     for kind in ("text/plain", None, "text/x-anything"):
-        assert_refused(post(school, "/anything", data='{"religion": 1}', content_type=kind), clause="LG-08")
-        assert_refused(post(school, "/anything", data=f"a note {NIR}", content_type=kind), clause="LG-02")
+        assert_refused(
+            post(school, "/anything", data='{"religion": 1}', content_type=kind), clause="LG-08"
+        )
+        assert_refused(
+            post(school, "/anything", data=f"a note {NIR}", content_type=kind), clause="LG-02"
+        )
 
 
 def test_a_body_without_a_length_is_looked_through(school: Backend) -> None:
     content = b'{"religion": 1}'
     with acting_as(school.app, school.teacher()):
-        environ = {"wsgi.input_terminated": True, "wsgi.input": io.BytesIO(content), "CONTENT_LENGTH": ""}
-        answer = school.app.test_client().post("/anything", content_type="application/json", environ_overrides=environ)
+        environ = {
+            "wsgi.input_terminated": True,
+            "wsgi.input": io.BytesIO(content),
+            "CONTENT_LENGTH": "",
+        }
+        answer = school.app.test_client().post(
+            "/anything", content_type="application/json", environ_overrides=environ
+        )
     assert_refused(answer, clause="LG-08")
 
 
 def test_a_cell_with_an_identifier_is_named_by_line_and_column(school: Backend) -> None:
-    answer = post(school, "/anything", data=f"name,note\nx,y\nz,{NIR}\n".encode(), content_type="text/csv")
+    answer = post(
+        school, "/anything", data=f"name,note\nx,y\nz,{NIR}\n".encode(), content_type="text/csv"
+    )
     assert answer.json["detail"].startswith("line 3, column 2: ")
 
 
@@ -209,7 +267,11 @@ def test_the_race_columns_of_a_real_bundle_are_refused(school: Backend) -> None:
     tables = []
     for bundle in bundles:
         with zipfile.ZipFile(bundle) as archive:
-            tables += [archive.read(name) for name in archive.namelist() if name.endswith("demographics.csv")]
+            tables += [
+                archive.read(name)
+                for name in archive.namelist()
+                if name.endswith("demographics.csv")
+            ]
     if not tables:
         pytest.skip("../shared/data/oneroster is not there")
     for table in tables:
@@ -237,7 +299,9 @@ def test_a_body_that_is_no_json_is_told_so(school: Backend) -> None:
 
 
 def test_a_deep_body_is_an_error_and_not_a_traceback(school: Backend) -> None:
-    answer = post(school, "/anything", data="[" * 100_000 + "]" * 100_000, content_type="application/json")
+    answer = post(
+        school, "/anything", data="[" * 100_000 + "]" * 100_000, content_type="application/json"
+    )
     assert answer.status_code in {200, 422}
     for levels, clause in ((50, "LG-08"), (500, "LG-02")):
         nested: Any = {"religion": 1}
@@ -258,13 +322,19 @@ def test_a_personal_value_in_a_url_is_refused(school: Backend) -> None:
     with acting_as(school.app, school.teacher()):
         client = school.app.test_client()
         assert client.get("/find?page=2").text == "found"
-        for query, clause in ((f"last_name={CANARY}", "LG-02"), ("religion=x", "LG-08"), (f"q={NIR}", "LG-02")):
+        for query, clause in (
+            (f"last_name={CANARY}", "LG-02"),
+            ("religion=x", "LG-08"),
+            (f"q={NIR}", "LG-02"),
+        ):
             answer = client.get(f"/find?{query}")
             assert_refused(answer, clause=clause, code="intake-refused")
             assert CANARY not in answer.text
 
 
-def test_a_redirect_that_carries_what_was_opened_is_refused(school: Backend, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_redirect_that_carries_what_was_opened_is_refused(
+    school: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
     @school.app.get("/to-name")
     @school.privacy.handles("student.profile", **READS)
     def to_name() -> Any:
@@ -297,4 +367,6 @@ def test_an_answer_that_opened_something_is_not_cached(school: Backend) -> None:
         )
 
     with acting_as(school.app, school.teacher()):
-        assert school.app.test_client().get("/named").headers.getlist("Cache-Control") == ["no-store"]
+        assert school.app.test_client().get("/named").headers.getlist("Cache-Control") == [
+            "no-store"
+        ]

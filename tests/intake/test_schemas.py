@@ -75,7 +75,10 @@ class _Renamed(LabelledSchema):
         (_Overruled, "pupil: its schema takes unknown fields"),
         (_Empty, "accepts=: its schema takes unknown fields"),
         (_Renamed, "sensitive data are not collected"),
-        (schema_of(Exercise, "strokes"), "is 'student.activity', which the endpoint does not declare"),
+        (
+            schema_of(Exercise, "strokes"),
+            "is 'student.activity', which the endpoint does not declare",
+        ),
         (
             schema_of(Student, "first_name", religion=without_label(fields.Str(), "x")),
             "sensitive data are not collected",
@@ -92,14 +95,16 @@ def test_a_schema_that_could_take_in_something_undeclared_stops_the_start(
 
 def test_the_label_comes_from_the_column() -> None:
     schema = schema_of(Account, "email", "phone")()
-    assert {name: field.metadata["lgprivacy"].category for name, field in schema.fields.items()} == dict.fromkeys(
-        ("email", "phone"), "account.identity"
-    )
+    assert {
+        name: field.metadata["lgprivacy"].category for name, field in schema.fields.items()
+    } == dict.fromkeys(("email", "phone"), "account.identity")
     assert schema.fields["email"].required and not schema.fields["phone"].required
 
 
 def test_a_column_without_a_label_makes_no_field() -> None:
-    with pytest.raises(ModelInvalid, match=r"Student\.school_id holds no personal data.*school_id=without_label"):
+    with pytest.raises(
+        ModelInvalid, match=r"Student\.school_id holds no personal data.*school_id=without_label"
+    ):
         schema_of(Student, "school_id")
     with pytest.raises(ModelInvalid, match="needs the reason"):
         without_label(fields.Str(), " ")
@@ -109,7 +114,9 @@ def test_a_validator_that_repeats_the_value_is_not_repeated(backend: Backend) ->
     def picky(value: str) -> None:
         raise __import__("marshmallow").ValidationError(f"{value} is no name")
 
-    declared(backend, schema_of(Student, first_name=field_of(Student, "first_name", validate=picky)))
+    declared(
+        backend, schema_of(Student, first_name=field_of(Student, "first_name", validate=picky))
+    )
     answer = post(backend, "/declared", json={"first_name": CANARY})
     assert (answer.status_code, CANARY in answer.text) == (422, False)
     assert "first_name: is not valid" in answer.json["detail"]

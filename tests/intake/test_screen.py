@@ -11,13 +11,13 @@ import pytest
 from marshmallow import Schema, fields
 
 from flask_lgprivacy.policy import load_policy
-from flask_lgprivacy.schemas import Screen
-from flask_lgprivacy.schemas.identifiers import identifier_in
+from flask_lgprivacy.screening import SensitiveDataScanner
+from flask_lgprivacy.screening.identifiers import identifier_in
 
 NIR = "1 85 05 78 006 084 91"
 IBAN = "FR76 3000 6000 0112 3456 7890 189"
 CARD = "4111 1111 1111 1111"
-SCREEN = Screen(load_policy())
+SCREEN = SensitiveDataScanner(load_policy())
 
 INFLECTED = [
     "allergies",
@@ -144,9 +144,9 @@ def test_a_category_that_allows_an_identifier_takes_it() -> None:
     class Payment(Schema):
         iban = fields.Str(
             metadata={
-                "lgprivacy": __import__("flask_lgprivacy.schemas.labelled", fromlist=["Label"]).Label(
-                    "account.payment", "x"
-                )
+                "lgprivacy": __import__(
+                    "flask_lgprivacy.schemas.labelled", fromlist=["Label"]
+                ).Label("account.payment", "x")
             }
         )
         note = fields.Str()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flask_lgprivacy.policy import SensitiveTerms, load_policy
-from flask_lgprivacy.policy.terms import SHIPPED_VOCABULARIES, unmasked, vocabulary
+from flask_lgprivacy.policy.sensitive_terms import SHIPPED_VOCABULARIES, unmasked, vocabulary
 
 HERE = Path(__file__).parent
 TERMS = SensitiveTerms(load_policy())
@@ -15,13 +15,18 @@ TERMS = SensitiveTerms(load_policy())
 
 def names(file: str) -> list[tuple[str, str, str]]:
     lines = (HERE / file).read_text(encoding="utf-8").splitlines()
-    return [(name, language, domain) for name, language, domain in (line.split("\t") for line in lines if line.strip())]
+    return [
+        (name, language, domain)
+        for name, language, domain in (line.split("\t") for line in lines if line.strip())
+    ]
 
 
 def test_names_of_sensitive_fields_are_refused() -> None:
     sensitive = names("names_sensitive.tsv")
     passing = [name for name in sensitive if TERMS.match(name[0]) is None]
-    print(f"{1 - len(passing) / len(sensitive):.1%} of {len(sensitive)} names of sensitive fields are refused")
+    print(
+        f"{1 - len(passing) / len(sensitive):.1%} of {len(sensitive)} names of sensitive fields are refused"
+    )
     assert len(passing) / len(sensitive) <= 0.05
 
 
@@ -35,7 +40,9 @@ def test_ordinary_names_pass() -> None:
 @pytest.mark.parametrize("language", ["en", "fr", "es"])
 def test_no_language_is_forgotten(language: str) -> None:
     sensitive = [name for name in names("names_sensitive.tsv") if name[1] == language]
-    assert len([name for name in sensitive if TERMS.match(name[0]) is not None]) / len(sensitive) > 0.9
+    assert (
+        len([name for name in sensitive if TERMS.match(name[0]) is not None]) / len(sensitive) > 0.9
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,9 @@ def test_an_ordinary_name_passes(name: str) -> None:
 
 
 def test_what_is_suspected_in_many_names_is_what_is_matched_in_each() -> None:
-    every = [name for file in ("names_sensitive.tsv", "names_ordinary.tsv") for name, _, _ in names(file)]
+    every = [
+        name for file in ("names_sensitive.tsv", "names_ordinary.tsv") for name, _, _ in names(file)
+    ]
     for name in every:
         assert TERMS.suspects([name]) == (TERMS.match(name) is not None), name
 
@@ -75,5 +84,7 @@ def test_a_vocabulary_is_written_as_it_is_compared(shipped: str) -> None:
     assert set(terms) == {"terms", "parts", "whole_terms", "except_terms", "unstemmed"}
     for kind, listed in terms.items():
         assert len(set(listed)) == len(listed), kind
-        assert [one for one in listed if one != unmasked(one).lower() or one != " ".join(one.split())] == [], kind
+        assert [
+            one for one in listed if one != unmasked(one).lower() or one != " ".join(one.split())
+        ] == [], kind
     assert set(terms["unstemmed"]) <= {*terms["terms"], *terms["whole_terms"]}

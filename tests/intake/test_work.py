@@ -12,11 +12,11 @@ from school import Backend, make_backend
 
 from flask_lgprivacy.errors import ConfigurationError
 from flask_lgprivacy.policy import load_policy
-from flask_lgprivacy.schemas import Screen
-from flask_lgprivacy.schemas.tables import of_table
+from flask_lgprivacy.screening import SensitiveDataScanner
+from flask_lgprivacy.screening.csv_scan import scan_table
 from flask_lgprivacy.testing import acting_as, assert_refused
 
-SCREEN = Screen(load_policy())
+SCREEN = SensitiveDataScanner(load_policy())
 DICE = random.Random(2026)
 
 
@@ -59,7 +59,7 @@ def test_a_limit_is_a_number_of_bytes(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_only_the_header_of_a_table_is_taken_for_names(table: str) -> None:
-    assert of_table(SCREEN, table.encode(), "") is None
+    assert scan_table(SCREEN, table.encode(), "") is None
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,15 @@ def test_only_the_header_of_a_table_is_taken_for_names(table: str) -> None:
     ],
 )
 def test_the_refusal_of_a_table_names_a_place_and_no_cell(table: str) -> None:
-    found = of_table(SCREEN, table.encode(), "")
+    found = scan_table(SCREEN, table.encode(), "")
     assert found is not None
     assert "line" in found.path
     assert not any(cell in found.path for cell in ("White", "Santé", "Dyslexie", "religion", "PAI"))
 
 
-def test_a_picture_that_a_schema_takes_is_not_refused_for_what_its_base64_spells(backend: Backend) -> None:
+def test_a_picture_that_a_schema_takes_is_not_refused_for_what_its_base64_spells(
+    backend: Backend,
+) -> None:
     for number in range(30):
         picture = base64.b64encode(random.Random(number).randbytes(100_000)).decode()
         assert SCREEN.find({"portrait": picture}) is None

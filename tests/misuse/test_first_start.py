@@ -29,7 +29,9 @@ def application(folder: Path) -> tuple[Flask, Any]:
     return app, database
 
 
-def test_a_forgotten_owner_stops_the_start_also_where_no_other_model_is_labelled(tmp_path: Path) -> None:
+def test_a_forgotten_owner_stops_the_start_also_where_no_other_model_is_labelled(
+    tmp_path: Path,
+) -> None:
     app, database = application(tmp_path)
 
     class Pupil(database.Model):
@@ -88,7 +90,9 @@ def test_a_row_that_is_moved_is_the_developers_mistake(
     backend.app.testing = testing
 
     @backend.app.get("/x")
-    @backend.privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service", actions={"write"})
+    @backend.privacy.handles(
+        "student.profile", roles={"teacher"}, purpose="provide-service", actions={"write"}
+    )
     def view() -> str:
         pupil: Any = db.session.get(Student, backend.students[backend.schools[0]][0])
         pupil.school_id = backend.schools[1]

@@ -88,7 +88,9 @@ def test_a_backup_is_ciphertext(backend: Backend, tmp_path: Path) -> None:
 def _statements(backend: Backend) -> dict[str, Any]:
     session, one = db.session, backend.students[backend.schools[0]][0]
     return {
-        "insert": lambda: session.execute(insert(Student), [{"id": uuid4(), "school_id": backend.schools[0]}]),
+        "insert": lambda: session.execute(
+            insert(Student), [{"id": uuid4(), "school_id": backend.schools[0]}]
+        ),
         "update": lambda: session.execute(update(Account).values(phone="1")),
         "delete": lambda: session.execute(delete(Student).where(Student.id == one)),
         "query delete": lambda: session.query(Student).delete(),
@@ -96,7 +98,9 @@ def _statements(backend: Backend) -> dict[str, Any]:
             [Student(school_id=backend.schools[0], first_name=CANARY, last_name=CANARY)]
         ),
         "bulk insert": lambda: session.bulk_insert_mappings(Student, [{"id": uuid4()}]),
-        "bulk update": lambda: session.bulk_update_mappings(Account, [{"id": backend.account, "phone": "1"}]),
+        "bulk update": lambda: session.bulk_update_mappings(
+            Account, [{"id": backend.account, "phone": "1"}]
+        ),
         "merge": lambda: session.merge(
             Student(id=one, school_id=backend.schools[0], first_name=CANARY, last_name=CANARY)
         ),
@@ -104,7 +108,17 @@ def _statements(backend: Backend) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "name", ["insert", "update", "delete", "query delete", "bulk save", "bulk insert", "bulk update", "merge"]
+    "name",
+    [
+        "insert",
+        "update",
+        "delete",
+        "query delete",
+        "bulk save",
+        "bulk insert",
+        "bulk update",
+        "merge",
+    ],
 )
 def test_a_bulk_statement_cannot_go_around_the_gate(backend: Backend, name: str) -> None:
     with backend.app.app_context(), backend.writing():
@@ -151,7 +165,8 @@ def test_another_publisher_replaces_the_document(tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     text_of = SHIPPED.read_text(encoding="utf-8")
     own.write_text(
-        text_of.replace("LG-", "XY-").replace("legal@learn-and-go.com", "privacy@other.example"), encoding="utf-8"
+        text_of.replace("LG-", "XY-").replace("legal@learn-and-go.com", "privacy@other.example"),
+        encoding="utf-8",
     )
     backend = make_backend(tmp_path / "b", LGPRIVACY_POLICY=own)
 
@@ -160,13 +175,22 @@ def test_another_publisher_replaces_the_document(tmp_path: Path) -> None:
         return "never"
 
     response = backend.app.test_client().get("/bare")
-    assert (response.json["clause"], response.json["contact"]["email"]) == ("XY-02", "privacy@other.example")
-    with backend.app.app_context(), backend.reading(1), pytest.raises(Exception, match="does not act") as denied:
+    assert (response.json["clause"], response.json["contact"]["email"]) == (
+        "XY-02",
+        "privacy@other.example",
+    )
+    with (
+        backend.app.app_context(),
+        backend.reading(1),
+        pytest.raises(Exception, match="does not act") as denied,
+    ):
         _ = first(backend).first_name
     assert denied.value.clause == "XY-03"  # type: ignore[attr-defined]
 
 
 def test_whoever_forgot_the_actions_is_told_which_there_are(backend: Backend) -> None:
-    declared = backend.privacy.handles("visitor.message", roles={"public"}, purpose="answer-enquiry")
+    declared = backend.privacy.handles(
+        "visitor.message", roles={"public"}, purpose="answer-enquiry"
+    )
     with pytest.raises(DeclarationInvalid, match=r"did you mean actions=\{'write'\}"):
         backend.app.add_url_rule("/comments", view_func=declared(lambda: "x"))

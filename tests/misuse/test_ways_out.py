@@ -27,8 +27,13 @@ from sqlalchemy.orm import (
 )
 
 from flask_lgprivacy import LGPrivacy, sealed, subject
-from flask_lgprivacy.errors import ModelInvalid, PrivacyError, SealedComparison, UndeclaredProcessing
-from flask_lgprivacy.models import records
+from flask_lgprivacy.errors import (
+    ModelInvalid,
+    PrivacyError,
+    SealedComparison,
+    UndeclaredProcessing,
+)
+from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.testing import acting_as, captured_trail
 
 READS = {"roles": {"teacher"}, "purpose": "provide-service"}
@@ -60,7 +65,11 @@ def own(backend: Backend) -> Any:
     ids=["select", "with_entities", "function", "aliased", "order_by", "where", "group_by"],
 )
 def test_a_query_cannot_name_a_sealed_column(backend: Backend, query: Callable[[], Any]) -> None:
-    with backend.app.app_context(), backend.reading(), pytest.raises((SealedComparison, AttributeError)) as refused:
+    with (
+        backend.app.app_context(),
+        backend.reading(),
+        pytest.raises((SealedComparison, AttributeError)) as refused,
+    ):
         list(db.session.execute(query()))
     assert CANARY not in str(refused.value)
 
@@ -88,7 +97,9 @@ def test_raw_columns_are_ciphertext(backend: Backend) -> None:
         rows += db.session.execute(select(literal_column("*")).select_from(Student.__table__)).all()
     assert rows
     assert CANARY not in repr(rows)
-    assert CANARY.encode() not in b"".join(value for row in rows for value in row if isinstance(value, bytes))
+    assert CANARY.encode() not in b"".join(
+        value for row in rows for value in row if isinstance(value, bytes)
+    )
 
 
 # --- rows that arrive in other ways: their fields ask the gate like any other's ---
@@ -113,7 +124,9 @@ def _refreshed(row: Any) -> Any:
 
 
 @pytest.mark.parametrize("way", ARRIVALS)
-def test_however_a_row_arrives_it_opens_only_under_its_declaration(backend: Backend, way: str) -> None:
+def test_however_a_row_arrives_it_opens_only_under_its_declaration(
+    backend: Backend, way: str
+) -> None:
     with backend.app.app_context():
         row = ARRIVALS[way](backend)
         with pytest.raises(UndeclaredProcessing):
@@ -131,7 +144,9 @@ def test_however_a_row_arrives_it_opens_only_under_its_declaration(backend: Back
     [pickle.dumps, copy.copy, copy.deepcopy, lambda row: row.__reduce_ex__(2)],
     ids=["pickle", "copy", "deepcopy", "reduce"],
 )
-def test_a_row_is_not_carried_away(backend: Backend, carry: Callable[[Any], Any], opened: bool) -> None:
+def test_a_row_is_not_carried_away(
+    backend: Backend, carry: Callable[[Any], Any], opened: bool
+) -> None:
     with backend.app.app_context(), backend.reading():
         row = mine(backend)
         if opened:
@@ -144,8 +159,17 @@ def test_what_python_and_sqlalchemy_show_of_a_row_is_shut(backend: Backend) -> N
     with backend.app.app_context(), backend.reading():
         row = mine(backend)
         assert row.first_name == NAME
-        shown = [repr(row), str(row), repr(vars(row)), repr(inspect(row).dict), repr(inspect(row).attrs), f"{row!r}"]
-        shown += [repr(attribute.history) for attribute in inspect(row).attrs] + [repr(list(inspect(row).attrs))]
+        shown = [
+            repr(row),
+            str(row),
+            repr(vars(row)),
+            repr(inspect(row).dict),
+            repr(inspect(row).attrs),
+            f"{row!r}",
+        ]
+        shown += [repr(attribute.history) for attribute in inspect(row).attrs] + [
+            repr(list(inspect(row).attrs))
+        ]
         assert CANARY not in "".join(shown)
 
 
@@ -184,7 +208,8 @@ def test_a_model_without_label_may_not_point_at_a_person(tmp_path: Path) -> None
     app = Flask("desks", instance_path=str(tmp_path))
     app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/x.db"
     app.config["LGPRIVACY_STORES"] = {
-        name: {"host": "here", "country": "FR"} for name in ("database", "trail", "key-service:root")
+        name: {"host": "here", "country": "FR"}
+        for name in ("database", "trail", "key-service:root")
     }
     other.init_app(app)
     with pytest.raises(ModelInvalid, match="Desk has a foreign key to Pupil and no __privacy__"):
@@ -217,7 +242,9 @@ def test_a_template_opens_under_the_views_declaration_and_in_the_trail(backend: 
         assert trail.events[-1].refused[0].code == "undeclared-processing"
 
 
-def test_a_stream_that_goes_on_after_its_view_is_recorded_before_each_piece(backend: Backend) -> None:
+def test_a_stream_that_goes_on_after_its_view_is_recorded_before_each_piece(
+    backend: Backend,
+) -> None:
     @backend.app.get("/stream")
     @backend.privacy.handles("student.profile", **READS)
     def stream() -> Response:
@@ -294,7 +321,9 @@ def test_hooks_of_other_extensions_open_nothing_where_nothing_is_declared(backen
     assert seen == [f"{where}: undeclared-processing" for where in ("before", "after", "teardown")]
 
 
-def test_what_an_after_request_hook_opens_is_under_the_declaration_and_in_the_trail(backend: Backend) -> None:
+def test_what_an_after_request_hook_opens_is_under_the_declaration_and_in_the_trail(
+    backend: Backend,
+) -> None:
     @backend.app.after_request
     def after(response: Response) -> Response:
         if request.path == "/names":
@@ -395,6 +424,9 @@ def test_an_unlabelled_row_leads_to_a_person_only_through_the_gate(backend: Back
 def test_records_are_under_the_declaration_too(backend: Backend) -> None:
     with backend.app.app_context():
         with pytest.raises(UndeclaredProcessing):
-            list(records(db.session(), Student))
-        with backend.job("student.activity", actor=backend.teacher()), pytest.raises(UndeclaredProcessing):
-            list(records(db.session(), Student, categories={"student.profile"}))
+            list(iter_records(db.session(), Student))
+        with (
+            backend.job("student.activity", actor=backend.teacher()),
+            pytest.raises(UndeclaredProcessing),
+        ):
+            list(iter_records(db.session(), Student, categories={"student.profile"}))

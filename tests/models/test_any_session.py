@@ -27,8 +27,12 @@ def writing(backend: Backend, *categories: str, **options: Any) -> Any:
     return backend.job(*categories, actor=actor, actions={"read", "write"}, **options)
 
 
-@pytest.mark.parametrize("make", [Session, lambda engine: sessionmaker(engine)()], ids=["Session", "sessionmaker"])
-def test_another_session_stores_what_is_assigned(backend: Backend, make: Callable[[Any], Session]) -> None:
+@pytest.mark.parametrize(
+    "make", [Session, lambda engine: sessionmaker(engine)()], ids=["Session", "sessionmaker"]
+)
+def test_another_session_stores_what_is_assigned(
+    backend: Backend, make: Callable[[Any], Session]
+) -> None:
     with backend.app.app_context():
         with writing(backend, "student.profile"), make(db.engine) as session:
             session.get_one(Student, one_of(backend)).first_name = "Zoé"
@@ -56,7 +60,9 @@ def test_another_session_writes_nothing_outside_a_declaration(backend: Backend) 
     ],
 )
 @pytest.mark.parametrize("where", ["session", "another session", "connection"])
-def test_a_statement_on_a_labelled_table_is_refused(backend: Backend, statement: Any, where: str) -> None:
+def test_a_statement_on_a_labelled_table_is_refused(
+    backend: Backend, statement: Any, where: str
+) -> None:
     with backend.app.app_context(), writing(backend, "account.identity"):
         with pytest.raises(UndeclaredProcessing, match="bulk statements go around"):
             if where == "connection":
@@ -82,19 +88,29 @@ def test_a_statement_is_refused_from_within_a_hook_of_a_flush(backend: Backend) 
 
 
 def test_bulk_methods_of_another_session_are_refused(backend: Backend) -> None:
-    with backend.app.app_context(), writing(backend, "account.identity"), Session(db.engine) as session:
+    with (
+        backend.app.app_context(),
+        writing(backend, "account.identity"),
+        Session(db.engine) as session,
+    ):
         row = Account(school_id=backend.schools[0], name="N", email="n@x.example")
         for act in (
             lambda: session.bulk_save_objects([row]),
             lambda: session.bulk_insert_mappings(inspect(Account), [{"phone": "1"}]),
-            lambda: session.bulk_update_mappings(inspect(Account), [{"id": backend.account, "phone": "1"}]),
+            lambda: session.bulk_update_mappings(
+                inspect(Account), [{"id": backend.account, "phone": "1"}]
+            ),
         ):
             with pytest.raises(UndeclaredProcessing, match="bulk statements"):
                 act()
 
 
 def test_merging_into_another_session_loses_no_assignment(backend: Backend) -> None:
-    with backend.app.app_context(), writing(backend, "student.profile"), Session(db.engine) as session:
+    with (
+        backend.app.app_context(),
+        writing(backend, "student.profile"),
+        Session(db.engine) as session,
+    ):
         row = db.session.get(Student, one_of(backend))
         row.first_name = "Zoé"
         with pytest.raises(UndeclaredProcessing, match="leave sealed fields of Student behind"):
@@ -102,12 +118,16 @@ def test_merging_into_another_session_loses_no_assignment(backend: Backend) -> N
 
 
 @SQLITE_ONLY
-@pytest.mark.skipif(importlib.util.find_spec("aiosqlite") is None, reason="aiosqlite is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("aiosqlite") is None, reason="aiosqlite is not installed"
+)
 def test_an_asynchronous_session_is_guarded(backend: Backend) -> None:
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
     async def change(value: str) -> None:
-        engine = create_async_engine(f"sqlite+aiosqlite:///{backend.folder}/data.db", hide_parameters=True)
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///{backend.folder}/data.db", hide_parameters=True
+        )
         try:
             async with AsyncSession(engine) as session:
                 (await session.get_one(Account, backend.account)).phone = value
@@ -120,7 +140,10 @@ def test_an_asynchronous_session_is_guarded(backend: Backend) -> None:
     with backend.app.app_context():
         with pytest.raises(UndeclaredProcessing, match="Account written outside"):
             asyncio.run(change("outside"))
-        with writing(backend, "account.identity"), pytest.raises(UndeclaredProcessing, match="bulk statements"):
+        with (
+            writing(backend, "account.identity"),
+            pytest.raises(UndeclaredProcessing, match="bulk statements"),
+        ):
             asyncio.run(change("inside"))
 
 
@@ -161,7 +184,9 @@ def test_a_tagged_column_is_compared_and_written_as_declared(backend: Backend) -
             assert not db.session.is_modified(row)
             row.phone = "0299999999"
             db.session.commit()
-        assert db.session.scalars(select(Account.id).where(Account.phone.startswith("0299"))).all() == [backend.account]
+        assert db.session.scalars(
+            select(Account.id).where(Account.phone.startswith("0299"))
+        ).all() == [backend.account]
 
 
 # --- what hooks assign ---
@@ -220,7 +245,10 @@ def test_what_another_extensions_before_flush_assigns_or_adds_is_stored(backend:
         db.session.get(Student, one_of(backend)).first_name = "raw"
         hooked("before_flush", listener, db.session.commit, db.session)
         names = [
-            row.first_name for row in db.session.scalars(select(Student).where(Student.school_id == backend.schools[0]))
+            row.first_name
+            for row in db.session.scalars(
+                select(Student).where(Student.school_id == backend.schools[0])
+            )
         ]
     assert {"Tidied", "Added"} <= set(names)
     assert "raw" not in names
@@ -270,7 +298,9 @@ def test_a_row_without_a_client_takes_none_later(backend: Backend) -> None:
                 db.session.commit()
 
 
-def test_what_a_refused_flush_sealed_is_asked_about_again(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_refused_flush_sealed_is_asked_about_again(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with backend.app.app_context():
         with pytest.raises(TrailUnavailable), writing(backend, "student.profile"):
             db.session.get(Student, one_of(backend)).first_name = "Zoé"
@@ -293,7 +323,9 @@ def test_a_row_that_is_added_again_is_authorised_for_all_that_it_holds(backend: 
     row = Account(name="N", email=f"{CANARY}again@x.example", password_hash="secret")
     filler = Actor("filler", role="job")
     with backend.app.app_context():
-        with backend.job("account.identity", "account.credentials", actor=filler, actions={"write"}):
+        with backend.job(
+            "account.identity", "account.credentials", actor=filler, actions={"write"}
+        ):
             db.session.add(row)
             db.session.flush()
             db.session.rollback()
@@ -318,8 +350,12 @@ def test_a_copy_of_a_row_does_not_carry_its_tagged_values_into_another(backend: 
             db.session.commit()
 
 
-@pytest.mark.parametrize("assigned", [{}, {"first_name": "A", "last_name": "B"}], ids=["nothing", "what is required"])
-def test_a_copy_of_a_row_does_not_lose_its_sealed_fields_in_silence(backend: Backend, assigned: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "assigned", [{}, {"first_name": "A", "last_name": "B"}], ids=["nothing", "what is required"]
+)
+def test_a_copy_of_a_row_does_not_lose_its_sealed_fields_in_silence(
+    backend: Backend, assigned: dict[str, str]
+) -> None:
     from uuid import uuid4
 
     with backend.app.app_context(), writing(backend, "student.profile"):
@@ -333,10 +369,14 @@ def test_a_copy_of_a_row_does_not_lose_its_sealed_fields_in_silence(backend: Bac
             db.session.commit()
 
 
-def test_a_row_that_is_merged_along_with_another_does_not_lose_its_sealed_fields(backend: Backend) -> None:
+def test_a_row_that_is_merged_along_with_another_does_not_lose_its_sealed_fields(
+    backend: Backend,
+) -> None:
     with backend.app.app_context(), writing(backend, "student.profile", "student.activity"):
         school = backend.schools[0]
-        pupil = Student(id=backend.students[school][0], school_id=school, first_name="A", last_name="B")
+        pupil = Student(
+            id=backend.students[school][0], school_id=school, first_name="A", last_name="B"
+        )
         exercise = Exercise(student=pupil)
         with pytest.raises(UndeclaredProcessing, match="leave sealed fields of Student behind"):
             db.session.merge(exercise)
@@ -349,7 +389,9 @@ def test_what_is_assigned_after_a_row_was_written_is_refused_also_beside_its_sib
     first, second = backend.students[backend.schools[0]]
 
     def hook(_mapper: Any, _connection: Any, row: Any) -> None:
-        (row if changes == "the row itself" else db.session.get(Student, second)).first_name = "late"
+        (
+            row if changes == "the row itself" else db.session.get(Student, second)
+        ).first_name = "late"
 
     with backend.app.app_context(), writing(backend, "student.profile"):
         for one in (first, second):
@@ -415,10 +457,15 @@ def test_a_write_has_its_intent_in_the_trail_before_it(backend: Backend) -> None
 
     @backend.app.post("/rename")
     @backend.privacy.handles(
-        "student.activity", roles={"teacher"}, purpose="provide-service", actions={"read", "write", "erase"}
+        "student.activity",
+        roles={"teacher"},
+        purpose="provide-service",
+        actions={"read", "write", "erase"},
     )
     def rename() -> str:
-        exercise = db.session.scalars(select(Exercise).where(Exercise.student_id == one_of(backend))).one()
+        exercise = db.session.scalars(
+            select(Exercise).where(Exercise.student_id == one_of(backend))
+        ).one()
         exercise.note = "changed"
         db.session.commit()
         db.session.delete(exercise)

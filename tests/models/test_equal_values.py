@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_lgprivacy.errors import RequestInvalid
-from flask_lgprivacy.models.codec import ValueType, encode_fields, value_type
+from flask_lgprivacy.orm.codec import ValueType, encode_fields, value_type
 
 
 class Colour(enum.Enum):
@@ -59,7 +59,10 @@ def test_what_json_cannot_give_back_is_refused_at_the_assignment(python: type, v
 )
 def test_a_moment_keeps_its_offset_or_its_lack_of_one(moment: dt.datetime) -> None:
     again = given_back(dt.datetime, moment)
-    assert (again.replace(tzinfo=None), again.utcoffset()) == (moment.replace(tzinfo=None, fold=0), moment.utcoffset())
+    assert (again.replace(tzinfo=None), again.utcoffset()) == (
+        moment.replace(tzinfo=None, fold=0),
+        moment.utcoffset(),
+    )
 
 
 def test_a_list_that_is_changed_after_its_assignment_is_looked_at_again() -> None:
@@ -82,15 +85,22 @@ TYPES: dict[type, Any] = {
     Decimal: st.decimals(),
     UUID: st.uuids(),
     list: st.lists(
-        st.recursive(st.none() | st.floats() | st.text() | st.binary() | st.dates(), st.lists, max_leaves=4)
+        st.recursive(
+            st.none() | st.floats() | st.text() | st.binary() | st.dates(), st.lists, max_leaves=4
+        )
     ),
     dict: st.dictionaries(
-        st.text() | st.integers(), st.floats() | st.text() | st.decimals() | st.tuples(st.integers())
+        st.text() | st.integers(),
+        st.floats() | st.text() | st.decimals() | st.tuples(st.integers()),
     ),
 }
 
 
-@given(st.sampled_from(sorted(TYPES, key=str)).flatmap(lambda kind: st.tuples(st.just(kind), TYPES[kind])))
+@given(
+    st.sampled_from(sorted(TYPES, key=str)).flatmap(
+        lambda kind: st.tuples(st.just(kind), TYPES[kind])
+    )
+)
 def test_any_value_is_given_back_equal_or_refused(pair: tuple[type, Any]) -> None:
     python, value = pair
     try:

@@ -16,7 +16,7 @@ from school import CANARY, STORES
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from flask_lgprivacy import Actor, BlindIndex, LGPrivacy, find_by, matching, sealed, subject
+from flask_lgprivacy import Actor, BlindIndex, LGPrivacy, find_by, find_matching, sealed, subject
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.errors import ModelInvalid, SealedComparison
 from flask_lgprivacy.testing import make_key_file
@@ -72,14 +72,18 @@ def learner(number: int) -> Learner:
 
 def job(privacy: LGPrivacy, *actions: str) -> Any:
     actor = Actor("t", role="teacher", client=SCHOOL)
-    return privacy.processing("student.profile", actor=actor, purpose="provide-service", actions=actions, why="lookup")
+    return privacy.processing(
+        "student.profile", actor=actor, purpose="provide-service", actions=actions, why="lookup"
+    )
 
 
 def test_each_index_finds_what_it_counts_as_equal(learners: Any) -> None:
     privacy, _ = learners
     with job(privacy, "read"):
         assert len(db.session.scalars(find_by(Learner, family=f"{CANARY} le  beon 7")).all()) == 1
-        assert len(db.session.scalars(find_by(Learner, email=f" {CANARY}8@ecole.EXAMPLE")).all()) == 1
+        assert (
+            len(db.session.scalars(find_by(Learner, email=f" {CANARY}8@ecole.EXAMPLE")).all()) == 1
+        )
         assert not db.session.scalars(find_by(Learner, email=f"{CANARY} 8@ecole.example")).all()
         both = find_by(Learner, family=f"{CANARY} le beon 7", email=f"{CANARY}8@ecole.example")
         assert not db.session.scalars(both).all()
@@ -100,24 +104,31 @@ def test_a_unique_index_refuses_what_it_counts_as_equal(learners: Any) -> None:
 def test_an_index_of_few_bits_is_compared_after_opening(learners: Any) -> None:
     privacy, folder = learners
     with job(privacy, "read"):
-        found = matching(db.session, Learner, first_name=f"{CANARY} eloise 3")
+        found = find_matching(db.session, Learner, first_name=f"{CANARY} eloise 3")
         assert sorted(row.first_name for row in found) == [f"{CANARY} Éloïse 3"] * 3
-        assert [row.birth_date for row in matching(db.session, Learner, birth_date=date(2016, 3, 3))] == [
-            date(2016, 3, 3)
-        ]
+        assert [
+            row.birth_date
+            for row in find_matching(db.session, Learner, birth_date=date(2016, 3, 3))
+        ] == [date(2016, 3, 3)]
         with pytest.raises(SealedComparison, match="which several values share; use matching"):
             find_by(Learner, first_name=f"{CANARY} eloise 3")
-    [told] = [event for event in read_trail(folder / "trail") if event["stage"] == "outcome" and event["via"] == "job"][
-        1:
-    ]
-    assert told["touched"][0]["subjects"] > 3, "those who share the index were opened, and the trail says so"
+    [told] = [
+        event
+        for event in read_trail(folder / "trail")
+        if event["stage"] == "outcome" and event["via"] == "job"
+    ][1:]
+    assert told["touched"][0]["subjects"] > 3, (
+        "those who share the index were opened, and the trail says so"
+    )
 
 
 def test_asking_for_a_client_that_is_none_finds_nothing_and_makes_no_key(learners: Any) -> None:
     privacy, folder = learners
     actor = Actor("t", role="teacher", client=UUID(int=9))
     before = run_sql(folder, "data", "select client from lgprivacy_client_key order by 1")
-    with privacy.processing("student.profile", actor=actor, purpose="provide-service", why="lookup"):
+    with privacy.processing(
+        "student.profile", actor=actor, purpose="provide-service", why="lookup"
+    ):
         assert not db.session.scalars(find_by(Learner, email=f"{CANARY}8@ecole.example")).all()
         db.session.commit()
     assert run_sql(folder, "data", "select client from lgprivacy_client_key order by 1") == before
@@ -128,7 +139,10 @@ def test_what_can_be_guessed_needs_few_bits(name: str) -> None:
     class Other(DeclarativeBase):
         pass
 
-    with pytest.raises(ModelInvalid, match=r"could be guessed by trying every value; use index=BlindIndex\(bits=8\)"):
+    with pytest.raises(
+        ModelInvalid,
+        match=r"could be guessed by trying every value; use index=BlindIndex\(bits=8\)",
+    ):
         type(
             "Guessed",
             (Other,),
@@ -143,9 +157,15 @@ def test_what_can_be_guessed_needs_few_bits(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: BlindIndex("soundex"), "no normaliser 'soundex'; there are text, accents, name, email, exact"),
+        (
+            lambda: BlindIndex("soundex"),
+            "no normaliser 'soundex'; there are text, accents, name, email, exact",
+        ),
         (lambda: BlindIndex(bits=64), "bits is 128, or between 4 and 16"),
-        (lambda: sealed("student.profile", index=BlindIndex(bits=8), unique=True), "needs a whole index"),
+        (
+            lambda: sealed("student.profile", index=BlindIndex(bits=8), unique=True),
+            "needs a whole index",
+        ),
     ],
 )
 def test_a_wrong_index_is_told(make: Any, says: str) -> None:

@@ -13,9 +13,9 @@ from databases import IS_POSTGRESQL
 from school import CANARY, Backend, Exercise, Student, add_school, close, db, make_backend
 from sqlalchemy import event, select
 
+from flask_lgprivacy.crypto.cache import KeyCache
 from flask_lgprivacy.errors import UndeclaredProcessing
-from flask_lgprivacy.models import residents
-from flask_lgprivacy.vault import KeyCache
+from flask_lgprivacy.orm import prefetch as residents
 
 
 @contextmanager
@@ -39,8 +39,12 @@ def test_keys_come_together_whichever_rows_are_read_first(backend: Backend) -> N
     backend.house.keys.forget_all()
     actor = backend.teacher()
     with backend.app.app_context(), backend.job("student.profile", "student.activity", actor=actor):
-        students = db.session.scalars(select(Student).where(Student.school_id == backend.schools[0])).all()
-        exercises = db.session.scalars(select(Exercise).where(Exercise.student_id.in_([s.id for s in students]))).all()
+        students = db.session.scalars(
+            select(Student).where(Student.school_id == backend.schools[0])
+        ).all()
+        exercises = db.session.scalars(
+            select(Exercise).where(Exercise.student_id.in_([s.id for s in students]))
+        ).all()
         with queries_for_keys(backend) as found:
             assert all(exercise.strokes for exercise in exercises)
             assert all(student.first_name for student in students)
@@ -58,7 +62,7 @@ def test_rows_of_a_subclass_are_found_too() -> None:
     rows = dict(enumerate([Work("a"), Drill("b"), Work(None), object.__new__(Drill)]))
     session: Any = SimpleNamespace(identity_map=rows, info={})
     layout: Any = SimpleNamespace(model=Work, subject="student_id")
-    assert residents.owners_in(session, [layout]) == ["a", "b"]
+    assert residents.subject_ids_in(session, [layout]) == ["a", "b"]
 
 
 def test_a_session_of_many_rows_does_not_ask_for_key_after_key(
@@ -69,7 +73,9 @@ def test_a_session_of_many_rows_does_not_ask_for_key_after_key(
         add_school(backend, 180)
         backend.house.keys.forget_all()
         with backend.reading(2), queries_for_keys(backend) as found:
-            students = db.session.scalars(select(Student).where(Student.school_id == backend.schools[2])).all()
+            students = db.session.scalars(
+                select(Student).where(Student.school_id == backend.schools[2])
+            ).all()
             assert len({student.first_name for student in students}) == 180
     assert len(found) == 4, "three rows by themselves, then all that are left"
 
@@ -79,7 +85,10 @@ def test_a_field_that_was_assigned_is_read_beside_those_that_were_opened(backend
         student = db.session.get(Student, backend.students[backend.schools[0]][0])
         assert student.first_name == f"{CANARY} A0"
         student.first_name = f"{CANARY} new"
-        assert (student.first_name, student.preferences) == (f"{CANARY} new", {"colour": f"{CANARY}-blue"})
+        assert (student.first_name, student.preferences) == (
+            f"{CANARY} new",
+            {"colour": f"{CANARY}-blue"},
+        )
         db.session.rollback()
         assert student.first_name == f"{CANARY} A0"
 
@@ -91,7 +100,10 @@ def test_an_assignment_before_the_first_reading_leaves_the_other_fields(backend:
         assert student.preferences == {"colour": f"{CANARY}-blue"}
         assert student.first_name == f"{CANARY} new"
         db.session.flush()
-        assert (student.first_name, student.preferences) == (f"{CANARY} new", {"colour": f"{CANARY}-blue"})
+        assert (student.first_name, student.preferences) == (
+            f"{CANARY} new",
+            {"colour": f"{CANARY}-blue"},
+        )
 
 
 def test_an_assignment_is_read_outside_a_processing_and_nothing_else_is(backend: Backend) -> None:
@@ -121,9 +133,14 @@ def test_a_row_that_is_loaded_again_shows_what_is_stored_now(backend: Backend, h
         if how == "refresh":
             db.session.refresh(student)
         elif how == "populate":
-            db.session.scalars(select(Student).where(Student.id == one).execution_options(populate_existing=True)).all()
+            db.session.scalars(
+                select(Student).where(Student.id == one).execution_options(populate_existing=True)
+            ).all()
         else:
-            db.session.expire(student, None if how == "expire" else ["lgprivacy_student_profile", "lgprivacy_version"])
+            db.session.expire(
+                student,
+                None if how == "expire" else ["lgprivacy_student_profile", "lgprivacy_version"],
+            )
         assert student.first_name == f"{CANARY} other"
 
 
@@ -157,6 +174,9 @@ def test_keys_are_found_where_a_host_moves_its_tables_to_another_schema(tmp_path
     asked: list[str] = []
     with backend.app.app_context(), backend.reading():
         event.listen(db.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
-        assert db.session.get(Student, backend.students[backend.schools[0]][0]).first_name == f"{CANARY} A0"
+        assert (
+            db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
+            == f"{CANARY} A0"
+        )
     assert any(f"FROM {schema}.lgprivacy_subject_key" in one.replace('"', "") for one in asked)
     close(backend)

@@ -36,7 +36,9 @@ def new_school(backend: Backend) -> UUID:
 
 
 def student_of(school: UUID, **fields: Any) -> Student:
-    return Student(**{"id": uuid4(), "school_id": school, "first_name": CANARY, "last_name": CANARY, **fields})
+    return Student(
+        **{"id": uuid4(), "school_id": school, "first_name": CANARY, "last_name": CANARY, **fields}
+    )
 
 
 def reopened(backend: Backend, number: int, one: UUID) -> str:
@@ -60,7 +62,9 @@ def test_a_write_after_a_rollback_is_written(either: Backend) -> None:
 
 def test_a_write_that_was_rolled_back_does_not_come_back(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
-        exercise = db.session.scalars(select(Exercise).where(Exercise.student_id == first(backend).id)).one()
+        exercise = db.session.scalars(
+            select(Exercise).where(Exercise.student_id == first(backend).id)
+        ).one()
         exercise.strokes = ["taken back"]
         db.session.rollback()
         exercise.made_at = datetime(2026, 11, 22)
@@ -89,10 +93,16 @@ def test_two_writes_in_one_transaction_are_both_written(backend: Backend) -> Non
         db.session.commit()
         db.session.expunge_all()
         again = first(backend)
-        assert (again.first_name, again.last_name, again.picture) == (f"{CANARY} one", f"{CANARY} two", b"new")
+        assert (again.first_name, again.last_name, again.picture) == (
+            f"{CANARY} one",
+            f"{CANARY} two",
+            b"new",
+        )
 
 
-def test_a_new_row_changed_between_flushes_and_rolled_back_can_be_added_again(backend: Backend) -> None:
+def test_a_new_row_changed_between_flushes_and_rolled_back_can_be_added_again(
+    backend: Backend,
+) -> None:
     with backend.app.app_context(), backend.writing():
         student = student_of(backend.schools[0])
         db.session.add(student)
@@ -164,7 +174,9 @@ def test_after_a_savepoint_and_a_rollback_the_next_transaction_opens(either: Bac
         ("left_handed", 1),
     ],
 )
-def test_a_value_that_would_come_back_as_another_is_refused(backend: Backend, field: str, value: Any) -> None:
+def test_a_value_that_would_come_back_as_another_is_refused(
+    backend: Backend, field: str, value: Any
+) -> None:
     with pytest.raises(TypeError, match=rf"Student\.{field} takes"):
         Student(**{field: value})
 
@@ -186,7 +198,9 @@ def test_a_text_that_json_cannot_hold_is_refused(backend: Backend) -> None:
 
 def test_a_belonging_does_not_move_to_another_student_by_its_relationship(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
-        exercise = db.session.scalars(select(Exercise).where(Exercise.student_id == first(backend).id)).one()
+        exercise = db.session.scalars(
+            select(Exercise).where(Exercise.student_id == first(backend).id)
+        ).one()
         exercise.student = first(backend, 1)
         with pytest.raises(PrivacyError, match="stays with its row, subject and client"):
             db.session.commit()
@@ -260,7 +274,9 @@ def test_a_labelled_row_cannot_be_pickled_even_unopened(backend: Backend) -> Non
 def test_records_read_on_after_their_job_ended_are_shut(backend: Backend) -> None:
     with backend.app.app_context():
         with backend.reading():
-            rows = backend.privacy.records(Exercise, Exercise.student_id.in_(backend.students[backend.schools[0]]))
+            rows = backend.privacy.records(
+                Exercise, Exercise.student_id.in_(backend.students[backend.schools[0]])
+            )
             assert next(rows)
         with pytest.raises(UndeclaredProcessing):
             next(rows)

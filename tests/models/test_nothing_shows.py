@@ -13,18 +13,18 @@ from databases import run_sql
 from school import CANARY, Backend, Student, db
 from sqlalchemy.exc import DBAPIError
 
-from flask_lgprivacy import find_by, matching
-from flask_lgprivacy.errors import KeyUnavailable, PrivacyError, SealBroken
-from flask_lgprivacy.policy import Right
-from flask_lgprivacy.vault import (
+from flask_lgprivacy import find_by, find_matching
+from flask_lgprivacy.crypto import LocalKeyFile
+from flask_lgprivacy.crypto.cache import KeyCache
+from flask_lgprivacy.crypto.keys import (
     ClientKey,
-    KeyCache,
-    KeyServices,
-    LocalKeyFile,
     SubjectKey,
     new_client_material,
     new_subject_material,
 )
+from flask_lgprivacy.crypto.providers.pool import KeyProviders
+from flask_lgprivacy.errors import KeyUnavailable, PrivacyError, SealBroken
+from flask_lgprivacy.policy import Right
 
 MATERIAL = b"0123456789abcdef" * 4
 
@@ -35,7 +35,7 @@ def holders(backend: Backend) -> list[Any]:
     file = LocalKeyFile(backend.folder / "lgprivacy.key")
     client, person = ClientKey("c", 1, MATERIAL), SubjectKey("c", 1, MATERIAL[:48])
     return [
-        client, person, person.key, person.secret, client.index_key, cache, file, KeyServices({"root": file}), backend.house,
+        client, person, person.key, person.secret, client.index_key, cache, file, KeyProviders({"root": file}), backend.house,
         new_client_material(lambda _: MATERIAL), new_subject_material(lambda _: MATERIAL),
     ]  # fmt: skip
 
@@ -136,7 +136,7 @@ def test_values_that_are_looked_for_or_rectified_are_in_no_local_where_a_table_d
 
     def match() -> Any:
         backend.house.keys.forget_all()
-        return matching(db.session(), Student, last_name=f"{CANARY}Last")
+        return find_matching(db.session(), Student, last_name=f"{CANARY}Last")
 
     with backend.app.app_context():
         told = without_table(backend, "lgprivacy_request_step", rectify)
@@ -160,7 +160,9 @@ def test_a_value_is_in_no_local_where_the_key_of_its_index_cannot_be_had(
             db.session.flush()
         db.session.rollback()
     frames = [
-        frame for frame, _ in traceback.walk_tb(fault.value.__traceback__) if "/flask_lgprivacy/" in str(frame.f_code)
+        frame
+        for frame, _ in traceback.walk_tb(fault.value.__traceback__)
+        if "/flask_lgprivacy/" in str(frame.f_code)
     ]
     assert frames
     assert CANARY not in repr([frame.f_locals for frame in frames])

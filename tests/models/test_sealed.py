@@ -62,7 +62,11 @@ def raw(backend: Backend, query: str, **values: object) -> list[Any]:
 def refused_in_trail(backend: Backend) -> list[str]:
     from flask_lgprivacy.audit import read_trail
 
-    return [one["code"] for event in read_trail(backend.folder / "trail") for one in event.get("refused", [])]
+    return [
+        one["code"]
+        for event in read_trail(backend.folder / "trail")
+        for one in event.get("refused", [])
+    ]
 
 
 def test_every_kind_of_value_comes_back_as_it_was(either: Backend) -> None:
@@ -116,7 +120,9 @@ def test_an_assigned_value_is_seen_before_it_is_written(backend: Backend) -> Non
 
 def test_a_row_added_again_after_a_rollback_keeps_its_values(either: Backend) -> None:
     with either.app.app_context(), either.writing():
-        student = Student(id=uuid4(), school_id=either.schools[0], first_name=CANARY, last_name=CANARY)
+        student = Student(
+            id=uuid4(), school_id=either.schools[0], first_name=CANARY, last_name=CANARY
+        )
         db.session.add(student)
         db.session.flush()
         db.session.rollback()
@@ -196,7 +202,9 @@ def test_a_row_with_opened_values_cannot_be_carried_away(backend: Backend, take:
 
 def test_a_failing_statement_prints_no_value(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
-        student = Student(id=one_of(backend), school_id=backend.schools[0], first_name=CANARY, last_name=CANARY)
+        student = Student(
+            id=one_of(backend), school_id=backend.schools[0], first_name=CANARY, last_name=CANARY
+        )
         db.session.add(student)
         with pytest.raises(StatementError) as failed:
             db.session.commit()
@@ -228,16 +236,26 @@ def flip_a_bit(backend: Backend) -> None:
     for one, envelope in raw(backend, "select id, lgprivacy_student_profile from student"):
         changed = envelope[:-1] + bytes([envelope[-1] ^ 1])
         raw(
-            backend, "update student set lgprivacy_student_profile = :changed where id = :one", changed=changed, one=one
+            backend,
+            "update student set lgprivacy_student_profile = :changed where id = :one",
+            changed=changed,
+            one=one,
         )
 
 
 def truncate(backend: Backend) -> None:
-    raw(backend, "update student set lgprivacy_student_profile = substr(lgprivacy_student_profile, 1, 20)")
+    raw(
+        backend,
+        "update student set lgprivacy_student_profile = substr(lgprivacy_student_profile, 1, 20)",
+    )
 
 
 def put_back_an_older_one(backend: Backend) -> None:
-    [[older]] = raw(backend, "select lgprivacy_student_profile from student where id = :one", one=one_of(backend).hex)
+    [[older]] = raw(
+        backend,
+        "select lgprivacy_student_profile from student where id = :one",
+        one=one_of(backend).hex,
+    )
     with backend.app.app_context(), backend.writing():
         db.session.get(Student, one_of(backend)).first_name = f"{CANARY} newer"
         db.session.commit()
@@ -263,7 +281,9 @@ def move_row_to_another_school(backend: Backend) -> None:
     [(copy_to_another_row, 0), (take_from_another_school, 0), (put_into_another_group, 0), (flip_a_bit, 0), (truncate, 0),
      (put_back_an_older_one, 0), (move_row_to_another_school, 1)],
 )  # fmt: skip
-def test_a_record_that_is_not_the_one_written_here_is_refused(either: Backend, damage: Any, school: int) -> None:
+def test_a_record_that_is_not_the_one_written_here_is_refused(
+    either: Backend, damage: Any, school: int
+) -> None:
     damage(either)
     with either.app.app_context(), either.reading(0):
         student = db.session.get(Student, one_of(either, school))
@@ -290,7 +310,14 @@ def test_a_tombstone_is_an_erasure(backend: Backend) -> None:
 def test_an_erased_person_is_not_recorded_again_under_the_same_id(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
         backend.house.keys.destroy(db.session(), "student", one_of(backend).hex)
-        db.session.add(Student(id=one_of(backend), school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
+        db.session.add(
+            Student(
+                id=one_of(backend),
+                school_id=backend.schools[0],
+                first_name=CANARY,
+                last_name=CANARY,
+            )
+        )
         with pytest.raises(SubjectErased):
             db.session.commit()
 
@@ -333,7 +360,11 @@ def test_a_query_over_a_sealed_column_raises_and_names_the_lookup(compare: Any) 
 
 
 def test_a_lookup_without_an_index_names_the_remedy(backend: Backend) -> None:
-    with backend.app.app_context(), backend.reading(), pytest.raises(SealedComparison, match="index=True"):
+    with (
+        backend.app.app_context(),
+        backend.reading(),
+        pytest.raises(SealedComparison, match="index=True"),
+    ):
         find_by(Student, first_name="x")
 
 
@@ -378,7 +409,9 @@ def test_a_part_of_a_row_that_is_loaded_after_somebody_else_wrote_it_is_a_confli
 ) -> None:
     later = inspect(Student).column_attrs["lgprivacy_student_profile"].class_attribute
     with backend.app.app_context(), backend.writing(0):
-        row = db.session.scalars(select(Student).where(Student.id == one_of(backend)).options(defer(later))).one()
+        row = db.session.scalars(
+            select(Student).where(Student.id == one_of(backend)).options(defer(later))
+        ).one()
         with Session(db.engine) as other:
             same = other.get(Student, row.id)
             assert same is not None

@@ -28,7 +28,9 @@ def fresh() -> Any:
 
 def start(db: Any, folder: Path, **config: Any) -> Flask:
     app = Flask("start", instance_path=str(folder))
-    app.config.update(**{"SQLALCHEMY_DATABASE_URI": "sqlite://", "LGPRIVACY_STORES": STORES, **config})
+    app.config.update(
+        **{"SQLALCHEMY_DATABASE_URI": "sqlite://", "LGPRIVACY_STORES": STORES, **config}
+    )
     if not (folder / "lgprivacy.key").exists():
         make_key_file(folder / "lgprivacy.key")
     db.init_app(app)
@@ -93,7 +95,9 @@ def test_a_reason_cannot_be_left_out() -> None:
         not_personal(" ")
 
 
-def model_with(field: Any, *, kind: str = "student", client: str | None = "school_id", name: str = "value") -> Any:
+def model_with(
+    field: Any, *, kind: str = "student", client: str | None = "school_id", name: str = "value"
+) -> Any:
     db = fresh()
     body = {
         "__privacy__": subject(kind, client=client),
@@ -111,7 +115,10 @@ def model_with(field: Any, *, kind: str = "student", client: str | None = "schoo
     ("make", "says"),
     [
         (lambda: model_with(sealed("student.shoes")), "no category 'student.shoes'"),
-        (lambda: model_with(sealed("account.identity")), "account.identity is no category of subject 'student'"),
+        (
+            lambda: model_with(sealed("account.identity")),
+            "account.identity is no category of subject 'student'",
+        ),
         (lambda: model_with(sealed("sensitive.health")), "sensitive data are not collected"),
         (
             lambda: model_with(sealed("student.profile"), name="religion"),
@@ -122,7 +129,9 @@ def model_with(field: Any, *, kind: str = "student", client: str | None = "schoo
         (lambda: model_with(sealed("student.profile"), client=None), "needs its client"),
     ],
 )
-def test_a_contradiction_to_the_policy_stops_the_start(make: Any, says: str, tmp_path: Path) -> None:
+def test_a_contradiction_to_the_policy_stops_the_start(
+    make: Any, says: str, tmp_path: Path
+) -> None:
     with pytest.raises(ModelInvalid, match=says):
         start(make(), tmp_path)
 
@@ -155,7 +164,9 @@ def test_a_table_that_points_at_people_and_says_nothing_stops_the_start(tmp_path
         id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
         pupil_id: Mapped[UUID] = mapped_column(ForeignKey("pupil.id"))
 
-    with pytest.raises(ModelInvalid, match=r"Remark has a foreign key to Pupil.*belongs_to\('student'\)"):
+    with pytest.raises(
+        ModelInvalid, match=r"Remark has a foreign key to Pupil.*belongs_to\('student'\)"
+    ):
         start(db, tmp_path)
 
 

@@ -10,7 +10,18 @@ import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from school import STORES
-from sqlalchemy import Column, ForeignKey, Integer, Sequence, String, Table, Uuid, func, select, text
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    Sequence,
+    String,
+    Table,
+    Uuid,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -112,7 +123,9 @@ def an_attribute_that_sql_computes(db: Any) -> Any:
 def an_attribute_that_sql_computes_elsewhere(db: Any) -> Any:
     class Report(db.Model):
         id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-        first_phone = column_property(select(db.Account.__table__.c.phone).limit(1).scalar_subquery())
+        first_phone = column_property(
+            select(db.Account.__table__.c.phone).limit(1).scalar_subquery()
+        )
 
     return locals()
 
@@ -157,7 +170,12 @@ def a_forgotten_owner_of_tagged_columns(db: Any) -> Any:
 
 
 def a_table_that_leads_to_a_person(db: Any) -> Any:
-    Table("friends", db.metadata, Column("a", ForeignKey("account.id")), Column("b", ForeignKey("account.id")))
+    Table(
+        "friends",
+        db.metadata,
+        Column("a", ForeignKey("account.id")),
+        Column("b", ForeignKey("account.id")),
+    )
 
     return locals()
 
@@ -221,18 +239,40 @@ def test_a_way_past_the_labels_stops_the_start(tmp_path: Path, define: Any) -> N
 @pytest.mark.parametrize(
     ("kind", "make"),
     [
-        (str, lambda: mapped_column(String(32), primary_key=True, default=func.lower(func.hex(func.randomblob(16))))),
-        (str, lambda: mapped_column(String(32), primary_key=True, default=text("lower(hex(randomblob(16)))"))),
-        (str, lambda: mapped_column(String(32), primary_key=True, server_default=text("(hex(randomblob(16)))"))),
+        (
+            str,
+            lambda: mapped_column(
+                String(32), primary_key=True, default=func.lower(func.hex(func.randomblob(16)))
+            ),
+        ),
+        (
+            str,
+            lambda: mapped_column(
+                String(32), primary_key=True, default=text("lower(hex(randomblob(16)))")
+            ),
+        ),
+        (
+            str,
+            lambda: mapped_column(
+                String(32), primary_key=True, server_default=text("(hex(randomblob(16)))")
+            ),
+        ),
         (int, lambda: mapped_column(Sequence("numbers"), primary_key=True)),
         (int, lambda: mapped_column(primary_key=True, autoincrement=True)),
         (UUID, lambda: mapped_column(primary_key=True, default=uuid4())),
-        (UUID, lambda: mapped_column(primary_key=True, default=select(func.gen_random_uuid()).scalar_subquery())),
+        (
+            UUID,
+            lambda: mapped_column(
+                primary_key=True, default=select(func.gen_random_uuid()).scalar_subquery()
+            ),
+        ),
     ],
 )
 def test_an_identifier_that_is_not_known_before_the_insert_is_refused(kind: Any, make: Any) -> None:
     db = fresh()
-    with pytest.raises(ModelInvalid, match=r"Contact\.id: the identifier must be known before the insert"):
+    with pytest.raises(
+        ModelInvalid, match=r"Contact\.id: the identifier must be known before the insert"
+    ):
         body = {
             "__privacy__": subject("contact"), "__module__": __name__, "__annotations__": {"id": Mapped[kind], "email": Mapped[str]},
             "id": make(), "email": sealed("commercial.contact"),
@@ -262,7 +302,9 @@ def test_mapper_arguments_of_a_model_are_kept_beside_the_row_version(tmp_path: P
     start(db, tmp_path)
 
 
-def test_a_row_version_is_compared_where_a_subclass_of_the_mixin_has_mapper_arguments(tmp_path: Path) -> None:
+def test_a_row_version_is_compared_where_a_subclass_of_the_mixin_has_mapper_arguments(
+    tmp_path: Path,
+) -> None:
     db = fresh()
 
     class Reachable:
@@ -311,7 +353,9 @@ def test_a_deferred_tagged_column_is_guarded_when_it_is_loaded(tmp_path: Path) -
         privacy.initialise()
         db.create_all()
         job = Actor("c", role="job")
-        with privacy.processing("account.identity", actor=job, purpose="provide-service", actions={"write"}, why="t"):
+        with privacy.processing(
+            "account.identity", actor=job, purpose="provide-service", actions={"write"}, why="t"
+        ):
             account = db.Account(name="N")
             db.session.add(account)
             db.session.flush()

@@ -16,7 +16,8 @@ from school import CANARY, Backend, Exercise, Student, db
 from sqlalchemy import event, select
 
 from flask_lgprivacy.errors import PrivacyError, RequestInvalid, SealBroken, SubjectErased
-from flask_lgprivacy.models import layout_of, records
+from flask_lgprivacy.orm.bulk_read import iter_records
+from flask_lgprivacy.orm.registry import model_info_of
 from flask_lgprivacy.rights.archive import build_archive
 from flask_lgprivacy.testing import captured_trail
 
@@ -31,13 +32,17 @@ def reading_activity(backend: Backend) -> Any:
 
 
 def writing_activity(backend: Backend) -> Any:
-    return backend.job("student.activity", actor=backend.teacher(), actions={"read", "write", "erase"})
+    return backend.job(
+        "student.activity", actor=backend.teacher(), actions={"read", "write", "erase"}
+    )
 
 
 def beneath_the_test(fault: BaseException) -> str:
     """What an error reporter shows of every frame but the test's own."""
     assert fault.__traceback__ is not None
-    shown = traceback.TracebackException(type(fault), fault, fault.__traceback__.tb_next, capture_locals=True)
+    shown = traceback.TracebackException(
+        type(fault), fault, fault.__traceback__.tb_next, capture_locals=True
+    )
     return "".join(shown.format())
 
 
@@ -53,7 +58,9 @@ def test_a_row_does_not_take_the_place_of_one_that_the_same_flush_deletes(backen
 
 
 @pytest.mark.parametrize("owner", [0, 1])
-def test_a_row_that_takes_the_place_of_a_deleted_one_has_a_record_of_its_own(either: Backend, owner: int) -> None:
+def test_a_row_that_takes_the_place_of_a_deleted_one_has_a_record_of_its_own(
+    either: Backend, owner: int
+) -> None:
     other = either.students[either.schools[0]][owner]
     with either.app.app_context():
         with writing_activity(either):
@@ -61,7 +68,9 @@ def test_a_row_that_takes_the_place_of_a_deleted_one_has_a_record_of_its_own(eit
             one = old.id
             db.session.delete(old)
             db.session.flush()
-            db.session.add(Exercise(id=one, student_id=other, strokes=[["new"]], note=f"{CANARY} new"))
+            db.session.add(
+                Exercise(id=one, student_id=other, strokes=[["new"]], note=f"{CANARY} new")
+            )
             db.session.commit()
         db.session.remove()
         with reading_activity(either):
@@ -127,15 +136,19 @@ def test_a_field_that_was_never_assigned_is_none_before_its_row_is_stored(backen
 
 def written_by_another_model(backend: Backend, fields: dict[str, Any]) -> UUID:
     """Put a record into an exercise as a version of the model with other fields would have written it."""
-    group = layout_of(Exercise).groups["lgprivacy_student_activity"]
+    group = model_info_of(Exercise).groups["lgprivacy_student_activity"]
     table = Exercise.__table__
     one = backend.students[backend.schools[0]][0].hex
     found = db.session.execute(select(table).where(table.c.student_id == UUID(one))).first()
     assert found is not None
     key = backend.house.keys.load(db.session(), "student", [one])[one]
-    made = key.seal(orjson.dumps(fields), group.prefixes[key.client], found.id.hex, found.lgprivacy_version)
+    made = key.seal(
+        orjson.dumps(fields), group.prefixes[key.client], found.id.hex, found.lgprivacy_version
+    )
     with db.engine.begin() as connection:
-        past_the_gate(connection).execute(table.update().where(table.c.id == found.id).values({group.column: made}))
+        past_the_gate(connection).execute(
+            table.update().where(table.c.id == found.id).values({group.column: made})
+        )
     db.session.remove()
     made_for: UUID = found.id
     return made_for
@@ -143,15 +156,21 @@ def written_by_another_model(backend: Backend, fields: dict[str, Any]) -> UUID:
 
 def test_a_record_of_an_older_model_opens_with_the_fields_of_this_one(backend: Backend) -> None:
     with backend.app.app_context():
-        one = written_by_another_model(backend, {"strokes": [["old"]], "remark": f"{CANARY} removed field"})
+        one = written_by_another_model(
+            backend, {"strokes": [["old"]], "remark": f"{CANARY} removed field"}
+        )
         with reading_activity(backend):
             row = db.session.get(Exercise, one)
             assert (row.note, row.strokes) == (None, [["old"]])
 
 
-def test_a_field_that_the_model_has_no_more_makes_up_for_none_that_is_required(backend: Backend) -> None:
+def test_a_field_that_the_model_has_no_more_makes_up_for_none_that_is_required(
+    backend: Backend,
+) -> None:
     with backend.app.app_context():
-        one = written_by_another_model(backend, {"remark": f"{CANARY} renamed field", "note": f"{CANARY} note"})
+        one = written_by_another_model(
+            backend, {"remark": f"{CANARY} renamed field", "note": f"{CANARY} note"}
+        )
         with writing_activity(backend):
             row = db.session.get(Exercise, one)
             row.note = f"{CANARY} newer"
@@ -160,7 +179,9 @@ def test_a_field_that_the_model_has_no_more_makes_up_for_none_that_is_required(b
             db.session.rollback()
 
 
-def test_who_is_erased_while_a_key_is_made_gets_none(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_erased_while_a_key_is_made_gets_none(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, one = backend.house.keys.table, uuid4()
     insert = table.insert_subjects
 
@@ -170,7 +191,9 @@ def test_who_is_erased_while_a_key_is_made_gets_none(backend: Backend, monkeypat
 
     monkeypatch.setattr(table, "insert_subjects", erased_meanwhile)
     with backend.app.app_context(), backend.writing():
-        db.session.add(Student(id=one, school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
+        db.session.add(
+            Student(id=one, school_id=backend.schools[0], first_name=CANARY, last_name=CANARY)
+        )
         with pytest.raises(SubjectErased):
             db.session.commit()
         db.session.rollback()
@@ -179,18 +202,24 @@ def test_who_is_erased_while_a_key_is_made_gets_none(backend: Backend, monkeypat
 
 def test_an_archive_holds_a_field_that_the_model_has_no_more(backend: Backend) -> None:
     with backend.app.app_context():
-        written_by_another_model(backend, {"strokes": [["old"]], "remark": f"{CANARY} removed field"})
+        written_by_another_model(
+            backend, {"strokes": [["old"]], "remark": f"{CANARY} removed field"}
+        )
         one = backend.students[backend.schools[0]][0]
         with writing_activity(backend):
             db.session.add(Exercise(student_id=one, strokes=[["new"]], note=f"{CANARY} note"))
             db.session.commit()
         with reading_activity(backend):
-            rows = list(records(db.session(), Exercise, Exercise.student_id == one))
+            rows = list(iter_records(db.session(), Exercise, Exercise.student_id == one))
     for found in (rows, rows[::-1]):
-        content = build_archive(backend.house, "student", [(layout_of(Exercise), found)], made_at="2026")
+        content = build_archive(
+            backend.house, "student", [(model_info_of(Exercise), found)], made_at="2026"
+        )
         archive = zipfile.ZipFile(io.BytesIO(content))
         for name in ("Exercise.csv", "data.json", "index.html"):
-            assert all(text in archive.read(name).decode() for text in ("removed field", f"{CANARY} note"))
+            assert all(
+                text in archive.read(name).decode() for text in ("removed field", f"{CANARY} note")
+            )
 
 
 def test_what_was_assigned_is_in_no_traceback_of_a_refused_reading(backend: Backend) -> None:
@@ -202,11 +231,15 @@ def test_what_was_assigned_is_in_no_traceback_of_a_refused_reading(backend: Back
                 _ = row.last_name
         with pytest.raises(PrivacyError) as ended:
             _ = row.last_name
-    assert f"{CANARY} planted" not in beneath_the_test(undeclared.value) + beneath_the_test(ended.value)
+    assert f"{CANARY} planted" not in beneath_the_test(undeclared.value) + beneath_the_test(
+        ended.value
+    )
 
 
 @pytest.mark.parametrize("fields", [{"last_name": "\ud800"}, {"last_name": None}])
-def test_what_was_to_be_written_is_in_no_traceback_of_a_refused_flush(backend: Backend, fields: Any) -> None:
+def test_what_was_to_be_written_is_in_no_traceback_of_a_refused_flush(
+    backend: Backend, fields: Any
+) -> None:
     with backend.app.app_context(), backend.writing():
         row = Student(school_id=backend.schools[0], first_name=f"{CANARY} planted")
         for name, value in fields.items():
@@ -239,15 +272,23 @@ def test_any_identifier_that_a_database_takes_keeps_its_key(either: Backend, one
 
 
 @pytest.mark.parametrize("version", [-1, 2, 0])
-def test_a_row_version_that_somebody_changed_is_a_broken_seal(either: Backend, version: int) -> None:
+def test_a_row_version_that_somebody_changed_is_a_broken_seal(
+    either: Backend, version: int
+) -> None:
     one = either.students[either.schools[0]][0]
     with either.app.app_context():
         with db.engine.begin() as connection:
             table = Student.__table__
-            past_the_gate(connection).execute(table.update().where(table.c.id == one).values(lgprivacy_version=version))
+            past_the_gate(connection).execute(
+                table.update().where(table.c.id == one).values(lgprivacy_version=version)
+            )
         with captured_trail(either.app) as trail, either.reading():
             with pytest.raises(SealBroken):
                 _ = db.session.get(Student, one).first_name
             with pytest.raises(SealBroken):
-                list(records(db.session(), Student, Student.id == one, categories={"student.profile"}))
+                list(
+                    iter_records(
+                        db.session(), Student, Student.id == one, categories={"student.profile"}
+                    )
+                )
     assert [refused.code for refused in trail.events[-1].refused] == ["seal-broken"]

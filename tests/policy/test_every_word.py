@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from flask_lgprivacy.errors import PolicyInvalid
-from flask_lgprivacy.policy import SHIPPED, Action, Decisions, Policy, parse_policy
-from flask_lgprivacy.policy.decide import decide_disclosure
-from flask_lgprivacy.policy.vocabulary import Recipient
+from flask_lgprivacy.policy import SHIPPED, Action, Policy, PolicyEngine, parse_policy
+from flask_lgprivacy.policy.disclosure_rules import decide_disclosure
+from flask_lgprivacy.policy.model import Recipient
 
 TEXT = SHIPPED.read_text(encoding="utf-8")
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9_.\-]+|[\[\]{}=,]')
@@ -29,7 +29,11 @@ Table = dict[Any, Any]
 def words() -> list[re.Match[str]]:
     """Every word of the document: keys, texts, numbers, punctuation; comments have none."""
     comments = [range(*found.span()) for found in re.finditer(r"^#.*$", TEXT, flags=re.MULTILINE)]
-    return [found for found in WORD.finditer(TEXT) if not any(found.start() in comment for comment in comments)]
+    return [
+        found
+        for found in WORD.finditer(TEXT)
+        if not any(found.start() in comment for comment in comments)
+    ]
 
 
 def variants(word: re.Match[str]) -> Iterator[tuple[str, str]]:
@@ -47,9 +51,11 @@ def variants(word: re.Match[str]) -> Iterator[tuple[str, str]]:
 
 def allowed(policy: Policy) -> dict[tuple[str, str, str, str], list[frozenset[str]]]:
     """For each combination the sets of conditions under which it is allowed."""
-    decisions = Decisions(policy)
+    decisions = PolicyEngine(policy)
     table = {}
-    for role, category, action, purpose in product(policy.roles, policy.categories, Action, policy.purposes):
+    for role, category, action, purpose in product(
+        policy.roles, policy.categories, Action, policy.purposes
+    ):
         cell = decisions.cell(role, category, action, purpose)
         if cell.prohibited is None and cell.alternatives:
             table[role, category, action.value, purpose] = [
@@ -64,14 +70,19 @@ def disclosed(policy: Policy) -> set[tuple[str, str, str]]:
         (_known_recipient(recipient), purpose, category)
         for name, recipient in policy.recipients.items()
         for purpose, category in product(policy.purposes, policy.categories)
-        if isinstance(decide_disclosure(policy, name, purpose, [category], TODAY), Recipient) and recipient.hosts
+        if isinstance(decide_disclosure(policy, name, purpose, [category], TODAY), Recipient)
+        and recipient.hosts
     }
 
 
 def _known_recipient(recipient: Recipient) -> str:
     """The shipped recipient of the same id, hosts or name: one word changes at most one of them."""
     for known in SHIPPED_POLICY.recipients.values():
-        if recipient.id == known.id or recipient.name == known.name or recipient.hosts == known.hosts:
+        if (
+            recipient.id == known.id
+            or recipient.name == known.name
+            or recipient.hosts == known.hosts
+        ):
             return known.id
     return recipient.id
 
@@ -91,7 +102,9 @@ def wider(one: Policy, than: Policy) -> list[str]:
     before, faults = KNOWN, []
     for combination, alternatives in allowed(one).items():
         known = before["allowed"].get(combination, [])
-        if not all(any(narrower <= conditions for narrower in known) for conditions in alternatives):
+        if not all(
+            any(narrower <= conditions for narrower in known) for conditions in alternatives
+        ):
             faults.append(f"allowed: {combination}")
     faults += [f"disclosed: {given}" for given in disclosed(one) - before["disclosed"]]
     faults += [f"asked: {right}" for right in asked(one) - before["asked"]]
@@ -128,7 +141,9 @@ def wider(one: Policy, than: Policy) -> list[str]:
     if one.transfer_region - than.transfer_region:
         faults.append("transfer region")
     terms = [found for found in one.prohibitions if found.has_terms]
-    if {found.vocabulary for found in terms} != {found.vocabulary for found in than.prohibitions if found.has_terms}:
+    if {found.vocabulary for found in terms} != {
+        found.vocabulary for found in than.prohibitions if found.has_terms
+    }:
         faults.append("vocabulary")
     if len(one.prohibitions) != len(than.prohibitions) or len(one.rules) != len(than.rules):
         faults.append("entries")
@@ -212,7 +227,8 @@ def test_a_document_without_rights_is_refused_in_words() -> None:
 
 def test_a_rule_says_in_so_many_words_that_it_is_for_anybody() -> None:
     policy = parse_policy(
-        TEXT.replace('conditions = ["own-client"]', 'conditions = ["anybody"]', 1), source="policy.toml"
+        TEXT.replace('conditions = ["own-client"]', 'conditions = ["anybody"]', 1),
+        source="policy.toml",
     )
     assert policy.rules[0].is_for_anybody
 
@@ -227,5 +243,9 @@ def test_a_prohibition_of_recipients_is_carried_out_where_a_recipient_is_known()
         '[[prohibitions]]\nid = "own"\nsays = "contacts go to the host"\ncategories = ["commercial.contact"]\nactions = ["disclose"]\n'
         'except_recipient_kinds = ["host"]\nclause = "LG-10"\n\n[[prohibitions]]\nid = "sensitive-data"'
     )
-    with pytest.raises(PolicyInvalid, match="recipients.mailchimp: can never be declared: contacts go to the host"):
-        parse_policy(TEXT.replace('[[prohibitions]]\nid = "sensitive-data"', own, 1), source="policy.toml")
+    with pytest.raises(
+        PolicyInvalid, match="recipients.mailchimp: can never be declared: contacts go to the host"
+    ):
+        parse_policy(
+            TEXT.replace('[[prohibitions]]\nid = "sensitive-data"', own, 1), source="policy.toml"
+        )

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_lgprivacy.policy import Action, Condition, Decisions, Outcome, load_policy
+from flask_lgprivacy.policy import Action, Condition, Outcome, PolicyEngine, load_policy
 
 cedarpy = pytest.importorskip("cedarpy", reason="the oracle needs cedarpy (dependency group tests)")
 
 CEDAR = Path(__file__).with_name("learn_and_go.cedar").read_text(encoding="utf-8")
 POLICY = load_policy()
-DECISIONS = Decisions(POLICY)
+DECISIONS = PolicyEngine(POLICY)
 ATTRIBUTES = {condition: condition.value.replace("-", "_") for condition in Condition}
 Cell = tuple[str, str, Action, str, frozenset[Condition]]
 
@@ -26,10 +26,13 @@ Cell = tuple[str, str, Action, str, frozenset[Condition]]
 def fact_sets(cell: tuple[str, str, Action, str]) -> Iterator[frozenset[Condition]]:
     """Every set of facts where a rule speaks of the category; none and all where none does."""
     spoken_of = any(
-        cell[1] in rule.categories and cell[0] in rule.roles and cell[3] in rule.purposes for rule in POLICY.rules
+        cell[1] in rule.categories and cell[0] in rule.roles and cell[3] in rule.purposes
+        for rule in POLICY.rules
     )
     if spoken_of:
-        for found in chain.from_iterable(combinations(Condition, size) for size in range(len(Condition) + 1)):
+        for found in chain.from_iterable(
+            combinations(Condition, size) for size in range(len(Condition) + 1)
+        ):
             yield frozenset(found)
     else:
         yield from (frozenset(), frozenset(Condition))
@@ -40,7 +43,9 @@ SHARE = 1 if os.environ.get("LGPRIVACY_TEST_CELLS") == "all" else 8
 
 
 def cells() -> Iterator[Cell]:
-    for role, category, action, purpose in product(POLICY.roles, POLICY.categories, Action, POLICY.purposes):
+    for role, category, action, purpose in product(
+        POLICY.roles, POLICY.categories, Action, POLICY.purposes
+    ):
         for facts in fact_sets((role, category, action, purpose)):
             yield role, category, action, purpose, facts
 
@@ -76,13 +81,20 @@ def test_no_cell_is_decided_otherwise_than_by_cedar() -> None:
 
 def test_the_oracle_allows_something_in_every_way() -> None:
     """A comparison of two tables that refuse everything would show nothing."""
-    allowed = {(cell[0], cell[2]) for cell in cells() if DECISIONS.decide(*cell[:4], cell[4]).allowed}
-    assert {role for role, _ in allowed} == set(POLICY.roles) and {action for _, action in allowed} == set(Action)
+    allowed = {
+        (cell[0], cell[2]) for cell in cells() if DECISIONS.decide(*cell[:4], cell[4]).allowed
+    }
+    assert {role for role, _ in allowed} == set(POLICY.roles) and {
+        action for _, action in allowed
+    } == set(Action)
 
 
 FORBIDDEN = [name for prohibition in POLICY.prohibitions for name in prohibition.purposes]
 SENSITIVE = [
-    name for prohibition in POLICY.prohibitions for name in prohibition.categories if name.startswith("sensitive.")
+    name
+    for prohibition in POLICY.prohibitions
+    for name in prohibition.categories
+    if name.startswith("sensitive.")
 ]
 
 

@@ -20,8 +20,9 @@ from sqlalchemy import select, text
 from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.errors import ConfigurationError, RequestInvalid, UsageRefused
 from flask_lgprivacy.policy import load_policy
-from flask_lgprivacy.reports import parse_usage, publishable
 from flask_lgprivacy.testing import acting_as, captured_trail
+from flask_lgprivacy.usage.aggregation import publishable
+from flask_lgprivacy.usage.events import parse_usage
 
 EVENTS = {
     "lesson.completed": {"by": "student", "dimensions": {"level": ["CP", "CE1", "CE2"]}},
@@ -95,10 +96,19 @@ def test_today_is_in_no_report(backend: Backend) -> None:
         (7, {}),
     ],
 )
-def test_what_is_not_declared_is_refused_without_its_value(backend: Backend, event: Any, more: Any) -> None:
-    with captured_trail(backend.app) as trail, pytest.raises(UsageRefused) as refused, backend.reading():
+def test_what_is_not_declared_is_refused_without_its_value(
+    backend: Backend, event: Any, more: Any
+) -> None:
+    with (
+        captured_trail(backend.app) as trail,
+        pytest.raises(UsageRefused) as refused,
+        backend.reading(),
+    ):
         backend.privacy.usage.count(event, **more)
-    assert (refused.value.clause, CANARY in str(refused.value) + repr(trail.events)) == ("LG-05", False)
+    assert (refused.value.clause, CANARY in str(refused.value) + repr(trail.events)) == (
+        "LG-05",
+        False,
+    )
     assert trail.events[-1].refused[0].code == "usage-refused"
     assert db.session.execute(select(backend.house.tables.usage)).all() == []
 
@@ -134,7 +144,9 @@ def test_an_event_that_could_name_somebody_stops_the_start(given: Any, says: str
 # --- one school has one student: the attack ---
 
 
-def test_nothing_of_the_only_student_of_a_school_is_in_any_report_or_any_two(backend: Backend, clock: Clock) -> None:
+def test_nothing_of_the_only_student_of_a_school_is_in_any_report_or_any_two(
+    backend: Backend, clock: Clock
+) -> None:
     """The same world with and without the only student's lessons: every report that anybody can ask for is the same."""
     add_school(backend, 15)
     add_school(backend, 1)
@@ -164,7 +176,9 @@ def every_report(backend: Backend) -> dict[str, Any]:
         for by in itertools.combinations(possible, size):
             for first, last in itertools.combinations_with_replacement(range(5), 2):
                 since, until = DAY + dt.timedelta(days=first), DAY + dt.timedelta(days=last)
-                report = backend.privacy.usage.report("lesson.completed", by=by, since=since, until=until)
+                report = backend.privacy.usage.report(
+                    "lesson.completed", by=by, since=since, until=until
+                )
                 found[f"{by} {since} {until}"] = [list(report.rows), report.total]
     return found
 
@@ -176,22 +190,30 @@ def test_a_school_that_was_small_at_any_moment_of_a_day_is_not_shown_for_that_da
     grows = backend.schools[2]
     completed(backend, grows, 50)
     with backend.writing(2):
-        db.session.add_all([Student(school_id=grows, first_name=CANARY, last_name=CANARY) for _ in range(5)])
+        db.session.add_all(
+            [Student(school_id=grows, first_name=CANARY, last_name=CANARY) for _ in range(5)]
+        )
         db.session.commit()
     completed(backend, grows, 50)
     clock.now += dt.timedelta(days=1)
     completed(backend, grows, 70)
     clock.now += dt.timedelta(days=1)
     assert len(ids) == 9
-    assert backend.privacy.usage.report("lesson.completed", by=["day"]).rows == ({"day": "2026-11-03", "count": 70},)
+    assert backend.privacy.usage.report("lesson.completed", by=["day"]).rows == (
+        {"day": "2026-11-03", "count": 70},
+    )
 
 
-def test_who_comes_after_the_count_does_not_hide_the_only_student(backend: Backend, clock: Clock) -> None:
+def test_who_comes_after_the_count_does_not_hide_the_only_student(
+    backend: Backend, clock: Clock
+) -> None:
     add_school(backend, 1)
     tiny = backend.schools[2]
     with backend.writing(2):
         backend.privacy.usage.count("lesson.completed", level="CP", times=12)
-        db.session.add_all([Student(school_id=tiny, first_name=CANARY, last_name=CANARY) for _ in range(12)])
+        db.session.add_all(
+            [Student(school_id=tiny, first_name=CANARY, last_name=CANARY) for _ in range(12)]
+        )
         db.session.commit()
     clock.now += dt.timedelta(days=1)
     assert backend.privacy.usage.report("lesson.completed").total == 0
@@ -201,7 +223,9 @@ def test_students_that_were_rolled_back_are_no_people(backend: Backend, clock: C
     add_school(backend, 1)
     tiny = backend.schools[2]
     with backend.writing(2):
-        db.session.add_all([Student(school_id=tiny, first_name=CANARY, last_name=CANARY) for _ in range(12)])
+        db.session.add_all(
+            [Student(school_id=tiny, first_name=CANARY, last_name=CANARY) for _ in range(12)]
+        )
         db.session.flush()
         db.session.rollback()
     completed(backend, tiny, 50)
@@ -221,7 +245,9 @@ def test_a_day_that_has_ended_stays_as_it_was(backend: Backend, clock: Clock) ->
 
 
 CELLS = st.dictionaries(
-    st.tuples(st.integers(0, 2), st.sampled_from(["a", "b", "tiny"]), st.sampled_from(["x", "y", "z"])),
+    st.tuples(
+        st.integers(0, 2), st.sampled_from(["a", "b", "tiny"]), st.sampled_from(["x", "y", "z"])
+    ),
     st.integers(1, 30),
     max_size=20,
 )
@@ -248,16 +274,26 @@ def test_no_atom_is_about_a_small_group(cells: Any, more: Any, threshold: int) -
     found = atoms(cells)
     assert all(atom.count >= threshold and atom.client != "tiny" for atom in found)
     tiny = {cell: times for cell, times in more.items() if cell[1] == "tiny"}
-    assert atoms({**cells, **tiny}) == atoms({cell: times for cell, times in cells.items() if cell[1] != "tiny"})
+    assert atoms({**cells, **tiny}) == atoms(
+        {cell: times for cell, times in cells.items() if cell[1] != "tiny"}
+    )
 
 
 def test_small_cells_of_a_large_school_are_shown_together_or_not_at_all() -> None:
     people = {(DAY, "a"): 10}
-    rows = [(DAY, "a", (("level", "x"),), 4), (DAY, "a", (("level", "y"),), 7), (DAY, "a", (("level", "z"),), 30)]
+    rows = [
+        (DAY, "a", (("level", "x"),), 4),
+        (DAY, "a", (("level", "y"),), 7),
+        (DAY, "a", (("level", "z"),), 30),
+    ]
     assert sorted(
-        (atom.dimensions, atom.count) for atom in publishable(rows, people, threshold=10) if atom.dimensions
+        (atom.dimensions, atom.count)
+        for atom in publishable(rows, people, threshold=10)
+        if atom.dimensions
     ) == [((("level", "z"),), 30)]
-    assert [atom.count for atom in publishable(rows, people, threshold=10) if atom.dimensions is None] == [11]
+    assert [
+        atom.count for atom in publishable(rows, people, threshold=10) if atom.dimensions is None
+    ] == [11]
     assert [atom.count for atom in publishable(rows[:1], people, threshold=10)] == []
 
 
@@ -274,15 +310,25 @@ def test_a_request_counts_when_it_ends_for_the_client_it_acts_for(backend: Backe
     with acting_as(backend.app, backend.teacher()):
         assert backend.app.test_client().post("/done").status_code == 200
     rows = db.session.execute(select(backend.house.tables.usage)).all()
-    assert [(row.client, row.dimensions, row.times) for row in rows] == [(backend.schools[0].hex, "level=CE1", 1)]
-    assert list(backend.house.tables.usage.c.keys()) == ["day", "event", "client", "dimensions", "times"]
+    assert [(row.client, row.dimensions, row.times) for row in rows] == [
+        (backend.schools[0].hex, "level=CE1", 1)
+    ]
+    assert list(backend.house.tables.usage.c.keys()) == [
+        "day",
+        "event",
+        "client",
+        "dimensions",
+        "times",
+    ]
 
 
 def test_threads_count_everything_once(backend: Backend) -> None:
     def work() -> None:
         with backend.app.app_context():
             for _ in range(25):
-                backend.privacy.usage.count("lesson.completed", client=backend.schools[0], level="CP")
+                backend.privacy.usage.count(
+                    "lesson.completed", client=backend.schools[0], level="CP"
+                )
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -293,7 +339,9 @@ def test_threads_count_everything_once(backend: Backend) -> None:
     assert sum(db.session.execute(select(backend.house.tables.usage.c.times)).scalars()) == 100
 
 
-def test_counts_wait_while_the_database_is_away(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+def test_counts_wait_while_the_database_is_away(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
     usage = backend.house.tables.usage
     db.session.execute(text(f"ALTER TABLE {usage.name} RENAME TO away"))
     db.session.commit()
@@ -319,17 +367,26 @@ def test_the_command_prints_counts(backend: Backend, clock: Clock) -> None:
     run = backend.app.test_cli_runner().invoke
     assert "event=lesson.completed" in run(args=["privacy", "usage"]).output
     out = run(args=["privacy", "usage", "lesson.completed", "--by", "level"]).output
-    assert out.splitlines() == ["level=CP  count=30", "total 30; groups below 10 are in no row and in no total"]
-    assert json.loads(run(args=["privacy", "usage", "lesson.completed", "--json"]).output)["total"] == 30
+    assert out.splitlines() == [
+        "level=CP  count=30",
+        "total 30; groups below 10 are in no row and in no total",
+    ]
+    assert (
+        json.loads(run(args=["privacy", "usage", "lesson.completed", "--json"]).output)["total"]
+        == 30
+    )
     refused = run(args=["privacy", "usage", "lesson.completed", "--by", "student"])
     assert (refused.exit_code, "some of day" in refused.output) == (1, True)
 
 
 def test_research_needs_no_more_than_the_counts() -> None:
-    from flask_lgprivacy.policy import Action, Decisions, Outcome
+    from flask_lgprivacy.policy import Action, Outcome, PolicyEngine
 
-    decisions = Decisions(load_policy())
+    decisions = PolicyEngine(load_policy())
     assert decisions.decide("job", "usage.statistics", Action.READ, "research-statistics").allowed
     for category in ("student.profile", "student.activity", "account.identity"):
-        assert decisions.decide("job", category, Action.READ, "research-statistics").outcome is not Outcome.ALLOWED
+        assert (
+            decisions.decide("job", category, Action.READ, "research-statistics").outcome
+            is not Outcome.ALLOWED
+        )
     assert Actor("x", role="job").role == "job"

@@ -28,24 +28,36 @@ WORKER = Path(__file__).parents[1] / "support" / "at_once.py"
 
 
 @pytest.mark.parametrize("where", ["apart", "beside"])
-def test_erasures_at_once_with_writers_and_exports_leave_nothing(tmp_path: Path, where: str) -> None:
+def test_erasures_at_once_with_writers_and_exports_leave_nothing(
+    tmp_path: Path, where: str
+) -> None:
     folder = tmp_path / "backend"
     backend = make_backend(folder, separate_keys=where == "apart")
     school = backend.schools[0]
     actor = backend.administrator()
     with backend.app.app_context():
         with backend.job("student.profile", "student.activity", actor=actor, actions={"write"}):
-            rows = [Student(school_id=school, first_name="A", last_name="B") for _ in range(ERASURES)]
+            rows = [
+                Student(school_id=school, first_name="A", last_name="B") for _ in range(ERASURES)
+            ]
             db.session.add_all(rows)
             db.session.commit()
         ids = [row.id for row in rows]
         db.session.remove()
-    (folder / "students.json").write_text(json.dumps({"school": str(school), "students": [str(one) for one in ids]}))
+    (folder / "students.json").write_text(
+        json.dumps({"school": str(school), "students": [str(one) for one in ids]})
+    )
     shares = [
-        (WRITERS // PROCESSES + (n < WRITERS % PROCESSES), EXPORTERS // PROCESSES + (n < EXPORTERS % PROCESSES))
+        (
+            WRITERS // PROCESSES + (n < WRITERS % PROCESSES),
+            EXPORTERS // PROCESSES + (n < EXPORTERS % PROCESSES),
+        )
         for n in range(PROCESSES)
     ]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(WORKER.parent), *filter(None, sys.path)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(WORKER.parent), *filter(None, sys.path)]),
+    }
     workers = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", str(WORKER), str(folder), str(n), *map(str, share), where],
@@ -61,7 +73,9 @@ def test_erasures_at_once_with_writers_and_exports_leave_nothing(tmp_path: Path,
     finally:
         (folder / "enough").touch()
         said = [worker.communicate(timeout=120)[0] for worker in workers]
-    happened: Counter[str] = sum((Counter(json.loads(text.splitlines()[-1])) for text in said), Counter())
+    happened: Counter[str] = sum(
+        (Counter(json.loads(text.splitlines()[-1])) for text in said), Counter()
+    )
     print(f"{ERASURES} erasures, keys {where}: {dict(happened)}")
     assert {state for state, _ in certificates} == {"completed"}
     assert all(left == {} for _, left in certificates)
@@ -70,9 +84,20 @@ def test_erasures_at_once_with_writers_and_exports_leave_nothing(tmp_path: Path,
             query = select(func.count()).select_from(model).where(column.in_(ids))
             assert db.session.execute(query).scalar_one() == 0, model
         archives, requests = backend.house.tables.archive, backend.house.tables.request
-        theirs = select(func.count()).select_from(archives).join(requests, requests.c.id == archives.c.request)
-        assert db.session.execute(theirs.where(requests.c.subject.in_([one.hex for one in ids]))).scalar_one() == 0
-        states = Counter(map(tuple, db.session.execute(select(requests.c.right, requests.c.state)).all()))
+        theirs = (
+            select(func.count())
+            .select_from(archives)
+            .join(requests, requests.c.id == archives.c.request)
+        )
+        assert (
+            db.session.execute(
+                theirs.where(requests.c.subject.in_([one.hex for one in ids]))
+            ).scalar_one()
+            == 0
+        )
+        states = Counter(
+            map(tuple, db.session.execute(select(requests.c.right, requests.c.state)).all())
+        )
     assert not [state for _, state in states if state == "in-progress"]
     assert states["delete", "failed"] == 0
     assert happened["written"] > 0

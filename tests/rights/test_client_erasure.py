@@ -23,7 +23,9 @@ from flask_lgprivacy.testing import acting_as, assert_refused
 MANY = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "3000"))
 
 
-def ask(backend: Backend, actor: Actor, body: Any, path: str = "/privacy/delete", method: str = "POST") -> Any:
+def ask(
+    backend: Backend, actor: Actor, body: Any, path: str = "/privacy/delete", method: str = "POST"
+) -> Any:
     with acting_as(backend.app, actor):
         return backend.app.test_client().open(path, method=method, json=body)
 
@@ -51,11 +53,17 @@ def restarted(backend: Backend) -> Backend:
 
 def test_a_client_has_everything_erased_and_others_keep_theirs(either: Backend) -> None:
     done = ask(either, either.administrator(), everything(either))
-    assert (done.status_code, done.json["state"], done.json["clause"]) == (202, "in-progress", "LG-28")
+    assert (done.status_code, done.json["state"], done.json["clause"]) == (
+        202,
+        "in-progress",
+        "LG-28",
+    )
     finished(either)
     shown = ask(either, either.administrator(), None, done.json["links"]["self"], "GET").json
     assert shown["state"] == "completed"
-    certificate = ask(either, either.administrator(), None, shown["links"]["certificate"], "GET").json
+    certificate = ask(
+        either, either.administrator(), None, shown["links"]["certificate"], "GET"
+    ).json
     assert (certificate["erased"], certificate["key"], certificate["left"]) == (
         {"Student": 2, "Exercise": 2},
         "destroyed",
@@ -65,11 +73,16 @@ def test_a_client_has_everything_erased_and_others_keep_theirs(either: Backend) 
     with either.app.app_context(), either.reading(1):
         own = select(Student).where(Student.school_id == either.schools[1])
         assert len([row.first_name for row in db.session.scalars(own)]) == 2
-    steps = [event["state"] for event in read_trail(either.folder / "trail", where={"event": "rights-request"})]
+    steps = [
+        event["state"]
+        for event in read_trail(either.folder / "trail", where={"event": "rights-request"})
+    ]
     assert steps == ["received", "key-destroyed", "completed"]
 
 
-@pytest.mark.parametrize("who", ["teacher", "administrator of another school", "student", "support"])
+@pytest.mark.parametrize(
+    "who", ["teacher", "administrator of another school", "student", "support"]
+)
 def test_nobody_else_erases_a_client(backend: Backend, who: str) -> None:
     actor = {
         "teacher": backend.teacher(),
@@ -85,12 +98,17 @@ def test_nobody_else_erases_a_client(backend: Backend, who: str) -> None:
 
 @pytest.mark.parametrize("right", ["export", "rectify"])
 def test_only_deletion_is_asked_for_a_whole_client(backend: Backend, right: str) -> None:
-    body = {**everything(backend), **({"changes": {"first_name": "x"}} if right == "rectify" else {})}
+    body = {
+        **everything(backend),
+        **({"changes": {"first_name": "x"}} if right == "rectify" else {}),
+    }
     answer = ask(backend, backend.administrator(), body, f"/privacy/{right}")
     assert (answer.status_code, "name one person" in answer.json["detail"]) == (422, True)
 
 
-def test_nothing_opens_from_the_moment_of_the_answer(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_opens_from_the_moment_of_the_answer(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = backend.app.extensions["lgprivacy"]
     monkeypatch.setattr(state.background, "_job", lambda: None)
     with backend.app.app_context(), backend.reading():
@@ -103,7 +121,9 @@ def test_nothing_opens_from_the_moment_of_the_answer(backend: Backend, monkeypat
         with backend.reading(), pytest.raises(SubjectErased):
             _ = student.first_name
         with backend.writing(), pytest.raises(SubjectErased):
-            db.session.add(Student(school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
+            db.session.add(
+                Student(school_id=backend.schools[0], first_name=CANARY, last_name=CANARY)
+            )
             db.session.flush()
         db.session.rollback()
 
@@ -120,7 +140,9 @@ def test_a_removal_that_was_cut_off_is_taken_up_by_the_command(
     assert rows(backend) == 3
     said = backend.app.test_cli_runner().invoke(args=["privacy", "requests", "work"])
     assert (said.exit_code, said.stdout) == (0, "1 requests, 1 subjects removed\n")
-    listed = json.loads(backend.app.test_cli_runner().invoke(args=["privacy", "requests", "--json"]).stdout)
+    listed = json.loads(
+        backend.app.test_cli_runner().invoke(args=["privacy", "requests", "--json"]).stdout
+    )
     assert [one["state"] for one in listed] == ["completed"]
     assert rows(backend) == 2
 
@@ -155,7 +177,9 @@ def test_a_client_stays_erased_when_its_data_is_restored(backend: Backend) -> No
     assert rows(again) == 4
     with again.app.app_context(), again.reading(1):
         assert rows(again) == 2
-    told = [event for event in read_trail(again.folder / "trail") if event["event"] == "key-operation"]
+    told = [
+        event for event in read_trail(again.folder / "trail") if event["event"] == "key-operation"
+    ]
     assert dict(told[-1]["counts"])["clients"] == 1
 
 
@@ -165,7 +189,11 @@ def test_when_the_keys_are_restored_too_nothing_is_served_until_the_trail_is_rep
 ) -> None:
     gone, stays = backend.students[backend.schools[0]]
     back_up(backend.folder, "keys", "old_keys")
-    body = everything(backend) if whom == "client" else {"subject": {"kind": "student", "id": str(gone)}}
+    body = (
+        everything(backend)
+        if whom == "client"
+        else {"subject": {"kind": "student", "id": str(gone)}}
+    )
     assert ask(backend, backend.administrator(), body).status_code == 202
     finished(backend)
     close(backend)
@@ -178,7 +206,9 @@ def test_when_the_keys_are_restored_too_nothing_is_served_until_the_trail_is_rep
     ):
         pass
     run = again.app.test_cli_runner().invoke
-    rehearsed = json.loads(run(args=["privacy", "retention", "replay", "--dry-run", "--json"]).stdout)
+    rehearsed = json.loads(
+        run(args=["privacy", "retention", "replay", "--dry-run", "--json"]).stdout
+    )
     assert (rehearsed["dry run"], rehearsed["keys"]) == (True, 1)
     done = json.loads(run(args=["privacy", "retention", "replay", "--json"]).stdout)
     assert done["keys"] == 1
@@ -200,9 +230,17 @@ def test_when_everything_was_restored_the_command_repeats_it_from_the_trail(tmp_
     again = make_backend(backend.folder, separate_keys=False, filled=False)
     assert rows(again) == 4
     done = again.app.test_cli_runner().invoke(args=["privacy", "retention", "replay", "--json"])
-    assert json.loads(done.stdout) == {"dry run": False, "subjects": 1, "clients": 0, "keys": 1, "rows": 2}
+    assert json.loads(done.stdout) == {
+        "dry run": False,
+        "subjects": 1,
+        "clients": 0,
+        "keys": 1,
+        "rows": 2,
+    }
     assert rows(again) == 3
-    again_done = again.app.test_cli_runner().invoke(args=["privacy", "retention", "replay", "--json"])
+    again_done = again.app.test_cli_runner().invoke(
+        args=["privacy", "retention", "replay", "--json"]
+    )
     assert json.loads(again_done.stdout)["keys"] == 0
 
 

@@ -19,7 +19,13 @@ UPDATES = "product-updates"
 
 
 def given(backend: Backend, **changes: Any) -> Any:
-    asked = {"purpose": UPDATES, "text_version": "2026-11", "how": "web-form", "actor": backend.holder(), **changes}
+    asked = {
+        "purpose": UPDATES,
+        "text_version": "2026-11",
+        "how": "web-form",
+        "actor": backend.holder(),
+        **changes,
+    }
     made = backend.privacy.consents.give(("contact", backend.contact), **asked)
     db.session.commit()
     return made
@@ -28,7 +34,12 @@ def given(backend: Backend, **changes: Any) -> Any:
 @pytest.fixture
 def contacted(backend: Backend) -> Backend:
     with backend.app.app_context():
-        with backend.job("commercial.contact", actor=backend.holder(), actions={"write"}, purpose="exercise-rights"):
+        with backend.job(
+            "commercial.contact",
+            actor=backend.holder(),
+            actions={"write"},
+            purpose="exercise-rights",
+        ):
             db.session.add(Contact(id=backend.contact, email=f"{CANARY}@ecole.example"))
             db.session.commit()
     return backend
@@ -70,7 +81,9 @@ def test_a_consent_to_a_text_that_no_longer_stands_covers_nothing(contacted: Bac
 def test_a_consent_for_other_categories_covers_nothing(contacted: Backend) -> None:
     with contacted.app.app_context():
         given(contacted)
-        db.session.execute(update(contacted.house.tables.consent).values(categories=["visitor.message"]))
+        db.session.execute(
+            update(contacted.house.tables.consent).values(categories=["visitor.message"])
+        )
         db.session.commit()
         with pytest.raises(AccessDenied):
             email(contacted)
@@ -94,9 +107,9 @@ def test_a_consent_is_recorded_with_when_how_and_by_whom(contacted: Backend) -> 
     with contacted.app.app_context(), captured_trail(contacted.app) as trail:
         made = given(contacted, how="letter")
         stored = contacted.privacy.consents.of(("contact", contacted.contact))
-    assert [(one.id, one.how, one.by, one.text_version, sorted(one.categories)) for one in stored] == [
-        (made.id, "letter", "self", "2026-11", ["commercial.contact"])
-    ]
+    assert [
+        (one.id, one.how, one.by, one.text_version, sorted(one.categories)) for one in stored
+    ] == [(made.id, "letter", "self", "2026-11", ["commercial.contact"])]
     assert [(event.kind, event.step, event.purpose, event.clause) for event in trail.events] == [
         ("consent", "given", UPDATES, "LG-17")
     ]
@@ -106,7 +119,10 @@ def test_a_consent_is_recorded_with_when_how_and_by_whom(contacted: Backend) -> 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"purpose": "provide-service"}, "purpose: does not rest on consent; these do: product-updates"),
+        (
+            {"purpose": "provide-service"},
+            "purpose: does not rest on consent; these do: product-updates",
+        ),
         ({"text_version": "1999"}, "text_version: the policy document has no such text"),
         ({"how": "the way Jane Doe told me, by phone"}, "how: a word"),
         ({"by": "teacher"}, "by: self or parent"),
@@ -114,7 +130,9 @@ def test_a_consent_is_recorded_with_when_how_and_by_whom(contacted: Backend) -> 
         ({"categories": set()}, "categories"),
     ],
 )
-def test_a_consent_that_says_too_little_is_refused(contacted: Backend, changes: Any, says: str) -> None:
+def test_a_consent_that_says_too_little_is_refused(
+    contacted: Backend, changes: Any, says: str
+) -> None:
     with contacted.app.app_context():
         with pytest.raises(RequestInvalid, match=says):
             given(contacted, **changes)
@@ -159,14 +177,24 @@ def surveyed(tmp_path: Path) -> Any:
 
 def covered(backend: Backend) -> bool:
     child = backend.students[backend.schools[0]][0].hex
-    return bool(backend.privacy.consents.covers(db.session(), ("student", child), "survey", "student.activity"))
+    return bool(
+        backend.privacy.consents.covers(
+            db.session(), ("student", child), "survey", "student.activity"
+        )
+    )
 
 
 def consents(backend: Backend, by: str, born: dt.date | None = None) -> None:
     child = backend.students[backend.schools[0]][0]
     actor = Actor("desk", role="administrator", client=backend.schools[0])
     backend.privacy.consents.give(
-        ("student", child), purpose="survey", text_version="2026-09", how="letter", actor=actor, by=by, born=born
+        ("student", child),
+        purpose="survey",
+        text_version="2026-09",
+        how="letter",
+        actor=actor,
+        by=by,
+        born=born,
     )
     db.session.commit()
 
@@ -179,7 +207,9 @@ def test_a_child_needs_a_parent_and_a_parent_the_child(surveyed: Backend) -> Non
     consents(surveyed, "parent")
     assert covered(surveyed)
     actor = surveyed.administrator()
-    surveyed.privacy.consents.withdraw(("student", child), purpose="survey", actor=actor, by="parent")
+    surveyed.privacy.consents.withdraw(
+        ("student", child), purpose="survey", actor=actor, by="parent"
+    )
     assert not covered(surveyed)
     consents(surveyed, "parent")
     surveyed.privacy.consents.withdraw(("student", child), purpose="survey", actor=actor, by="self")
@@ -225,7 +255,9 @@ def test_a_rule_that_needs_a_grant_needs_a_kind_of_grant() -> None:
     assert load_policy().grant_kinds
 
 
-def test_a_person_without_such_a_role_in_the_data_cannot_consent_over_http(backend: Backend) -> None:
+def test_a_person_without_such_a_role_in_the_data_cannot_consent_over_http(
+    backend: Backend,
+) -> None:
     sent = {"purpose": UPDATES, "given": True, "text_version": "2026-11"}
     with acting_as(backend.app, backend.student_actor()):
         answer = backend.app.test_client().put("/privacy/consents", json=sent)

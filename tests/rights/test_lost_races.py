@@ -45,14 +45,20 @@ def between(backend: Backend, kind: str, one: Any, said: list[Any]) -> Any:
 
 @pytest.mark.parametrize("kind", ["student", "client"])
 @pytest.mark.parametrize("adds", [True, False], ids=["a new row", "a change"])
-def test_a_row_that_is_written_while_its_person_is_erased_is_refused(either: Backend, kind: str, adds: bool) -> None:
+def test_a_row_that_is_written_while_its_person_is_erased_is_refused(
+    either: Backend, kind: str, adds: bool
+) -> None:
     school, one = either.schools[0], either.students[either.schools[0]][0]
     said: list[Any] = []
     listener = between(either, kind, school if kind == "client" else one, said)
 
     @either.app.post("/write")
     @either.privacy.handles(
-        "student.profile", "student.activity", roles={"teacher"}, purpose="provide-service", actions={"read", "write"}
+        "student.profile",
+        "student.activity",
+        roles={"teacher"},
+        purpose="provide-service",
+        actions={"read", "write"},
     )
     def write() -> str:
         if adds:
@@ -80,8 +86,13 @@ def test_a_new_pupil_of_a_school_that_is_erased_meanwhile_is_refused(either: Bac
     school, said = either.schools[0], []
     listener = between(either, "client", school, said)
     if either.house.keys.shares_the_data:
-        pytest.skip("the school's key row is locked from the sealing on, so the erasure waits for the writer")
-    with either.app.app_context(), either.job("student.profile", actor=either.teacher(), actions={"write"}):
+        pytest.skip(
+            "the school's key row is locked from the sealing on, so the erasure waits for the writer"
+        )
+    with (
+        either.app.app_context(),
+        either.job("student.profile", actor=either.teacher(), actions={"write"}),
+    ):
         db.session.add(Student(school_id=school, first_name="A", last_name="B"))
         event.listen(db.session, "before_flush", listener)
         try:
@@ -111,16 +122,25 @@ def test_an_export_that_ends_after_the_erasure_leaves_no_archive(
     monkeypatch.setattr(service, "build_archive", slowly)
     with either.app.app_context():
         with pytest.raises(SubjectErased):
-            either.privacy.rights.submit(Right.EXPORT, either.administrator(), kind="student", one=str(one))
+            either.privacy.rights.submit(
+                Right.EXPORT, either.administrator(), kind="student", one=str(one)
+            )
         assert db.session.execute(select(either.house.tables.archive)).all() == []
 
 
 def test_a_consent_is_not_recorded_of_somebody_who_was_erased(backend: Backend) -> None:
     with backend.app.app_context():
-        with backend.job("commercial.contact", actor=backend.holder(), actions={"write"}, purpose="exercise-rights"):
+        with backend.job(
+            "commercial.contact",
+            actor=backend.holder(),
+            actions={"write"},
+            purpose="exercise-rights",
+        ):
             db.session.add(Contact(id=backend.contact, email=f"{CANARY}@ecole.example"))
             db.session.commit()
-        backend.privacy.rights.submit(Right.DELETE, backend.holder(), kind="contact", one=str(backend.contact))
+        backend.privacy.rights.submit(
+            Right.DELETE, backend.holder(), kind="contact", one=str(backend.contact)
+        )
         with pytest.raises(SubjectErased):
             backend.privacy.consents.give(
                 ("contact", backend.contact),

@@ -17,11 +17,11 @@ from sqlalchemy import String, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_lgprivacy import Actor, LGPrivacy, not_personal, sealed, subject
+from flask_lgprivacy.crypto import seal_for_ingest
 from flask_lgprivacy.errors import RequestConflict, RequestInvalid
 from flask_lgprivacy.policy import Right
 from flask_lgprivacy.rights import service
 from flask_lgprivacy.testing import acting_as, captured_trail, make_key_file
-from flask_lgprivacy.vault import seal_for_ingest
 
 
 def ask(backend: Backend, actor: Any, method: str, path: str, **options: Any) -> Any:
@@ -36,26 +36,38 @@ def about(backend: Backend) -> dict[str, Any]:
 # --- id and pseudonym stand side by side nowhere ---
 
 
-def test_no_event_that_names_a_request_has_a_pseudonym_and_no_request_or_certificate_has_one(backend: Backend) -> None:
+def test_no_event_that_names_a_request_has_a_pseudonym_and_no_request_or_certificate_has_one(
+    backend: Backend,
+) -> None:
     admin = backend.administrator()
     with captured_trail(backend.app) as trail:
         for path in ("export", "rectify", "delete"):
             changes = {"changes": {"first_name": "Zoé"}} if path == "rectify" else {}
-            done = ask(backend, admin, "POST", f"/privacy/{path}", json={**about(backend), **changes})
+            done = ask(
+                backend, admin, "POST", f"/privacy/{path}", json={**about(backend), **changes}
+            )
             assert done.json["state"] == "completed"
     requests = [one["id"] for one in ask(backend, admin, "GET", "/privacy/requests").json]
-    named = [event for event in trail.events if getattr(event, "pseudonym", None) or getattr(event, "touched", ())]
+    named = [
+        event
+        for event in trail.events
+        if getattr(event, "pseudonym", None) or getattr(event, "touched", ())
+    ]
     assert named
     assert not [event for event in named for request in requests if request in repr(event)]
     erasing = next(event for event in trail.events if getattr(event, "state", None) == "erasing")
     assert erasing.request is None
-    certificate = ask(backend, admin, "GET", f"/privacy/requests/{done.json['id']}/certificate").json
+    certificate = ask(
+        backend, admin, "GET", f"/privacy/requests/{done.json['id']}/certificate"
+    ).json
     with backend.app.app_context():
         rows = db.session.execute(select(backend.house.tables.request.c.outcome)).scalars().all()
     assert erasing.pseudonym not in json.dumps([rows, certificate])
 
 
-def test_an_erasure_is_in_the_trail_before_the_key_goes(either: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_erasure_is_in_the_trail_before_the_key_goes(
+    either: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Any] = []
 
     def cut_off(*_: Any) -> Any:
@@ -66,7 +78,9 @@ def test_an_erasure_is_in_the_trail_before_the_key_goes(either: Backend, monkeyp
     one = either.students[either.schools[0]][0]
     with either.app.app_context(), captured_trail(either.app) as trail:
         with pytest.raises(KeyboardInterrupt):
-            either.privacy.rights.submit(Right.DELETE, either.administrator(), kind="student", one=str(one))
+            either.privacy.rights.submit(
+                Right.DELETE, either.administrator(), kind="student", one=str(one)
+            )
         db.session.remove()
         assert "erasing" in seen
         monkeypatch.undo()
@@ -80,16 +94,23 @@ def test_an_erasure_is_in_the_trail_before_the_key_goes(either: Backend, monkeyp
 def test_an_erasure_that_is_cut_off_before_its_proof_counts_what_it_erased(
     either: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "what_is_left", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        service, "find_remaining", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     one = either.students[either.schools[0]][0]
     with either.app.app_context():
         with pytest.raises(KeyboardInterrupt):
-            either.privacy.rights.submit(Right.DELETE, either.administrator(), kind="student", one=str(one))
+            either.privacy.rights.submit(
+                Right.DELETE, either.administrator(), kind="student", one=str(one)
+            )
         monkeypatch.undo()
         list(either.privacy.rights.work())
         [request] = either.privacy.rights.visible_to(either.administrator())
         assert request.outcome is not None
-        assert (request.state, request.outcome["erased"]) == ("completed", {"Exercise": 1, "Student": 1})
+        assert (request.state, request.outcome["erased"]) == (
+            "completed",
+            {"Exercise": 1, "Student": 1},
+        )
 
 
 def test_an_export_that_was_cut_off_is_told_as_failed_after_an_hour(
@@ -97,11 +118,16 @@ def test_an_export_that_was_cut_off_is_told_as_failed_after_an_hour(
 ) -> None:
     now = [dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)]
     backend = make_backend(tmp_path / "backend", privacy=LGPrivacy(utcnow=lambda: now[0]))
-    monkeypatch.setattr(service, "build_archive", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        service, "build_archive", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with backend.app.app_context():
         with pytest.raises(KeyboardInterrupt):
             backend.privacy.rights.submit(
-                Right.EXPORT, backend.administrator(), kind="student", one=str(backend.students[backend.schools[0]][0])
+                Right.EXPORT,
+                backend.administrator(),
+                kind="student",
+                one=str(backend.students[backend.schools[0]][0]),
             )
         for hours, state in ((0.5, "in-progress"), (1, "failed")):
             now[0] += dt.timedelta(hours=hours)
@@ -120,7 +146,9 @@ def test_the_inbox_is_sifted_of_an_erased_person(backend: Backend) -> None:
         def leave(model: str, content: dict[str, Any]) -> None:
             key = ingest.public_key(school)
             ingest.deposit(
-                school, model, seal_for_ingest(key, json.dumps(content).encode(), client=school.hex, model=model)
+                school,
+                model,
+                seal_for_ingest(key, json.dumps(content).encode(), client=school.hex, model=model),
             )
 
         leave("Student", {"id": str(one), "first_name": f"{CANARY} again", "last_name": "x"})
@@ -129,7 +157,9 @@ def test_the_inbox_is_sifted_of_an_erased_person(backend: Backend) -> None:
         leave("Exercise", {"student_id": f"{{{one}}}", "strokes": []})
         leave("Exercise", {"student_id": 5, "strokes": []})
         leave("Student", {"id": str(uuid4()), "first_name": "somebody", "last_name": "else"})
-        done = backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=str(one))
+        done = backend.privacy.rights.submit(
+            Right.DELETE, backend.administrator(), kind="student", one=str(one)
+        )
         assert done.outcome is not None
         assert done.outcome["erased"]["inbox"] == 4
         assert ingest.waiting(school) == 2
@@ -139,20 +169,34 @@ def test_one_bad_record_does_not_stop_the_inbox(backend: Backend) -> None:
     school, one = backend.schools[0], backend.students[backend.schools[0]][0]
     with backend.app.app_context():
         ingest = backend.privacy.ingest
-        backend.privacy.rights.submit(Right.DELETE, backend.administrator(), kind="student", one=str(one))
+        backend.privacy.rights.submit(
+            Right.DELETE, backend.administrator(), kind="student", one=str(one)
+        )
         key = ingest.public_key(school)
         for model, content in (
             ("Student", b"no JSON"),
             ("Student", b'{"id": 5, "first_name": "a", "last_name": "b"}'),
-            ("Student", json.dumps({"id": str(one), "first_name": "late", "last_name": "x"}).encode()),
-            ("Exercise", json.dumps({"student_id": str(backend.students[school][1]), "strokes": []}).encode()),
+            (
+                "Student",
+                json.dumps({"id": str(one), "first_name": "late", "last_name": "x"}).encode(),
+            ),
+            (
+                "Exercise",
+                json.dumps(
+                    {"student_id": str(backend.students[school][1]), "strokes": []}
+                ).encode(),
+            ),
             ("Student", json.dumps({"first_name": "somebody", "last_name": "else"}).encode()),
         ):
-            ingest.deposit(school, model, seal_for_ingest(key, content, client=school.hex, model=model))
+            ingest.deposit(
+                school, model, seal_for_ingest(key, content, client=school.hex, model=model)
+            )
         with backend.job("student.profile", actor=backend.teacher(), actions={"read", "write"}):
             assert ingest.absorb(school) == {"written": 1, "refused": 4}
         left = run_sql(
-            backend.folder, "data", "SELECT model, refused_at IS NOT NULL FROM lgprivacy_inbox ORDER BY model"
+            backend.folder,
+            "data",
+            "SELECT model, refused_at IS NOT NULL FROM lgprivacy_inbox ORDER BY model",
         )
         assert [(model, bool(refused)) for model, refused in left] == [
             ("Exercise", True),
@@ -172,7 +216,8 @@ def test_no_file_of_sqlite_in_wal_mode_keeps_a_destroyed_key(tmp_path: Path, apa
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         with db.engines["keys" if apart else None].connect() as connection:
             found = connection.execute(
-                text("SELECT wrapped FROM lgprivacy_subject_key WHERE subject = :one"), {"one": one.hex}
+                text("SELECT wrapped FROM lgprivacy_subject_key WHERE subject = :one"),
+                {"one": one.hex},
             )
             wrapped = found.scalar()
         with backend.writing():
@@ -180,7 +225,9 @@ def test_no_file_of_sqlite_in_wal_mode_keeps_a_destroyed_key(tmp_path: Path, apa
             db.session.commit()
         db.session.remove()
     assert (
-        ask(backend, backend.administrator(), "POST", "/privacy/delete", json=about(backend)).json["state"]
+        ask(backend, backend.administrator(), "POST", "/privacy/delete", json=about(backend)).json[
+            "state"
+        ]
         == "completed"
     )
     assert not [path.name for path in backend.folder.glob("*.db*") if wrapped in path.read_bytes()]
@@ -189,7 +236,9 @@ def test_no_file_of_sqlite_in_wal_mode_keeps_a_destroyed_key(tmp_path: Path, apa
 @pytest.mark.parametrize(
     "spelled", [str, lambda one: str(one).upper(), lambda one: one.hex, lambda one: one.hex.upper()]
 )
-def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: Path, spelled: Any) -> None:
+def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(
+    tmp_path: Path, spelled: Any
+) -> None:
     class Own(DeclarativeBase):
         pass
 
@@ -197,7 +246,9 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: P
 
     class Pupil(own.Model):
         __privacy__ = subject("student", client="school_id")
-        id: Mapped[str] = mapped_column(String(36), primary_key=True, default=lambda: spelled(uuid4()))
+        id: Mapped[str] = mapped_column(
+            String(36), primary_key=True, default=lambda: spelled(uuid4())
+        )
         school_id: Mapped[str] = mapped_column(String(36))
         first_name: Mapped[str] = sealed("student.profile")
         locker: Mapped[str] = not_personal("number of a locker")
@@ -213,7 +264,9 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: P
     with app.app_context():
         privacy.initialise()
         own.create_all()
-        with privacy.processing("student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"):
+        with privacy.processing(
+            "student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"
+        ):
             rows = [Pupil(school_id=spelled(school), first_name="x", locker="7") for _ in range(3)]
             own.session.add_all(rows)
             own.session.commit()
@@ -224,7 +277,10 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: P
         everything = privacy.rights.submit(Right.DELETE, head, kind="client", one=asked_as(school))
         list(privacy.rights.work())
         found = privacy.rights.find(head, everything.id)
-        assert (found.state, found.outcome and found.outcome["erased"]) == ("completed", {"Pupil": 2})
+        assert (found.state, found.outcome and found.outcome["erased"]) == (
+            "completed",
+            {"Pupil": 2},
+        )
         assert own.session.scalars(select(Pupil.id)).all() == []
 
 
@@ -234,13 +290,21 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(tmp_path: P
 def test_changes_are_for_a_rectification_only(backend: Backend) -> None:
     for path in ("delete", "export"):
         answer = ask(
-            backend, backend.student_actor(), "POST", f"/privacy/{path}", json={"changes": {f"{CANARY} rue": 1}}
+            backend,
+            backend.student_actor(),
+            "POST",
+            f"/privacy/{path}",
+            json={"changes": {f"{CANARY} rue": 1}},
         )
         assert answer.status_code == 422
     with backend.app.app_context(), pytest.raises(RequestInvalid):
         one = backend.students[backend.schools[0]][0]
         backend.privacy.rights.submit(
-            Right.DELETE, backend.administrator(), kind="student", one=str(one), changes={"first_name": "x"}
+            Right.DELETE,
+            backend.administrator(),
+            kind="student",
+            one=str(one),
+            changes={"first_name": "x"},
         )
 
 
@@ -259,7 +323,12 @@ def test_there_is_no_certificate_of_an_erasure_that_was_only_forwarded(backend: 
 
 def test_requests_come_in_pages(backend: Backend) -> None:
     for _ in range(5):
-        assert ask(backend, backend.administrator(), "POST", "/privacy/export", json=about(backend)).status_code == 202
+        assert (
+            ask(
+                backend, backend.administrator(), "POST", "/privacy/export", json=about(backend)
+            ).status_code
+            == 202
+        )
     seen, path = [], "/privacy/requests?limit=2"
     while path:
         page = ask(backend, backend.administrator(), "GET", path)
@@ -267,11 +336,18 @@ def test_requests_come_in_pages(backend: Backend) -> None:
         seen += [one["id"] for one in page.json]
         path = page.headers.get("Link", "").partition(">")[0].lstrip("<")
     assert len(seen) == len(set(seen)) == 5
-    assert ask(backend, backend.administrator(), "GET", "/privacy/requests?limit=0").status_code == 422
-    assert ask(backend, backend.administrator(), "GET", "/privacy/requests?limit=many").status_code == 422
+    assert (
+        ask(backend, backend.administrator(), "GET", "/privacy/requests?limit=0").status_code == 422
+    )
+    assert (
+        ask(backend, backend.administrator(), "GET", "/privacy/requests?limit=many").status_code
+        == 422
+    )
 
 
-def test_a_newer_export_replaces_the_archive_of_the_one_before_and_expired_ones_go(tmp_path: Path) -> None:
+def test_a_newer_export_replaces_the_archive_of_the_one_before_and_expired_ones_go(
+    tmp_path: Path,
+) -> None:
     now = [dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)]
     backend = make_backend(tmp_path / "backend", privacy=LGPrivacy(utcnow=lambda: now[0]))
 
@@ -291,8 +367,12 @@ def test_an_administrator_does_not_see_requests_about_accounts_whose_controller_
     backend: Backend,
 ) -> None:
     mine = ask(backend, backend.holder(), "POST", "/privacy/export", json={}).json["id"]
-    assert [one["id"] for one in ask(backend, backend.holder(), "GET", "/privacy/requests").json] == [mine]
+    assert [
+        one["id"] for one in ask(backend, backend.holder(), "GET", "/privacy/requests").json
+    ] == [mine]
     assert ask(backend, backend.administrator(), "GET", "/privacy/requests").json == []
-    assert ask(backend, backend.administrator(), "GET", f"/privacy/requests/{mine}").status_code == 404
+    assert (
+        ask(backend, backend.administrator(), "GET", f"/privacy/requests/{mine}").status_code == 404
+    )
     with backend.app.app_context():
         assert db.session.get(Account, backend.account).school_id == backend.schools[0]

@@ -27,14 +27,21 @@ def ask(backend: Backend, actor: Actor | None, method: str, path: str, body: Any
 
 
 def about(backend: Backend, school: int = 0, number: int = 0) -> dict[str, Any]:
-    return {"subject": {"kind": "student", "id": str(backend.students[backend.schools[school]][number])}}
+    return {
+        "subject": {"kind": "student", "id": str(backend.students[backend.schools[school]][number])}
+    }
 
 
 def rows_of_others(backend: Backend) -> list[Any]:
     gone = backend.students[backend.schools[0]][0].hex
-    rows = run_sql(backend.folder, "data", "select * from student where id != :gone order by id", gone=gone)
+    rows = run_sql(
+        backend.folder, "data", "select * from student where id != :gone order by id", gone=gone
+    )
     return rows + run_sql(
-        backend.folder, "data", "select * from exercise where student_id != :gone order by id", gone=gone
+        backend.folder,
+        "data",
+        "select * from exercise where student_id != :gone order by id",
+        gone=gone,
     )
 
 
@@ -71,7 +78,10 @@ def test_an_archive_says_why_to_whom_how_long_and_which_rights(backend: Backend)
     described = json.loads(archive.read("about.json"))
     assert described["purposes"]["provide-service"]["basis"] == "contract"
     assert [recipient["name"][:3] for recipient in described["recipients"]] == ["OVH"]
-    assert described["categories"]["student.profile"]["retention"]["after"] == "instruction-of-the-client"
+    assert (
+        described["categories"]["student.profile"]["retention"]["after"]
+        == "instruction-of-the-client"
+    )
     assert "GDPR Art. 17" in described["rights"].values()
     assert described["contact"]["email"] == "legal@learn-and-go.com"
     page = archive.read("index.html").decode()
@@ -85,7 +95,9 @@ def test_the_manifest_holds_the_sums_of_the_files(backend: Backend) -> None:
     archive = export(backend, backend.administrator(), about(backend))
     manifest = json.loads(archive.read("manifest.json"))
     assert manifest == {
-        name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != "manifest.json"
+        name: hashlib.sha256(archive.read(name)).hexdigest()
+        for name in archive.namelist()
+        if name != "manifest.json"
     }
 
 
@@ -106,10 +118,15 @@ def test_a_cell_that_a_spreadsheet_would_run_is_shown(backend: Backend) -> None:
     assert f"'=cmd|'{CANARY}'" in table
 
 
-def test_fields_stand_under_their_names_in_whatever_order_they_were_written(either: Backend) -> None:
+def test_fields_stand_under_their_names_in_whatever_order_they_were_written(
+    either: Backend,
+) -> None:
     one = either.students[either.schools[0]][0]
     actor = either.teacher()
-    with either.app.app_context(), either.job("student.activity", actor=actor, actions={"read", "write"}):
+    with (
+        either.app.app_context(),
+        either.job("student.activity", actor=actor, actions={"read", "write"}),
+    ):
         db.session.add(Exercise(note=f"{CANARY} b", strokes=["b"], student_id=one))
         later = Exercise(strokes=["c"], student_id=one)
         db.session.add(later)
@@ -130,7 +147,9 @@ def test_an_archive_expires(tmp_path: Path) -> None:
     backend = make_backend(tmp_path / "b", privacy=LGPrivacy(utcnow=lambda: now[0]))
     done = ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend))
     now[0] += dt.timedelta(days=8)
-    assert_refused(ask(backend, backend.administrator(), "GET", done.json["links"]["archive"]), code="conflict")
+    assert_refused(
+        ask(backend, backend.administrator(), "GET", done.json["links"]["archive"]), code="conflict"
+    )
     close(backend)
 
 
@@ -160,9 +179,17 @@ def test_a_school_rectifies_a_student(either: Backend) -> None:
         ({"first_name": None}, "first_name"),
     ],
 )
-def test_a_rectification_that_cannot_be_made_changes_nothing(backend: Backend, changes: Any, says: str) -> None:
+def test_a_rectification_that_cannot_be_made_changes_nothing(
+    backend: Backend, changes: Any, says: str
+) -> None:
     before = rows_of_others(backend)
-    response = ask(backend, backend.administrator(), "POST", "/privacy/rectify", {**about(backend), "changes": changes})
+    response = ask(
+        backend,
+        backend.administrator(),
+        "POST",
+        "/privacy/rectify",
+        {**about(backend), "changes": changes},
+    )
     assert_refused(response, code="request-invalid")
     assert response.status_code == 422
     assert says in response.json["detail"]
@@ -187,7 +214,9 @@ def test_a_school_erases_one_student_and_leaves_the_others_byte_for_byte(either:
         assert not db.session.scalars(select(Exercise.id).where(Exercise.student_id == gone)).all()
 
 
-def test_a_person_stays_erased_when_an_old_data_file_is_restored_beside_the_new_keys(tmp_path: Path) -> None:
+def test_a_person_stays_erased_when_an_old_data_file_is_restored_beside_the_new_keys(
+    tmp_path: Path,
+) -> None:
     backend = make_backend(tmp_path / "b")
     back_up(backend.folder, "data", "old")
     ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
@@ -199,8 +228,14 @@ def test_a_person_stays_erased_when_an_old_data_file_is_restored_beside_the_new_
     with restored.app.app_context(), restored.reading():
         assert db.session.get(Student, stays).first_name == f"{CANARY} B0"
         assert db.session.get(Student, gone) is None
-    told = [event for event in read_trail(restored.folder / "trail") if event["event"] == "key-operation"]
-    assert [(event["operation"], dict(event["counts"])["subjects"]) for event in told] == [("replay-erasures", 1)]
+    told = [
+        event
+        for event in read_trail(restored.folder / "trail")
+        if event["event"] == "key-operation"
+    ]
+    assert [(event["operation"], dict(event["counts"])["subjects"]) for event in told] == [
+        ("replay-erasures", 1)
+    ]
     close(restored)
 
 
@@ -208,7 +243,10 @@ def test_a_person_stays_erased_when_an_old_data_file_is_restored_beside_the_new_
 def test_the_key_bytes_are_gone_from_the_key_file(backend: Backend) -> None:
     gone = backend.students[backend.schools[0]][0].hex
     [[wrapped]] = run_sql(
-        backend.folder, "keys", "select wrapped from lgprivacy_subject_key where subject = :gone", gone=gone
+        backend.folder,
+        "keys",
+        "select wrapped from lgprivacy_subject_key where subject = :gone",
+        gone=gone,
     )
     assert wrapped in (backend.folder / "keys.db").read_bytes()
     ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
@@ -218,9 +256,9 @@ def test_the_key_bytes_are_gone_from_the_key_file(backend: Backend) -> None:
 def test_a_second_look_that_finds_something_does_not_say_completed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flask_lgprivacy.custody.removal import owned_tables
-    from flask_lgprivacy.models.sessions import OURS
-    from flask_lgprivacy.rights import erase
+    from flask_lgprivacy.orm.session_guard import OURS
+    from flask_lgprivacy.rights import erasure as erase
+    from flask_lgprivacy.rights.removal import owned_tables
 
     def forgetful(house: Any, session: Any, kind: str, ones: Any) -> dict[str, int]:
         tables = [entry for entry in owned_tables(house, kind, ones) if entry[0] != "archives"]
@@ -232,13 +270,22 @@ def test_a_second_look_that_finds_something_does_not_say_completed(
     export(backend, backend.administrator(), about(backend))
     monkeypatch.setattr(erase, "remove_rows", forgetful)
     done = ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend))
-    certificate = ask(backend, backend.administrator(), "GET", done.json["links"]["certificate"]).json
-    assert (done.json["state"], certificate["left"]) == ("completed-with-remainder", {"archives": 1})
+    certificate = ask(
+        backend, backend.administrator(), "GET", done.json["links"]["certificate"]
+    ).json
+    assert (done.json["state"], certificate["left"]) == (
+        "completed-with-remainder",
+        {"archives": 1},
+    )
 
 
 def test_a_students_own_request_is_forwarded_and_not_executed(backend: Backend) -> None:
     done = ask(backend, backend.student_actor(), "POST", "/privacy/delete", {})
-    assert (done.status_code, done.json["state"], done.json["clause"]) == (202, "forwarded", "LG-28")
+    assert (done.status_code, done.json["state"], done.json["clause"]) == (
+        202,
+        "forwarded",
+        "LG-28",
+    )
     with backend.app.app_context():
         assert db.session.get(Student, backend.students[backend.schools[0]][0]) is not None
     desk = ask(backend, backend.administrator(), "GET", "/privacy/requests").json
@@ -247,13 +294,17 @@ def test_a_students_own_request_is_forwarded_and_not_executed(backend: Backend) 
 
 
 @pytest.mark.parametrize("right", ["export", "delete", "rectify"])
-@pytest.mark.parametrize("who", ["administrator of another school", "teacher", "other student", "account holder"])
+@pytest.mark.parametrize(
+    "who", ["administrator of another school", "teacher", "other student", "account holder"]
+)
 def test_nobody_else_may_ask(backend: Backend, right: str, who: str) -> None:
     actor = {
         "administrator of another school": backend.administrator(1), "teacher": backend.teacher(),
         "other student": backend.student_actor(0, 1), "account holder": backend.holder(),
     }[who]  # fmt: skip
-    body = {**about(backend), "changes": {"first_name": "x"}} if right == "rectify" else about(backend)
+    body = (
+        {**about(backend), "changes": {"first_name": "x"}} if right == "rectify" else about(backend)
+    )
     response = ask(backend, actor, "POST", f"/privacy/{right}", body)
     assert_refused(response, clause="LG-28")
     assert CANARY not in response.text
@@ -277,7 +328,9 @@ def test_an_account_holder_erases_itself(backend: Backend) -> None:
 
 
 def test_nobody_is_asked_to_sign_in_first(backend: Backend) -> None:
-    assert_refused(ask(backend, None, "POST", "/privacy/export", {}), code="authentication-required")
+    assert_refused(
+        ask(backend, None, "POST", "/privacy/export", {}), code="authentication-required"
+    )
 
 
 @pytest.mark.parametrize(
@@ -298,10 +351,15 @@ def test_a_body_that_makes_no_sense_is_422(backend: Backend, body: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("subject", "status"), [({"kind": "robot", "id": "1"}, 422), ({"kind": "student", "id": f"{CANARY}"}, 403)]
+    ("subject", "status"),
+    [({"kind": "robot", "id": "1"}, 422), ({"kind": "student", "id": f"{CANARY}"}, 403)],
 )
-def test_a_subject_that_makes_no_sense_is_refused(backend: Backend, subject: Any, status: int) -> None:
-    response = ask(backend, backend.administrator(), "POST", "/privacy/export", {"subject": subject})
+def test_a_subject_that_makes_no_sense_is_refused(
+    backend: Backend, subject: Any, status: int
+) -> None:
+    response = ask(
+        backend, backend.administrator(), "POST", "/privacy/export", {"subject": subject}
+    )
     assert response.status_code == status
     assert CANARY not in response.text
 
@@ -331,7 +389,9 @@ def test_a_request_of_somebody_else_is_not_found(backend: Backend) -> None:
 def test_a_request_tells_its_history_and_deadline(backend: Backend) -> None:
     done = ask(backend, backend.administrator(), "POST", "/privacy/export", about(backend)).json
     assert [step["state"] for step in done["history"]] == ["received", "in-progress", "completed"]
-    assert dt.datetime.fromisoformat(done["due"]) == months_after(dt.datetime.fromisoformat(done["received"]), 1)
+    assert dt.datetime.fromisoformat(done["due"]) == months_after(
+        dt.datetime.fromisoformat(done["received"]), 1
+    )
 
 
 def test_a_request_is_in_the_trail_step_by_step(backend: Backend) -> None:
@@ -344,7 +404,9 @@ def test_a_request_is_in_the_trail_step_by_step(backend: Backend) -> None:
     assert verify_trail(backend.folder / "trail").exit_code == 0
 
 
-def test_a_request_that_fails_says_so_and_stays(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_fails_says_so_and_stays(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from flask_lgprivacy.errors import KeyUnavailable
     from flask_lgprivacy.rights import service
 
@@ -352,7 +414,10 @@ def test_a_request_that_fails_says_so_and_stays(backend: Backend, monkeypatch: p
         raise KeyUnavailable("the key service is away")
 
     monkeypatch.setattr(service, "erase_subject", away)
-    assert ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).status_code == 503
+    assert (
+        ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).status_code
+        == 503
+    )
     [left] = ask(backend, backend.administrator(), "GET", "/privacy/requests").json
     assert left["state"] == "failed"
 
@@ -365,40 +430,63 @@ def test_a_request_that_fails_says_so_and_stays(backend: Backend, monkeypatch: p
     ],
 )  # fmt: skip
 def test_a_month_is_a_calendar_month(received: str, months: int, due: str) -> None:
-    assert months_after(dt.datetime.fromisoformat(received), months) == dt.datetime.fromisoformat(due)
+    assert months_after(dt.datetime.fromisoformat(received), months) == dt.datetime.fromisoformat(
+        due
+    )
 
 
-def test_a_rectification_that_a_student_asks_for_reaches_the_school_sealed(backend: Backend) -> None:
+def test_a_rectification_that_a_student_asks_for_reaches_the_school_sealed(
+    backend: Backend,
+) -> None:
     wanted = {"changes": {"first_name": f"{CANARY} wanted"}}
     asked = ask(backend, backend.student_actor(), "POST", "/privacy/rectify", wanted).json
     assert asked["state"] == "forwarded"
     seen = ask(backend, backend.administrator(), "GET", asked["links"]["archive"])
     assert (seen.json, seen.headers["Cache-Control"]) == (wanted, "no-store")
-    assert ask(backend, backend.administrator(1), "GET", asked["links"]["archive"]).status_code == 404
+    assert (
+        ask(backend, backend.administrator(1), "GET", asked["links"]["archive"]).status_code == 404
+    )
 
 
 @pytest.mark.parametrize("value", [True, {"a": 1}, ["x"], 10**40])
 def test_a_tagged_field_takes_only_its_own_type(backend: Backend, value: Any) -> None:
-    response = ask(backend, backend.holder(), "POST", "/privacy/rectify", {"changes": {"phone": value}})
+    response = ask(
+        backend, backend.holder(), "POST", "/privacy/rectify", {"changes": {"phone": value}}
+    )
     assert_refused(response, code="request-invalid")
     assert ask(backend, backend.holder(), "GET", "/privacy/requests").json == []
 
 
 def test_a_value_that_is_taken_is_a_conflict(backend: Backend) -> None:
-    with backend.app.app_context(), backend.job("account.identity", actor=Actor("f", role="job"), actions={"write"}):
+    with (
+        backend.app.app_context(),
+        backend.job("account.identity", actor=Actor("f", role="job"), actions={"write"}),
+    ):
         db.session.add(Account(name=CANARY, email=f"{CANARY}-other@ecole.example"))
         db.session.commit()
     body = {"changes": {"email": f"{CANARY}-other@ecole.example"}}
     response = ask(backend, backend.holder(), "POST", "/privacy/rectify", body)
     assert_refused(response, code="conflict")
     assert CANARY not in response.text
-    assert [one["state"] for one in ask(backend, backend.holder(), "GET", "/privacy/requests").json] == ["failed"]
+    assert [
+        one["state"] for one in ask(backend, backend.holder(), "GET", "/privacy/requests").json
+    ] == ["failed"]
 
 
 def test_actors_of_two_tables_with_one_id_do_not_see_each_others_requests(backend: Backend) -> None:
-    teacher = Actor("7", role="teacher", client=backend.schools[0], subjects=[("account", backend.account)])
+    teacher = Actor(
+        "7", role="teacher", client=backend.schools[0], subjects=[("account", backend.account)]
+    )
     ask(backend, teacher, "POST", "/privacy/export", {})
-    assert ask(backend, Actor("7", role="student", client=backend.schools[1]), "GET", "/privacy/requests").json == []
+    assert (
+        ask(
+            backend,
+            Actor("7", role="student", client=backend.schools[1]),
+            "GET",
+            "/privacy/requests",
+        ).json
+        == []
+    )
 
 
 def test_a_teacher_is_told_that_the_role_is_missing(backend: Backend) -> None:
@@ -408,7 +496,9 @@ def test_a_teacher_is_told_that_the_role_is_missing(backend: Backend) -> None:
 
 def test_an_erasure_that_failed_after_the_key_can_be_repeated(backend: Backend) -> None:
     with backend.app.app_context():
-        backend.house.keys.destroy(db.session(), "student", backend.students[backend.schools[0]][0].hex)
+        backend.house.keys.destroy(
+            db.session(), "student", backend.students[backend.schools[0]][0].hex
+        )
     done = ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).json
     assert done["state"] == "completed"
     with backend.app.app_context():
@@ -425,7 +515,9 @@ def test_a_listing_tells_each_history(backend: Backend) -> None:
 def test_a_body_that_is_too_deep_is_422(backend: Backend) -> None:
     with acting_as(backend.app, backend.administrator()):
         deep = "[" * 100_000
-        response = backend.app.test_client().post("/privacy/export", data=deep, content_type="application/json")
+        response = backend.app.test_client().post(
+            "/privacy/export", data=deep, content_type="application/json"
+        )
     assert response.status_code == 422
 
 
@@ -439,17 +531,27 @@ def test_a_request_does_not_commit_what_its_caller_has_not(backend: Backend) -> 
         one = str(backend.students[backend.schools[0]][0])
         db.session.add(Exercise(student=other, strokes=[]))
         with pytest.raises(RequestConflict, match="not committed"):
-            backend.privacy.rights.submit(Right.EXPORT, backend.administrator(), kind="student", one=one)
+            backend.privacy.rights.submit(
+                Right.EXPORT, backend.administrator(), kind="student", one=one
+            )
 
 
 def test_nobody_tries_out_by_rectifying_which_addresses_are_known(backend: Backend) -> None:
     holder = backend.holder()
     answers = [
-        ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"email": f"guess{number}@ecole.example"}})
+        ask(
+            backend,
+            holder,
+            "POST",
+            "/privacy/rectify",
+            {"changes": {"email": f"guess{number}@ecole.example"}},
+        )
         for number in range(10)
     ]
     assert {answer.status_code for answer in answers} == {202}
-    refused = ask(backend, holder, "POST", "/privacy/rectify", {"changes": {"email": "another@ecole.example"}})
+    refused = ask(
+        backend, holder, "POST", "/privacy/rectify", {"changes": {"email": "another@ecole.example"}}
+    )
     assert_refused(refused, code="too-many-requests")
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "3600"

@@ -17,7 +17,7 @@ from sqlalchemy import Column, Date, ForeignKey, String, Text, insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from flask_lgprivacy import Actor, LGPrivacy, belongs_to, sealed, subject
-from flask_lgprivacy.custody import Custodian
+from flask_lgprivacy.maintenance.runner import MaintenanceRunner
 from flask_lgprivacy.testing import make_key_file
 
 
@@ -34,8 +34,12 @@ class Pupil(Model):
     __privacy__ = subject("student", client="school_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID]
-    first_name: Mapped[str] = sealed("student.profile", adopts=Column("first_name", String(80), index=True))
-    last_name: Mapped[str] = sealed("student.profile", index=True, adopts=Column("last_name", String(80)))
+    first_name: Mapped[str] = sealed(
+        "student.profile", adopts=Column("first_name", String(80), index=True)
+    )
+    last_name: Mapped[str] = sealed(
+        "student.profile", index=True, adopts=Column("last_name", String(80))
+    )
     birth_date: Mapped[date | None] = sealed("student.profile", adopts=Column("birth_date", Date))
     level: Mapped[str | None] = sealed("student.profile")
 
@@ -47,7 +51,9 @@ class Homework(Model):
     remark: Mapped[str | None] = sealed("student.activity", adopts=Column("remark", Text))
 
 
-def make(folder: Path, *, window: str | None = "2099", adoption: Any = None) -> tuple[Flask, LGPrivacy]:
+def make(
+    folder: Path, *, window: str | None = "2099", adoption: Any = None
+) -> tuple[Flask, LGPrivacy]:
     """An application in a folder; `window` opens the reading of plain text."""
     from datetime import UTC, datetime, timedelta
 
@@ -61,7 +67,11 @@ def make(folder: Path, *, window: str | None = "2099", adoption: Any = None) -> 
         SQLALCHEMY_BINDS={"keys": {"url": uri(folder, "keys"), "pool_pre_ping": True}},
         LGPRIVACY_KEYS_BIND="keys",
         LGPRIVACY_STORES={**STORES, "database:keys": HERE},
-        LGPRIVACY_ADOPTION=adoption if adoption is not None else {"Pupil": until, "Homework": until} if window else {},
+        LGPRIVACY_ADOPTION=adoption
+        if adoption is not None
+        else {"Pupil": until, "Homework": until}
+        if window
+        else {},
     )
     db.init_app(app)
     privacy = LGPrivacy(app)
@@ -87,7 +97,10 @@ def plain_rows(app: Flask, count: int, *, family: str = "Le Goff") -> list[UUID]
         )  # fmt: skip
         past_the_gate(connection).execute(
             insert(Homework.__table__),
-            [{"id": uuid4(), "pupil_id": one, "remark": f"{CANARY} remark {number}"} for number, one in enumerate(ids)],
+            [
+                {"id": uuid4(), "pupil_id": one, "remark": f"{CANARY} remark {number}"}
+                for number, one in enumerate(ids)
+            ],
         )
     return ids
 
@@ -107,7 +120,7 @@ def job(privacy: LGPrivacy, *actions: str, school: int = 0) -> Any:
 def main() -> None:
     app, _ = make(Path(sys.argv[1]))
     with app.app_context():
-        keeper = Custodian(app.extensions["lgprivacy"].house, progress=telling)
+        keeper = MaintenanceRunner(app.extensions["lgprivacy"].house, progress=telling)
         for model in ("Pupil", "Homework"):
             keeper.adopt(model)
     print("ended")

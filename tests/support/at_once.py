@@ -34,12 +34,19 @@ def main(folder: Path, seed: int, writers: int, exporters: int, separate: bool) 
                 one = dice.choice(named["students"])
                 try:
                     with backend.job(
-                        "student.profile", "student.activity", actor=administrator, actions={"read", "write"}
+                        "student.profile",
+                        "student.activity",
+                        actor=administrator,
+                        actions={"read", "write"},
                     ):
                         if dice.random() < 0.5:
-                            db.session.add(Exercise(student_id=UUID(one), strokes=[["a", dice.random()]]))
+                            db.session.add(
+                                Exercise(student_id=UUID(one), strokes=[["a", dice.random()]])
+                            )
                         else:
-                            row = db.session.scalars(select(Student).where(Student.id == UUID(one))).first()
+                            row = db.session.scalars(
+                                select(Student).where(Student.id == UUID(one))
+                            ).first()
                             if row is not None:
                                 row.first_name = f"N{dice.random()}"
                         db.session.flush()
@@ -62,7 +69,10 @@ def main(folder: Path, seed: int, writers: int, exporters: int, separate: bool) 
             while not enough.exists():
                 try:
                     backend.privacy.rights.submit(
-                        Right.EXPORT, administrator, kind="student", one=dice.choice(named["students"])
+                        Right.EXPORT,
+                        administrator,
+                        kind="student",
+                        one=dice.choice(named["students"]),
                     )
                     happened["exported"] += 1
                 except PrivacyError as refused:
@@ -73,7 +83,9 @@ def main(folder: Path, seed: int, writers: int, exporters: int, separate: bool) 
                     db.session.rollback()
                     db.session.remove()
 
-    threads: list[Any] = [threading.Thread(target=writing, args=(number,)) for number in range(writers)]
+    threads: list[Any] = [
+        threading.Thread(target=writing, args=(number,)) for number in range(writers)
+    ]
     threads += [threading.Thread(target=exporting, args=(number,)) for number in range(exporters)]
     for thread in threads:
         thread.start()

@@ -23,7 +23,11 @@ _SPELLINGS = (_PLANTED, _PLANTED.lower(), _PLANTED.hex().encode(), CANARY.encode
 
 def files_that_show_it(folder: Path) -> list[Path]:
     """The files under a folder that hold a planted value, but for what tests feed in."""
-    return [path for path in _files(folder) if any(spelling in path.read_bytes() for spelling in _SPELLINGS)]
+    return [
+        path
+        for path in _files(folder)
+        if any(spelling in path.read_bytes() for spelling in _SPELLINGS)
+    ]
 
 
 def is_whole_suite(folder: Path) -> bool:
@@ -33,7 +37,11 @@ def is_whole_suite(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and INPUT not in path.relative_to(folder).parts]
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and INPUT not in path.relative_to(folder).parts
+    ]
 
 
 def pytest_runtest_logreport(report: Any) -> None:
@@ -48,7 +56,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
     folder = session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-    shown = [f"{path.relative_to(folder)} holds a planted value" for path in files_that_show_it(folder)]
+    shown = [
+        f"{path.relative_to(folder)} holds a planted value" for path in files_that_show_it(folder)
+    ]
     shown += [f"{test} printed or logged a planted value" for test in sorted(SHOWN_IN_OUTPUT)]
     session.config.stash[_SHOWN] = shown
     session.config.stash[_IS_WHOLE] = is_whole_suite(folder)
@@ -62,4 +72,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for line in shown:
         terminalreporter.write_line(f"canary: {line}", red=True)
     if not shown and config.stash.get(_IS_WHOLE, False):
-        terminalreporter.write_line("canary: no file, output or log of this run holds a planted value", green=True)
+        terminalreporter.write_line(
+            "canary: no file, output or log of this run holds a planted value", green=True
+        )

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from flask_lgprivacy.models.sessions import OURS
+from flask_lgprivacy.orm.session_guard import OURS
 
 CHOSEN = os.environ.get("LGPRIVACY_TEST_DATABASE", "sqlite")
 IS_POSTGRESQL = CHOSEN == "postgresql"

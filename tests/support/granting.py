@@ -9,14 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from school import Backend, Student, db
 
-from flask_lgprivacy import Actor, Scope
-from flask_lgprivacy.errors import (
-    AccessDenied,
-)
+from flask_lgprivacy import Actor, GrantScope
+from flask_lgprivacy.errors import AccessDenied
 
 AGENTS = [("account", uuid4()), ("account", uuid4())]
 PROFILE = {"student.profile"}
-EVERYBODY = Scope.of(everybody=True)
+EVERYBODY = GrantScope.of(everybody=True)
 
 
 class Clock:
@@ -33,11 +31,18 @@ class Clock:
 
 
 def agent(number: int = 0, *, strong: bool = True) -> Actor:
-    return Actor(AGENTS[number][1], role="support", subjects=[AGENTS[number]], strongly_authenticated=strong)
+    return Actor(
+        AGENTS[number][1], role="support", subjects=[AGENTS[number]], strongly_authenticated=strong
+    )
 
 
 def operator(*, strong: bool = True) -> Actor:
-    return Actor("officer", role="operator", subjects=[("account", UUID(int=9))], strongly_authenticated=strong)
+    return Actor(
+        "officer",
+        role="operator",
+        subjects=[("account", UUID(int=9))],
+        strongly_authenticated=strong,
+    )
 
 
 def first_name(backend: Backend, actor: Actor, school: int = 0, number: int = 0) -> str:
@@ -45,7 +50,9 @@ def first_name(backend: Backend, actor: Actor, school: int = 0, number: int = 0)
     purpose = "assistance" if actor.role == "support" else "provide-service"
     with backend.job("student.profile", actor=actor, purpose=purpose):
         db.session.expire_all()
-        name: str = db.session.get(Student, backend.students[backend.schools[school]][number]).first_name
+        name: str = db.session.get(
+            Student, backend.students[backend.schools[school]][number]
+        ).first_name
     return name
 
 
@@ -55,7 +62,7 @@ def refused(backend: Backend, actor: Actor, school: int = 0, number: int = 0) ->
     return denied.value.clause
 
 
-def give(backend: Backend, clock: Clock, scope: Scope = EVERYBODY, **changes: Any) -> Any:
+def give(backend: Backend, clock: Clock, scope: GrantScope = EVERYBODY, **changes: Any) -> Any:
     asked: dict[str, Any] = {
         "by": backend.administrator(), "to": ("account", backend.account), "categories": PROFILE, "scope": scope,
         "until": clock.now + dt.timedelta(days=1), **changes,
@@ -64,7 +71,13 @@ def give(backend: Backend, clock: Clock, scope: Scope = EVERYBODY, **changes: An
 
 
 def assisted(backend: Backend, **changes: Any) -> Any:
-    asked: dict[str, Any] = {"by": backend.teacher(), "categories": PROFILE, "scope": EVERYBODY, "hours": 4, **changes}
+    asked: dict[str, Any] = {
+        "by": backend.teacher(),
+        "categories": PROFILE,
+        "scope": EVERYBODY,
+        "hours": 4,
+        **changes,
+    }
     return backend.privacy.grants.open_assistance(**asked)
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from killing import telling
 from school import make_backend
 
-from flask_lgprivacy.custody import Custodian
+from flask_lgprivacy.maintenance.runner import MaintenanceRunner
 
 
 def main() -> None:
     backend = make_backend(Path(sys.argv[1]), filled=False)
     with backend.app.app_context():
-        keeper = Custodian(backend.house, progress=telling)
+        keeper = MaintenanceRunner(backend.house, progress=telling)
         if sys.argv[2] == "clients":
             keeper.rotate_clients()
         else:

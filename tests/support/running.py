@@ -26,9 +26,16 @@ class Running:
     instance: Path
     process: subprocess.Popen[bytes]
 
-    def signed_in(self, username: str, school: str = "", *, code: str | None = None) -> requests.Session:
+    def signed_in(
+        self, username: str, school: str = "", *, code: str | None = None
+    ) -> requests.Session:
         session = requests.Session()
-        sent = {"username": username, "password": PASSWORDS[username], "school": school, "code": code or ""}
+        sent = {
+            "username": username,
+            "password": PASSWORDS[username],
+            "school": school,
+            "code": code or "",
+        }
         assert session.post(f"{self.base}/sign-in", json=sent, timeout=10).status_code == 200
         return session
 

@@ -59,7 +59,9 @@ class Student(Model):
     preferences: Mapped[dict[str, Any] | None] = sealed("student.profile")
     picture: Mapped[bytes | None] = sealed("student.profile", group="student.picture")
     password_hash: Mapped[str | None] = sealed("student.credentials")
-    exercises: Mapped[list[Exercise]] = relationship(back_populates="student", cascade="all, delete-orphan")
+    exercises: Mapped[list[Exercise]] = relationship(
+        back_populates="student", cascade="all, delete-orphan"
+    )
 
 
 class Exercise(Model):
@@ -123,20 +125,40 @@ class Backend:
         return Actor(one, role="student", client=self.schools[school], subjects=[("student", one)])
 
     def guest(self) -> Actor:
-        return Actor(self.account, role="guest", client=self.schools[0], subjects=[("account", self.account)])
+        return Actor(
+            self.account, role="guest", client=self.schools[0], subjects=[("account", self.account)]
+        )
 
-    def job(self, *categories: str, actor: Actor, actions: Any = ("read",), purpose: str = "provide-service") -> Any:
-        return self.privacy.processing(*categories, actor=actor, purpose=purpose, actions=actions, why="test")
+    def job(
+        self,
+        *categories: str,
+        actor: Actor,
+        actions: Any = ("read",),
+        purpose: str = "provide-service",
+    ) -> Any:
+        return self.privacy.processing(
+            *categories, actor=actor, purpose=purpose, actions=actions, why="test"
+        )
 
     def reading(self, number: int = 0) -> Any:
         return self.job("student.profile", "student.activity", actor=self.teacher(number))
 
     def writing(self, number: int = 0) -> Any:
-        return self.job("student.profile", "student.activity", actor=self.teacher(number), actions={"read", "write"})
+        return self.job(
+            "student.profile",
+            "student.activity",
+            actor=self.teacher(number),
+            actions={"read", "write"},
+        )
 
 
 def make_backend(
-    folder: Path, *, separate_keys: bool = True, filled: bool = True, privacy: LGPrivacy | None = None, **config: Any
+    folder: Path,
+    *,
+    separate_keys: bool = True,
+    filled: bool = True,
+    privacy: LGPrivacy | None = None,
+    **config: Any,
 ) -> Backend:
     """A backend in a folder of its own; `config` overrides settings."""
     folder.mkdir(exist_ok=True)
@@ -153,7 +175,8 @@ def make_backend(
     }
     if separate_keys:
         app.config.update(
-            SQLALCHEMY_BINDS={"keys": {"url": uri(folder, "keys"), "pool_pre_ping": True}}, LGPRIVACY_KEYS_BIND="keys"
+            SQLALCHEMY_BINDS={"keys": {"url": uri(folder, "keys"), "pool_pre_ping": True}},
+            LGPRIVACY_KEYS_BIND="keys",
         )
     app.config.update(config)
     if not (folder / "lgprivacy.key").exists():
@@ -181,7 +204,13 @@ def fill(backend: Backend) -> None:
         backend.schools.append(school.id)
         backend.students[school.id] = []
         actor = Actor("filler", role="administrator", client=school.id)
-        with backend.job("student.profile", "student.activity", "student.credentials", actor=actor, actions={"write"}):
+        with backend.job(
+            "student.profile",
+            "student.activity",
+            "student.credentials",
+            actor=actor,
+            actions={"write"},
+        ):
             for letter in "AB":
                 student = Student(
                     school_id=school.id,
@@ -192,11 +221,18 @@ def fill(backend: Backend) -> None:
                     picture=f"{CANARY} picture".encode(),
                     password_hash=f"{CANARY}-hash",
                 )
-                db.session.add_all([student, Exercise(student=student, strokes=[[f"{CANARY}-stroke", 1, 2.5]])])
+                db.session.add_all(
+                    [student, Exercise(student=student, strokes=[[f"{CANARY}-stroke", 1, 2.5]])]
+                )
                 db.session.flush()
                 backend.students[school.id].append(student.id)
             db.session.commit()
-    with backend.job("account.identity", "account.credentials", actor=Actor("filler", role="job"), actions={"write"}):
+    with backend.job(
+        "account.identity",
+        "account.credentials",
+        actor=Actor("filler", role="job"),
+        actions={"write"},
+    ):
         account = Account(
             id=backend.account, school_id=backend.schools[0], name=f"{CANARY} Perrin", email=f"{CANARY}@ecole.example",
             phone="0230000000", password_hash="hash",
@@ -217,7 +253,9 @@ def add_school(backend: Backend, count: int) -> list[UUID]:
     for start in range(0, count, 5000):
         with backend.writing(len(backend.schools) - 1):
             students = [
-                Student(school_id=mine, first_name=f"{CANARY} {number}", last_name=f"{CANARY} {number}")
+                Student(
+                    school_id=mine, first_name=f"{CANARY} {number}", last_name=f"{CANARY} {number}"
+                )
                 for number in range(start, min(start + 5000, count))
             ]
             db.session.add_all(students)

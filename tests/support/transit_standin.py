@@ -35,7 +35,9 @@ class TransitStandIn:
         self.start()
         return self
 
-    def __exit__(self, kind: type | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -74,7 +76,9 @@ class TransitStandIn:
         bound_to = base64.b64decode(body["associated_data"])
         if "/encrypt/" in request.path:
             nonce = os.urandom(12)
-            sealed = nonce + self.cipher.encrypt(nonce, base64.b64decode(body["plaintext"]), bound_to)
+            sealed = nonce + self.cipher.encrypt(
+                nonce, base64.b64decode(body["plaintext"]), bound_to
+            )
             data = {"ciphertext": "vault:v1:" + base64.b64encode(sealed).decode(), "key_version": 1}
             return self._send(request, 200, {"data": data})
         sealed = base64.b64decode(body["ciphertext"].split(":")[2])

@@ -6,15 +6,15 @@ import sys
 import threading
 from pathlib import Path
 
-from flask_lgprivacy.audit import FileTrail, Recovery
+from flask_lgprivacy.audit import FileAuditTrail, RecoveryEvent
 
 
 def main() -> None:
-    trail = FileTrail(Path(sys.argv[1]), now=lambda: "2026-11-22T10:00:00.000Z")
+    trail = FileAuditTrail(Path(sys.argv[1]), now=lambda: "2026-11-22T10:00:00.000Z")
 
     def write() -> None:
         for _ in range(25):
-            trail.commit(Recovery(at="2026-11-22T10:00:00.000Z", cut_bytes=0))
+            trail.commit(RecoveryEvent(at="2026-11-22T10:00:00.000Z", cut_bytes=0))
 
     threads = [threading.Thread(target=write) for _ in range(8)]
     for thread in threads:

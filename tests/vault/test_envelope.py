@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_lgprivacy.errors import SealBroken
-from flask_lgprivacy.vault import (
-    BlindIndex,
-    ClientKey,
-    SubjectKey,
-    binding,
-    binding_prefix,
+from flask_lgprivacy.crypto import BlindIndex
+from flask_lgprivacy.crypto.envelope import (
+    associated_data_prefix,
+    build_associated_data,
     seal,
     unseal,
 )
+from flask_lgprivacy.crypto.keys import ClientKey, SubjectKey
+from flask_lgprivacy.errors import SealBroken
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "v1.json").read_text())
 KEY = bytes(range(32))
-BOUND = binding(binding_prefix(client=b"c1", group=b"student.profile", table=b"student"), "00ff", 1, 7)
+BOUND = build_associated_data(
+    associated_data_prefix(client=b"c1", group=b"student.profile", table=b"student"), "00ff", 1, 7
+)
 
 
 def counting(length: int) -> bytes:
@@ -35,9 +36,15 @@ def test_format_1_is_what_it_was() -> None:
     index = BlindIndex()
     made = {
         "binding": BOUND.hex(),
-        "envelope": seal(KEY, b'{"first_name":"A"}', key_version=1, bound_to=BOUND, randomness=counting).hex(),
-        "wrapped": client.wrap(bytes(range(48)), subject=subject, version=1, randomness=counting).hex(),
-        "index": index.of(index.key(client.index_key, table="student", column="last_name"), " Le  GOFF ").hex(),
+        "envelope": seal(
+            KEY, b'{"first_name":"A"}', key_version=1, bound_to=BOUND, randomness=counting
+        ).hex(),
+        "wrapped": client.wrap(
+            bytes(range(48)), subject=subject, version=1, randomness=counting
+        ).hex(),
+        "index": index.of(
+            index.key(client.index_key, table="student", column="last_name"), " Le  GOFF "
+        ).hex(),
         "pseudonym": SubjectKey("c1", 1, bytes(range(48))).pseudonym(2026),
     }
     assert made == VECTORS
@@ -45,7 +52,12 @@ def test_format_1_is_what_it_was() -> None:
 
 @given(st.binary(max_size=300))
 def test_what_was_sealed_opens(content: bytes) -> None:
-    assert unseal(KEY, seal(KEY, content, key_version=1, bound_to=BOUND), bound_to=BOUND, key_version=1) == content
+    assert (
+        unseal(
+            KEY, seal(KEY, content, key_version=1, bound_to=BOUND), bound_to=BOUND, key_version=1
+        )
+        == content
+    )
 
 
 @given(st.binary(max_size=60), st.data())
@@ -86,8 +98,12 @@ def test_a_record_under_another_binding_is_refused(other: dict[str, object]) -> 
         "row_version": 7,
     }
     changed = {**parts, **other}
-    prefix = binding_prefix(client=changed["client"], group=changed["group"], table=changed["table"])  # type: ignore[arg-type]
-    bound = binding(prefix, changed["row"], changed["key_version"], row_version=changed["row_version"])  # type: ignore[arg-type]
+    prefix = associated_data_prefix(
+        client=changed["client"], group=changed["group"], table=changed["table"]
+    )  # type: ignore[arg-type]
+    bound = build_associated_data(
+        prefix, changed["row"], changed["key_version"], row_version=changed["row_version"]
+    )  # type: ignore[arg-type]
     with pytest.raises(SealBroken):
         unseal(KEY, seal(KEY, b"x", key_version=1, bound_to=BOUND), key_version=1, bound_to=bound)
 

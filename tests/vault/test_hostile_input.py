@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_lgprivacy.errors import KeyUnavailable, SealBroken
-from flask_lgprivacy.testing import make_key_file
-from flask_lgprivacy.vault import (
-    ClientKey,
-    LocalKeyFile,
-    binding,
-    binding_prefix,
-    named_version,
-    new_subject_material,
+from flask_lgprivacy.crypto import LocalKeyFile
+from flask_lgprivacy.crypto.envelope import (
+    associated_data_prefix,
+    build_associated_data,
+    envelope_key_version,
     seal,
     unseal,
 )
+from flask_lgprivacy.crypto.keys import ClientKey, new_subject_material
+from flask_lgprivacy.errors import KeyUnavailable, SealBroken
+from flask_lgprivacy.testing import make_key_file
 
 KEY = bytes(range(32))
 CLIENT = ClientKey("c1", 1, bytes(64))
@@ -30,13 +29,22 @@ REFUSAL = str(SealBroken())
 
 
 def bound(
-    client: str = "c1", group: str = "g", table: str = "t", row: str = "r", key: int = 1, version: int = 1
+    client: str = "c1",
+    group: str = "g",
+    table: str = "t",
+    row: str = "r",
+    key: int = 1,
+    version: int = 1,
 ) -> bytes:
-    prefix = binding_prefix(client=client.encode(), group=group.encode(), table=table.encode())
-    return binding(prefix, row, key, version)
+    prefix = associated_data_prefix(
+        client=client.encode(), group=group.encode(), table=table.encode()
+    )
+    return build_associated_data(prefix, row, key, version)
 
 
-def refused(envelope: bytes, *, key: bytes = KEY, version: int = 1, bound_to: bytes | None = None) -> None:
+def refused(
+    envelope: bytes, *, key: bytes = KEY, version: int = 1, bound_to: bytes | None = None
+) -> None:
     with pytest.raises(SealBroken) as fault:
         unseal(key, envelope, key_version=version, bound_to=bound_to or bound())
     assert str(fault.value) == REFUSAL
@@ -46,7 +54,7 @@ def refused(envelope: bytes, *, key: bytes = KEY, version: int = 1, bound_to: by
 @given(st.binary(max_size=300))
 def test_no_bytes_open_that_were_not_sealed(envelope: bytes) -> None:
     refused(envelope)
-    assert named_version(envelope) is None or envelope[0] == 1
+    assert envelope_key_version(envelope) is None or envelope[0] == 1
 
 
 @given(st.binary(max_size=80), st.data())
@@ -61,7 +69,11 @@ def test_every_change_of_an_envelope_is_refused(plaintext: bytes, data: st.DataO
 
 
 @given(
-    st.dictionaries(st.sampled_from(["client", "group", "table", "row"]), st.text(min_size=1, max_size=8), min_size=1),
+    st.dictionaries(
+        st.sampled_from(["client", "group", "table", "row"]),
+        st.text(min_size=1, max_size=8),
+        min_size=1,
+    ),
     st.integers(2, 9),
 )
 def test_a_record_opens_nowhere_else(elsewhere: dict[str, str], other: int) -> None:
@@ -86,7 +98,9 @@ def test_no_bytes_are_a_wrapped_subject_key(wrapped: bytes) -> None:
 
 
 @given(st.data())
-def test_a_wrapped_subject_key_opens_for_its_own_subject_version_and_epoch_only(data: st.DataObject) -> None:
+def test_a_wrapped_subject_key_opens_for_its_own_subject_version_and_epoch_only(
+    data: st.DataObject,
+) -> None:
     wrapped = CLIENT.wrap(new_subject_material(), subject="s", version=1, randomness=os.urandom)
     CLIENT.unwrap(wrapped, subject="s", version=1, client="c1")
     position = data.draw(st.integers(0, len(wrapped) * 8 - 1))

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from flask_lgprivacy.errors import ConfigurationError, KeyUnavailable, SealBroken
-from flask_lgprivacy.vault import (
-    BlindIndex,
+from flask_lgprivacy.crypto import BlindIndex, LocalKeyFile
+from flask_lgprivacy.crypto.cache import KeyCache
+from flask_lgprivacy.crypto.keys import (
     ClientKey,
-    KeyCache,
-    LocalKeyFile,
     SubjectKey,
     new_subject_material,
     unwrap_client_key,
     wrap_client_material,
 )
+from flask_lgprivacy.errors import ConfigurationError, KeyUnavailable, SealBroken
 
 
 @pytest.fixture
@@ -27,12 +26,16 @@ def provider(tmp_path: Path) -> LocalKeyFile:
     return LocalKeyFile(tmp_path / "keys" / "root.key")
 
 
-def test_a_new_key_file_is_readable_by_its_owner_only(provider: LocalKeyFile, tmp_path: Path) -> None:
+def test_a_new_key_file_is_readable_by_its_owner_only(
+    provider: LocalKeyFile, tmp_path: Path
+) -> None:
     assert (tmp_path / "keys" / "root.key").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666, 0o620])
-def test_a_key_file_that_others_can_use_is_refused(provider: LocalKeyFile, tmp_path: Path, mode: int) -> None:
+def test_a_key_file_that_others_can_use_is_refused(
+    provider: LocalKeyFile, tmp_path: Path, mode: int
+) -> None:
     path = tmp_path / "keys" / "root.key"
     path.chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 600"):
@@ -40,7 +43,8 @@ def test_a_key_file_that_others_can_use_is_refused(provider: LocalKeyFile, tmp_p
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[]", b'{"roots": {"r": "x"}, "newest": "r", "format": 1}', b"\xff\xfe"]
+    "content",
+    [b"", b"{}", b"[]", b'{"roots": {"r": "x"}, "newest": "r", "format": 1}', b"\xff\xfe"],
 )
 def test_a_damaged_key_file_is_refused_without_its_content(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "root.key"
@@ -74,11 +78,17 @@ def test_a_client_key_under_another_root_is_refused(provider: LocalKeyFile, tmp_
         unwrap_client_key(provider, "c1", 1, wrapped)
 
 
-@pytest.mark.parametrize(("subject", "version", "epoch"), [("s2", 1, 1), ("s1", 2, 1), ("s1", 1, 2)])
+@pytest.mark.parametrize(
+    ("subject", "version", "epoch"), [("s2", 1, 1), ("s1", 2, 1), ("s1", 1, 2)]
+)
 def test_a_subject_key_opens_for_its_subject_only(subject: str, version: int, epoch: int) -> None:
-    wrapped = ClientKey("c1", 1, bytes(64)).wrap(new_subject_material(), subject="s1", version=1, randomness=os.urandom)
+    wrapped = ClientKey("c1", 1, bytes(64)).wrap(
+        new_subject_material(), subject="s1", version=1, randomness=os.urandom
+    )
     with pytest.raises(SealBroken):
-        ClientKey("c1", epoch, bytes(64)).unwrap(wrapped, subject=subject, version=version, client="c1")
+        ClientKey("c1", epoch, bytes(64)).unwrap(
+            wrapped, subject=subject, version=version, client="c1"
+        )
 
 
 @pytest.mark.parametrize("holder", [ClientKey("c1", 1, bytes(64)), SubjectKey("c1", 1, bytes(48))])
@@ -149,7 +159,9 @@ def test_writings_of_one_name_are_one(written: str) -> None:
         ("name", "Le-Goff", "Le Goff", False), ("name", "L'Hostis", "LHostis", False), ("name", "Léa", "Lina", False),
     ],
 )  # fmt: skip
-def test_each_normaliser_says_what_is_equal(normaliser: str, one: str, other: str, same: bool) -> None:
+def test_each_normaliser_says_what_is_equal(
+    normaliser: str, one: str, other: str, same: bool
+) -> None:
     index = BlindIndex(normaliser)
     assert (index.of(b"k" * 32, one) == index.of(b"k" * 32, other)) is same
 

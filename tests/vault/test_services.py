@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from flask_lgprivacy.crypto.providers.pool import KeyProviders
+from flask_lgprivacy.crypto.providers.registry import key_provider
 from flask_lgprivacy.errors import ConfigurationError, KeyUnavailable
-from flask_lgprivacy.vault import KeyServices, key_provider
 
 hvac = pytest.importorskip("hvac", reason="needs the extra 'vault'")
 from transit_standin import TransitStandIn  # noqa: E402  after the check that hvac is there
@@ -25,7 +26,14 @@ KEY, CONTEXT = bytes(range(64)), b"lgprivacy client key\x01school\x001"
 def transit(folder: Path, url: str, token: str = "good", timeout: float = 0.5) -> Any:
     (folder / "token").write_text(token)
     return key_provider(
-        "school", {"kind": "vault-transit", "url": url, "key": "lg", "token_file": folder / "token", "timeout": timeout}
+        "school",
+        {
+            "kind": "vault-transit",
+            "url": url,
+            "key": "lg",
+            "token_file": folder / "token",
+            "timeout": timeout,
+        },
     )
 
 
@@ -81,7 +89,7 @@ def test_a_service_that_is_away_is_left_alone_for_a_second_and_asked_again(
     standin: TransitStandIn, tmp_path: Path
 ) -> None:
     now = [0.0]
-    services = KeyServices({"school": transit(tmp_path, standin.url)}, clock=lambda: now[0])
+    services = KeyProviders({"school": transit(tmp_path, standin.url)}, clock=lambda: now[0])
     wrapped = services.named("school").wrap(KEY, context=CONTEXT)
     standin.stop()
     with pytest.raises(KeyUnavailable, match="did not answer$"):
@@ -94,8 +102,10 @@ def test_a_service_that_is_away_is_left_alone_for_a_second_and_asked_again(
 
 
 def test_a_service_that_is_not_configured_any_more_says_so() -> None:
-    with pytest.raises(KeyUnavailable, match="'gone' is not configured; add it to LGPRIVACY_KEY_SERVICES again"):
-        KeyServices({}).named("gone")
+    with pytest.raises(
+        KeyUnavailable, match="'gone' is not configured; add it to LGPRIVACY_KEY_SERVICES again"
+    ):
+        KeyProviders({}).named("gone")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +162,10 @@ def bao() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def until_stopped(process: int) -> None:
     """Wait until every thread of a process stands still."""
     for _ in range(500):
-        states = [path.read_text().rpartition(") ")[2][0] for path in Path(f"/proc/{process}/task").glob("*/stat")]
+        states = [
+            path.read_text().rpartition(") ")[2][0]
+            for path in Path(f"/proc/{process}/task").glob("*/stat")
+        ]
         if set(states) == {"T"}:
             return
         time.sleep(0.01)
@@ -195,7 +208,13 @@ def test_a_kms_wraps_refuses_and_is_away(monkeypatch: pytest.MonkeyPatch) -> Non
     url = f"http://{host}:{port}"
     client = boto3.client("kms", region_name="eu-west-3", endpoint_url=url)
     key_id = client.create_key()["KeyMetadata"]["KeyId"]
-    given = {"kind": "kms", "key_id": key_id, "region": "eu-west-3", "endpoint_url": url, "timeout": 1}
+    given = {
+        "kind": "kms",
+        "key_id": key_id,
+        "region": "eu-west-3",
+        "endpoint_url": url,
+        "timeout": 1,
+    }
     provider = key_provider("root", given)
     wrapped = provider.wrap(KEY, context=CONTEXT)
     assert KEY not in wrapped

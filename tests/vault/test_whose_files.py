@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flask_lgprivacy.crypto import LocalKeyFile
 from flask_lgprivacy.errors import ConfigurationError
-from flask_lgprivacy.vault import LocalKeyFile
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 
@@ -31,7 +31,9 @@ def test_a_key_file_in_a_folder_that_others_may_write_is_refused(path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o440])
-def test_a_key_file_that_others_may_read_is_refused_with_what_a_container_does(path: Path, mode: int) -> None:
+def test_a_key_file_that_others_may_read_is_refused_with_what_a_container_does(
+    path: Path, mode: int
+) -> None:
     path.chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 600.*defaultMode: 0400"):
         LocalKeyFile(path)

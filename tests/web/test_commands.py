@@ -44,7 +44,11 @@ def test_verify_passes_and_then_names_the_place(run: Any, backend: Backend) -> N
 
 
 def test_show_filters_and_prints_json(run: Any, backend: Backend) -> None:
-    with backend.app.app_context(), backend.reading(1), pytest.raises(Exception, match="does not act"):
+    with (
+        backend.app.app_context(),
+        backend.reading(1),
+        pytest.raises(Exception, match="does not act"),
+    ):
         _ = db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
     code, said = run("audit", "show", "--clause", "LG-03", "--json")
     [event] = [json.loads(line) for line in said.splitlines()]
@@ -54,7 +58,15 @@ def test_show_filters_and_prints_json(run: Any, backend: Backend) -> None:
 
 
 def test_explain_says_why_not(run: Any) -> None:
-    code, said = run("explain", "--actor-role", "support", "--category", "student.profile", "--purpose", "assistance")
+    code, said = run(
+        "explain",
+        "--actor-role",
+        "support",
+        "--category",
+        "student.profile",
+        "--purpose",
+        "assistance",
+    )
     assert code == 0
     assert "no-rule [LG-21]" in said
     assert "missing: assistance-request" in said
@@ -127,11 +139,21 @@ def test_what_is_not_set_up_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_explain_considers_every_rule_and_prohibition(run: Any) -> None:
-    arguments = ("--actor-role", "job", "--category", "student.profile", "--purpose", "retention", "--json")
+    arguments = (
+        "--actor-role",
+        "job",
+        "--category",
+        "student.profile",
+        "--purpose",
+        "retention",
+        "--json",
+    )
     found = json.loads(run("explain", *arguments)[1])
     assert (found["outcome"], found["clause"]) == ("prohibited", "LG-06")
     considered = {one["entry"]: one for one in found["considered"]}
-    assert next(one for name, one in considered.items() if "student-data-is-only-stored" in name)["decides"]
+    assert next(one for name, one in considered.items() if "student-data-is-only-stored" in name)[
+        "decides"
+    ]
     assert all(one["why"] for one in considered.values())
     assert sum(one["decides"] for one in considered.values()) == 1
 
@@ -139,14 +161,21 @@ def test_explain_considers_every_rule_and_prohibition(run: Any) -> None:
 def test_explain_says_what_a_grant_gives_now(run: Any, backend: Backend) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from flask_lgprivacy import Scope
+    from flask_lgprivacy import GrantScope
 
     with backend.app.app_context():
         grant = backend.privacy.grants.give(
             "guest", by=backend.administrator(), to=("account", backend.account), categories={"student.profile"},
-            scope=Scope.of(everybody=True), until=datetime.now(UTC) + timedelta(days=1),
+            scope=GrantScope.of(everybody=True), until=datetime.now(UTC) + timedelta(days=1),
         )  # fmt: skip
-    asked = ("--actor-role", "guest", "--purpose", "provide-service", "--client", str(backend.schools[0]))
+    asked = (
+        "--actor-role",
+        "guest",
+        "--purpose",
+        "provide-service",
+        "--client",
+        str(backend.schools[0]),
+    )
     about = ("--category", "student.profile")
     assert "missing: guest-grant" in run("explain", *asked, *about)[1]
     said = run("explain", *asked, *about, "--grant", grant.id)[1]
@@ -155,15 +184,22 @@ def test_explain_says_what_a_grant_gives_now(run: Any, backend: Backend) -> None
     assert "the grant does not count: it covers student.profile" in said
     with backend.app.app_context():
         backend.privacy.grants.revoke(by=backend.administrator(), grant=grant.id)
-    assert "the grant does not count: it is revoked" in run("explain", *asked, *about, "--grant", grant.id)[1]
+    assert (
+        "the grant does not count: it is revoked"
+        in run("explain", *asked, *about, "--grant", grant.id)[1]
+    )
     code, said = run("explain", *asked, *about, "--grant", "none")
     assert (code, "flask privacy grants" in said) == (1, True)
     listed = json.loads(run("grants", "--json")[1])
-    assert [(one["id"], one["state"], one["uses"]) for one in listed] == [(grant.id, "revoked", None)]
+    assert [(one["id"], one["state"], one["uses"]) for one in listed] == [
+        (grant.id, "revoked", None)
+    ]
 
 
 def test_the_matrix_is_narrowed_by_name(run: Any) -> None:
-    cells = json.loads(run("policy", "--matrix", "--role", "guest", "--category", "student.profile", "--json")[1])
+    cells = json.loads(
+        run("policy", "--matrix", "--role", "guest", "--category", "student.profile", "--json")[1]
+    )
     assert {(cell["role"], cell["category"]) for cell in cells} == {("guest", "student.profile")}
     assert run("policy", "--matrix", "--role", "king")[0] == 1
 
@@ -177,6 +213,10 @@ def test_the_same_as_data_for_tests(backend: Backend) -> None:
         assert_every_route_is_declared(backend.app)
     assert len(policy_matrix(backend.app)) > 4000
     found = explain(
-        backend.app, role="guest", category="student.profile", purpose="provide-service", facts=["own-client"]
+        backend.app,
+        role="guest",
+        category="student.profile",
+        purpose="provide-service",
+        facts=["own-client"],
     )
     assert (found.decision.clause, found.decision.missing) == ("LG-20", ("guest-grant",))

@@ -9,7 +9,7 @@ import pytest
 from granting import AGENTS, Clock
 from school import Backend, close, make_backend
 
-from flask_lgprivacy import LGPrivacy, Notice
+from flask_lgprivacy import EmergencyNotice, LGPrivacy
 
 
 @pytest.fixture
@@ -18,13 +18,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def told() -> list[Notice]:
+def told() -> list[EmergencyNotice]:
     return []
 
 
 @pytest.fixture
-def backend(tmp_path: Path, clock: Clock, told: list[Notice]) -> Iterator[Backend]:
-    made = make_backend(tmp_path / "b", privacy=LGPrivacy(utcnow=clock, notify=told.append), LGPRIVACY_AGENTS=AGENTS)
+def backend(tmp_path: Path, clock: Clock, told: list[EmergencyNotice]) -> Iterator[Backend]:
+    made = make_backend(
+        tmp_path / "b", privacy=LGPrivacy(utcnow=clock, notify=told.append), LGPRIVACY_AGENTS=AGENTS
+    )
     with made.app.app_context():
         yield made
     close(made)

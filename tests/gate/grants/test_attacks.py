@@ -8,12 +8,29 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from granting import AGENTS, EVERYBODY, PROFILE, Clock, agent, assisted, emergency, first_name, give, refused
+from granting import (
+    AGENTS,
+    EVERYBODY,
+    PROFILE,
+    Clock,
+    agent,
+    assisted,
+    emergency,
+    first_name,
+    give,
+    refused,
+)
 from school import CANARY, Backend, Student, db
 
-from flask_lgprivacy import Actor, Notice, Scope, find_by
-from flask_lgprivacy.errors import AccessDenied, PrivacyError, RequestConflict, RequestInvalid, RequestNotFound
-from flask_lgprivacy.models import records
+from flask_lgprivacy import Actor, EmergencyNotice, GrantScope, find_by
+from flask_lgprivacy.errors import (
+    AccessDenied,
+    PrivacyError,
+    RequestConflict,
+    RequestInvalid,
+    RequestNotFound,
+)
+from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.testing import acting_as, captured_trail
 
 
@@ -28,7 +45,9 @@ def test_a_time_in_another_zone_ends_when_it_says(backend: Backend, clock: Clock
 
 def test_one_person_in_two_roles_is_still_one_person(backend: Backend) -> None:
     person = {"client": backend.schools[0], "subjects": [("account", backend.account)]}
-    teacher, administrator = (Actor("7", role=role, **person) for role in ("teacher", "administrator"))
+    teacher, administrator = (
+        Actor("7", role=role, **person) for role in ("teacher", "administrator")
+    )
     request = assisted(backend, by=teacher, agent=AGENTS[0])
     with pytest.raises(AccessDenied, match="whoever named the agent"):
         backend.privacy.grants.accept(by=administrator, assistance=request.id, to=AGENTS[0])
@@ -71,7 +90,9 @@ def test_two_administrators_at_once_give_one_grant(backend: Backend) -> None:
     def work() -> None:
         with backend.app.app_context():
             try:
-                backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+                backend.privacy.grants.accept(
+                    by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+                )
                 outcomes.append("given")
             except RequestConflict:
                 outcomes.append("conflict")
@@ -86,8 +107,13 @@ def test_two_administrators_at_once_give_one_grant(backend: Backend) -> None:
 
 def test_a_search_under_a_grant_is_a_use_that_the_client_sees(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0])
-    grant = backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
-    with captured_trail(backend.app) as trail, backend.job("student.profile", actor=agent(), purpose="assistance"):
+    grant = backend.privacy.grants.accept(
+        by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+    )
+    with (
+        captured_trail(backend.app) as trail,
+        backend.job("student.profile", actor=agent(), purpose="assistance"),
+    ):
         find_by(Student, of_client=backend.schools[0], last_name=f"{CANARY} nobody")
     assert trail.events[-1].grants == (grant.id,)
     assert [use.action for use in backend.privacy.grants.uses_of([grant])[grant.id]] == ["search"]
@@ -95,10 +121,13 @@ def test_a_search_under_a_grant_is_a_use_that_the_client_sees(backend: Backend) 
 
 def test_what_is_closed_is_shown_as_closed(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0])
-    grant = backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+    grant = backend.privacy.grants.accept(
+        by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+    )
     backend.privacy.grants.close(by=backend.teacher(), assistance=request.id)
     assert [
-        one.state(backend.house.utcnow()) for one in backend.privacy.grants.visible_to(backend.administrator())
+        one.state(backend.house.utcnow())
+        for one in backend.privacy.grants.visible_to(backend.administrator())
     ] == ["closed"]
     assisted(backend)
     asked = [
@@ -135,9 +164,11 @@ def test_a_form_of_another_site_does_not_ask(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("group", ["6eA", "\ud800", "9" * 40])
-def test_a_group_that_is_none_is_refused_and_spoils_no_grant(backend: Backend, clock: Clock, group: str) -> None:
+def test_a_group_that_is_none_is_refused_and_spoils_no_grant(
+    backend: Backend, clock: Clock, group: str
+) -> None:
     with pytest.raises(RequestInvalid, match="groups: "):
-        give(backend, clock, Scope(groups=frozenset({uuid4().hex, group})))
+        give(backend, clock, GrantScope(groups=frozenset({uuid4().hex, group})))
 
 
 def test_an_id_is_kept_as_the_data_has_it(backend: Backend, clock: Clock) -> None:
@@ -147,14 +178,14 @@ def test_an_id_is_kept_as_the_data_has_it(backend: Backend, clock: Clock) -> Non
 
 @pytest.mark.parametrize("client", [uuid4(), "abc", "\ud800", "9" * 40])
 def test_an_emergency_of_nobody_is_refused_before_anybody_is_told(
-    backend: Backend, told: list[Notice], client: Any
+    backend: Backend, told: list[EmergencyNotice], client: Any
 ) -> None:
     with pytest.raises(RequestInvalid, match="client: there is no such client"):
         emergency(backend, client=client)
     assert told == []
 
 
-def test_a_case_is_one_line(backend: Backend, told: list[Notice]) -> None:
+def test_a_case_is_one_line(backend: Backend, told: list[EmergencyNotice]) -> None:
     with pytest.raises(RequestInvalid, match="case: a reference"):
         emergency(backend, case="C-1\n")
     assert told == []
@@ -171,7 +202,11 @@ def test_who_declared_an_emergency_sees_and_ends_it(backend: Backend) -> None:
 
 def test_an_attempt_on_another_clients_request_is_in_the_trail(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0])
-    sent = {"kind": "support", "assistance": request.id, "to": {"kind": "account", "id": str(AGENTS[0][1])}}
+    sent = {
+        "kind": "support",
+        "assistance": request.id,
+        "to": {"kind": "account", "id": str(AGENTS[0][1])},
+    }
     with captured_trail(backend.app) as trail, acting_as(backend.app, backend.administrator(1)):
         assert backend.app.test_client().post("/privacy/grants", json=sent).status_code == 404
     assert [one.code for one in trail.events[-1].refused] == ["not-found"]
@@ -201,7 +236,9 @@ def test_a_stream_under_a_grant_is_recorded_and_does_not_stall(backend: Backend)
     from flask import stream_with_context
 
     request = assisted(backend, agent=AGENTS[0])
-    grant = backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+    grant = backend.privacy.grants.accept(
+        by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+    )
 
     @backend.app.get("/stream")
     @backend.privacy.handles("student.profile", roles={"support"}, purpose="assistance")
@@ -210,7 +247,7 @@ def test_a_stream_under_a_grant_is_recorded_and_does_not_stall(backend: Backend)
         def rows() -> Any:
             yield "begin "
             own = Student.school_id == backend.schools[0]
-            for row in records(db.session(), Student, own, categories=PROFILE):
+            for row in iter_records(db.session(), Student, own, categories=PROFILE):
                 yield row["first_name"]
 
         return rows()
@@ -223,11 +260,15 @@ def test_a_stream_under_a_grant_is_recorded_and_does_not_stall(backend: Backend)
 
 def test_a_narrowed_scope_names_only_the_clients_own(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0], scope=EVERYBODY)
-    other = Scope.of(subjects=[("student", backend.students[backend.schools[1]][0])])
+    other = GrantScope.of(subjects=[("student", backend.students[backend.schools[1]][0])])
     with pytest.raises(RequestInvalid, match="no such student in this organisation"):
-        backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0], scope=other)
+        backend.privacy.grants.accept(
+            by=backend.administrator(), assistance=request.id, to=AGENTS[0], scope=other
+        )
     with pytest.raises(PrivacyError) as missed:
-        backend.privacy.grants.accept(by=backend.administrator(1), assistance=request.id, to=AGENTS[0])
+        backend.privacy.grants.accept(
+            by=backend.administrator(1), assistance=request.id, to=AGENTS[0]
+        )
     assert isinstance(missed.value, RequestNotFound)
 
 
@@ -237,19 +278,23 @@ def test_an_agent_asks_again_after_its_time(backend: Backend, clock: Clock) -> N
         backend.privacy.grants.ask(by=agent(), assistance=request.id)
         with pytest.raises(RequestConflict):
             backend.privacy.grants.ask(by=agent(), assistance=request.id)
-        backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+        backend.privacy.grants.accept(
+            by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+        )
         assert first_name(backend, agent())
         clock.passes(hours=4)
         assert refused(backend, agent()) == "LG-22"
 
 
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
-def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend, clock: Clock, journal: str) -> None:
+def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(
+    backend: Backend, clock: Clock, journal: str
+) -> None:
     """An open cursor keeps a snapshot, or keeps everybody from writing; the grants are looked up beside it."""
     from sqlalchemy import select
     from sqlalchemy.orm import Session
 
-    from flask_lgprivacy.gate.conditions import Conditions
+    from flask_lgprivacy.gate.facts import FactResolver
 
     with backend.app.app_context():
         for engine in db.engines.values():
@@ -260,7 +305,7 @@ def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(backend: Backend
         session = Session(db.engine)
         reading = session.connection().execute(select(Student.id).execution_options(yield_per=1))
         assert reading.fetchone() is not None
-        held = Conditions(backend.house, backend.guest(), lambda: session)
+        held = FactResolver(backend.house, backend.guest(), lambda: session)
         held._look()
         assert len(held._held) == 1
         [grant] = backend.privacy.grants.visible_to(backend.administrator())
@@ -279,7 +324,11 @@ def test_the_account_that_named_an_agent_does_not_let_the_agent_in_under_another
     opener = Actor("teacher-7", role="teacher", client=backend.schools[0], subjects=me)
     giver = Actor("administrator-7", role="administrator", client=backend.schools[0], subjects=me)
     asked = backend.privacy.grants.open_assistance(
-        by=opener, categories={"student.profile"}, scope=Scope.of(everybody=True), hours=1, agent=AGENTS[0]
+        by=opener,
+        categories={"student.profile"},
+        scope=GrantScope.of(everybody=True),
+        hours=1,
+        agent=AGENTS[0],
     )
     with pytest.raises(PrivacyError, match="whoever named the agent"):
         backend.privacy.grants.accept(by=giver, assistance=asked.id, to=AGENTS[0])

@@ -10,22 +10,21 @@ import pytest
 from granting import AGENTS, Clock, agent, emergency, first_name, operator, refused
 from school import Backend, make_backend
 
-from flask_lgprivacy import LGPrivacy, Notice
-from flask_lgprivacy.errors import (
-    ConfigurationError,
-    PrivacyError,
-)
+from flask_lgprivacy import EmergencyNotice, LGPrivacy
+from flask_lgprivacy.errors import ConfigurationError, PrivacyError
 
 
 def test_in_an_emergency_the_client_is_told_before_anything_opens(
-    backend: Backend, told: list[Notice], clock: Clock
+    backend: Backend, told: list[EmergencyNotice], clock: Clock
 ) -> None:
     grant = emergency(backend)
     assert [(notice.client, notice.grant, notice.case) for notice in told] == [
         (backend.schools[0].hex, grant.id, "INC-7")
     ]
     assert first_name(backend, agent())
-    assert [one.ground for one in backend.privacy.grants.visible_to(backend.administrator())] == ["fraud-and-security"]
+    assert [one.ground for one in backend.privacy.grants.visible_to(backend.administrator())] == [
+        "fraud-and-security"
+    ]
     clock.passes(hours=2)
     assert refused(backend, agent()) == "LG-21"
 
@@ -51,7 +50,7 @@ def test_a_client_ends_an_emergency(backend: Backend) -> None:
     ],
 )  # fmt: skip
 def test_an_emergency_is_refused_and_nobody_is_told(
-    backend: Backend, told: list[Notice], changes: Any, says: str
+    backend: Backend, told: list[EmergencyNotice], changes: Any, says: str
 ) -> None:
     with pytest.raises(PrivacyError, match=says):
         emergency(backend, **changes)
@@ -66,10 +65,12 @@ def test_an_emergency_that_cannot_be_told_is_none(tmp_path: Path, clock: Clock) 
 
 
 def test_a_notice_that_fails_opens_nothing(tmp_path: Path, clock: Clock) -> None:
-    def fails(_: Notice) -> None:
+    def fails(_: EmergencyNotice) -> None:
         raise OSError("the mail server is away")
 
-    made = make_backend(tmp_path / "b", privacy=LGPrivacy(utcnow=clock, notify=fails), LGPRIVACY_AGENTS=AGENTS)
+    made = make_backend(
+        tmp_path / "b", privacy=LGPrivacy(utcnow=clock, notify=fails), LGPRIVACY_AGENTS=AGENTS
+    )
     with made.app.app_context():
         with pytest.raises(OSError, match="away"):
             emergency(made)

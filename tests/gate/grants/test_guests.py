@@ -11,14 +11,9 @@ from granting import PROFILE, Clock, agent, first_name, give, refused
 from school import CANARY, Backend, Exercise, Student, db
 from sqlalchemy import select, update
 
-from flask_lgprivacy import Actor, Scope, find_by
-from flask_lgprivacy.errors import (
-    AccessDenied,
-    PrivacyError,
-    RequestInvalid,
-    RequestNotFound,
-)
-from flask_lgprivacy.models import records
+from flask_lgprivacy import Actor, GrantScope, find_by
+from flask_lgprivacy.errors import AccessDenied, PrivacyError, RequestInvalid, RequestNotFound
+from flask_lgprivacy.orm.bulk_read import iter_records
 
 
 def test_a_guest_without_a_grant_is_refused(backend: Backend) -> None:
@@ -32,7 +27,9 @@ def test_a_guest_sees_what_was_granted_until_it_expires(backend: Backend, clock:
     assert refused(backend, backend.guest()) == "LG-20"
 
 
-def test_a_revoked_grant_opens_nothing_in_the_next_processing(backend: Backend, clock: Clock) -> None:
+def test_a_revoked_grant_opens_nothing_in_the_next_processing(
+    backend: Backend, clock: Clock
+) -> None:
     grant = give(backend, clock)
     assert first_name(backend, backend.guest())
     backend.privacy.grants.revoke(by=backend.administrator(), grant=grant.id)
@@ -45,7 +42,9 @@ def test_a_long_job_hears_of_a_revocation_within_a_second(backend: Backend, cloc
         assert db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
         table = backend.house.tables.grant
         with backend.house.engine.begin() as elsewhere:
-            elsewhere.execute(update(table).where(table.c.id == grant.id).values(revoked_at=clock.now))
+            elsewhere.execute(
+                update(table).where(table.c.id == grant.id).values(revoked_at=clock.now)
+            )
         clock.passes(seconds=1)
         with pytest.raises(AccessDenied):
             _ = db.session.get(Student, backend.students[backend.schools[0]][1]).first_name
@@ -53,7 +52,7 @@ def test_a_long_job_hears_of_a_revocation_within_a_second(backend: Backend, cloc
 
 def test_a_grant_for_one_student_opens_that_one_only(backend: Backend, clock: Clock) -> None:
     mine = backend.students[backend.schools[0]][0]
-    give(backend, clock, Scope.of(subjects=[("student", mine)]))
+    give(backend, clock, GrantScope.of(subjects=[("student", mine)]))
     assert first_name(backend, backend.guest(), number=0)
     assert refused(backend, backend.guest(), number=1) == "LG-20"
     with backend.job("student.profile", actor=backend.guest()):
@@ -67,7 +66,7 @@ def test_a_grant_for_a_class_follows_who_is_in_it(backend: Backend, clock: Clock
     with backend.writing():
         db.session.get(Student, mine).class_id = group
         db.session.commit()
-    give(backend, clock, Scope.of(groups=[group]))
+    give(backend, clock, GrantScope.of(groups=[group]))
     assert first_name(backend, backend.guest(), number=0)
     assert refused(backend, backend.guest(), number=1) == "LG-20"
     with backend.writing():
@@ -79,7 +78,10 @@ def test_a_grant_for_a_class_follows_who_is_in_it(backend: Backend, clock: Clock
 def test_a_grant_does_not_reach_another_school_or_category(backend: Backend, clock: Clock) -> None:
     give(backend, clock)
     assert refused(backend, backend.guest(), school=1) in {"LG-03", "LG-20"}
-    with backend.job("student.activity", actor=backend.guest()), pytest.raises(AccessDenied) as denied:
+    with (
+        backend.job("student.activity", actor=backend.guest()),
+        pytest.raises(AccessDenied) as denied,
+    ):
         _ = db.session.scalars(select(Exercise)).first().strokes
     assert denied.value.clause == "LG-20"
 
@@ -99,17 +101,17 @@ def test_somebody_elses_grant_is_no_ones(backend: Backend, clock: Clock) -> None
 
 def test_records_and_lookup_follow_the_grant(backend: Backend, clock: Clock) -> None:
     mine = backend.students[backend.schools[0]][0]
-    grant = give(backend, clock, Scope.of(subjects=[("student", mine)]))
+    grant = give(backend, clock, GrantScope.of(subjects=[("student", mine)]))
     own = Student.school_id == backend.schools[0]
     with backend.job("student.profile", actor=backend.guest()):
         with pytest.raises(AccessDenied):
-            list(records(db.session(), Student, own, categories=PROFILE))
+            list(iter_records(db.session(), Student, own, categories=PROFILE))
         with pytest.raises(AccessDenied):
             find_by(Student, last_name=f"{CANARY} Le GoffA")
     backend.privacy.grants.revoke(by=backend.administrator(), grant=grant.id)
     give(backend, clock)
     with backend.job("student.profile", actor=backend.guest()):
-        assert len(list(records(db.session(), Student, own, categories=PROFILE))) == 2
+        assert len(list(iter_records(db.session(), Student, own, categories=PROFILE))) == 2
         assert len(db.session.scalars(find_by(Student, last_name=f"{CANARY} Le GoffA")).all()) == 1
 
 
@@ -124,11 +126,13 @@ def test_records_and_lookup_follow_the_grant(backend: Backend, clock: Clock) -> 
         ({"until": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}, "until: after now"),
         ({"until": dt.datetime(2099, 1, 1, tzinfo=dt.UTC)}, "until: after now, and within 8784 hours"),
         ({"until": dt.datetime(2026, 11, 23)}, "until: a time with its zone"),
-        ({"scope": Scope(subjects=frozenset({("student", uuid4().hex)}))}, "no such student in this organisation"),
+        ({"scope": GrantScope(subjects=frozenset({("student", uuid4().hex)}))}, "no such student in this organisation"),
         ({"purpose": "assistance"}, "purpose: one of provide-service"),
     ],
 )  # fmt: skip
-def test_a_guest_grant_is_refused_with_what_to_mend(backend: Backend, clock: Clock, changes: Any, says: str) -> None:
+def test_a_guest_grant_is_refused_with_what_to_mend(
+    backend: Backend, clock: Clock, changes: Any, says: str
+) -> None:
     with pytest.raises(RequestInvalid, match=says):
         give(backend, clock, **changes)
     assert backend.privacy.grants.visible_to(backend.administrator()) == []

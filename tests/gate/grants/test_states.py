@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from granting import AGENTS, EVERYBODY, PROFILE, Clock, agent, assisted, emergency, first_name, give, refused
+from granting import (
+    AGENTS,
+    EVERYBODY,
+    PROFILE,
+    Clock,
+    agent,
+    assisted,
+    emergency,
+    first_name,
+    give,
+    refused,
+)
 from school import Backend, School, db
 
-from flask_lgprivacy import Scope
+from flask_lgprivacy import GrantScope
 from flask_lgprivacy.audit import read_trail
 from flask_lgprivacy.policy import Action, Condition
 from flask_lgprivacy.testing import captured_trail
@@ -18,7 +29,9 @@ def test_every_step_of_a_grant_is_in_the_trail(backend: Backend, clock: Clock) -
         backend.privacy.grants.revoke(by=backend.administrator(), grant=grant.id)
         request = assisted(backend)
         backend.privacy.grants.ask(by=agent(), assistance=request.id)
-        backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+        backend.privacy.grants.accept(
+            by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+        )
         backend.privacy.grants.close(by=backend.teacher(), assistance=request.id)
         emergency(backend)
     steps = [(event.kind, event.step, event.clause) for event in trail.events]
@@ -26,14 +39,20 @@ def test_every_step_of_a_grant_is_in_the_trail(backend: Backend, clock: Clock) -
         ("guest", "given", "LG-20"), ("guest", "revoked", "LG-20"), ("assistance", "opened", "LG-22"), ("support", "asked", "LG-22"),
         ("support", "given", "LG-22"), ("assistance", "closed", "LG-22"), ("emergency", "given", "LG-13"),
     ]  # fmt: skip
-    assert str(backend.account) not in repr(trail.events) and backend.account.hex not in repr(trail.events)
+    assert str(backend.account) not in repr(trail.events) and backend.account.hex not in repr(
+        trail.events
+    )
 
 
-def test_a_grant_stays_without_the_name_of_an_erased_account_and_ends(backend: Backend, clock: Clock) -> None:
+def test_a_grant_stays_without_the_name_of_an_erased_account_and_ends(
+    backend: Backend, clock: Clock
+) -> None:
     from flask_lgprivacy.policy import Right
 
     give(backend, clock)
-    done = backend.privacy.rights.submit(Right.DELETE, backend.holder(), kind="account", one=str(backend.account))
+    done = backend.privacy.rights.submit(
+        Right.DELETE, backend.holder(), kind="account", one=str(backend.account)
+    )
     [grant] = backend.privacy.grants.visible_to(backend.administrator())
     assert (grant.to[1], grant.state(clock.now)) == ("erased", "revoked")
     assert done.outcome is not None
@@ -64,10 +83,16 @@ def test_the_gate_decides_as_the_document_does_in_every_state_of_a_grant(
     actor = backend.guest() if role == "guest" else agent(strong=strong)
     _bring_about(backend, clock, role, state)
     facts = {Condition.STRONG_AUTHENTICATION} if role != "guest" and strong else set()
-    condition = {"guest": Condition.GUEST_GRANT, "support": Condition.SUPPORT_GRANT, "emergency": Condition.EMERGENCY}[
-        role
-    ]
-    if state == "in-force" or (state == "asked" and role != "support") or (state == "closed" and role != "support"):
+    condition = {
+        "guest": Condition.GUEST_GRANT,
+        "support": Condition.SUPPORT_GRANT,
+        "emergency": Condition.EMERGENCY,
+    }[role]
+    if (
+        state == "in-force"
+        or (state == "asked" and role != "support")
+        or (state == "closed" and role != "support")
+    ):
         facts.add(condition)
     if role == "guest":
         facts.add(Condition.OWN_CLIENT)
@@ -76,7 +101,9 @@ def test_the_gate_decides_as_the_document_does_in_every_state_of_a_grant(
     if role == "support" and state not in {"none", "closed", "other-client"}:
         facts.add(Condition.ASSISTANCE_REQUEST)
     purpose = "provide-service" if role == "guest" else "assistance"
-    expected = backend.house.decisions.decide(actor.role, "student.profile", Action.READ, purpose, frozenset(facts))
+    expected = backend.house.decisions.decide(
+        actor.role, "student.profile", Action.READ, purpose, frozenset(facts)
+    )
     if expected.allowed:
         assert first_name(backend, actor)
     else:
@@ -88,7 +115,7 @@ def _bring_about(backend: Backend, clock: Clock, role: str, state: str) -> None:
     if state == "none":
         return
     other = ("student", backend.students[backend.schools[0]][1])
-    scope = Scope.of(subjects=[other]) if state == "other-student" else EVERYBODY
+    scope = GrantScope.of(subjects=[other]) if state == "other-student" else EVERYBODY
     categories = {"student.activity"} if state == "other-category" else PROFILE
     school = 1 if state == "other-client" else 0
     grants = backend.privacy.grants
@@ -97,12 +124,16 @@ def _bring_about(backend: Backend, clock: Clock, role: str, state: str) -> None:
             return
         grant = give(backend, clock, scope, categories=categories)
     elif role == "emergency":
-        grant = emergency(backend, client=backend.schools[school], categories=categories, scope=scope)
+        grant = emergency(
+            backend, client=backend.schools[school], categories=categories, scope=scope
+        )
     else:
         request = assisted(backend, by=backend.teacher(school), categories=categories, scope=scope)
         grant = grants.ask(by=agent(), assistance=request.id)
         if state != "asked":
-            grant = grants.accept(by=backend.administrator(school), assistance=request.id, to=AGENTS[0])
+            grant = grants.accept(
+                by=backend.administrator(school), assistance=request.id, to=AGENTS[0]
+            )
         if state == "closed":
             grants.close(by=backend.administrator(), assistance=request.id)
     if state == "expired":
@@ -117,11 +148,11 @@ def test_a_direct_payer_is_who_the_host_says(backend: Backend) -> None:
     conditions = {Condition.OWN_CLIENT}
     assert db.session.get(School, backend.schools[0]) is not None
     backend.privacy.direct_payment(lambda client: client == backend.schools[0].hex)
-    from flask_lgprivacy.gate.conditions import Conditions
+    from flask_lgprivacy.gate.facts import FactResolver
 
     asks = frozenset({Condition.OWN_CLIENT, Condition.DIRECT_PAYMENT})
     for number, expected in ((0, conditions | {Condition.DIRECT_PAYMENT}), (1, conditions)):
-        held = Conditions(backend.house, backend.administrator(number), db.session)
+        held = FactResolver(backend.house, backend.administrator(number), db.session)
         assert held.of_client(asks, backend.schools[number].hex) == expected
 
 

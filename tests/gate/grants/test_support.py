@@ -11,7 +11,7 @@ import pytest
 from granting import AGENTS, EVERYBODY, Clock, agent, assisted, first_name, refused
 from school import CANARY, Backend, make_backend
 
-from flask_lgprivacy import Actor, LGPrivacy, Scope
+from flask_lgprivacy import Actor, GrantScope, LGPrivacy
 from flask_lgprivacy.errors import (
     AccessDenied,
     ConfigurationError,
@@ -29,9 +29,13 @@ def test_an_open_request_alone_lets_nobody_in(backend: Backend) -> None:
     assert refused(backend, agent()) == "LG-22"
 
 
-def test_an_agent_whom_a_colleague_named_is_let_in_for_hours(backend: Backend, clock: Clock) -> None:
+def test_an_agent_whom_a_colleague_named_is_let_in_for_hours(
+    backend: Backend, clock: Clock
+) -> None:
     request = assisted(backend, agent=AGENTS[0])
-    grant = backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+    grant = backend.privacy.grants.accept(
+        by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+    )
     assert first_name(backend, agent()) == f"{CANARY} A0"
     assert refused(backend, agent(1)) == "LG-22"
     assert refused(backend, agent(strong=False)) == "LG-23"
@@ -45,19 +49,24 @@ def test_an_agent_asks_and_the_only_administrator_accepts(backend: Backend) -> N
     request = assisted(backend, by=backend.administrator())
     asked = backend.privacy.grants.ask(by=agent(), assistance=request.id)
     assert refused(backend, agent()) == "LG-22"
-    given = backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0], hours=1)
+    given = backend.privacy.grants.accept(
+        by=backend.administrator(), assistance=request.id, to=AGENTS[0], hours=1
+    )
     assert (given.id, given.asked_by) == (asked.id, agent().key)
     assert first_name(backend, agent())
     with pytest.raises(RequestConflict):
         backend.privacy.grants.ask(
-            by=agent(), assistance=backend.privacy.grants.close(by=backend.teacher(), assistance=request.id).id
+            by=agent(),
+            assistance=backend.privacy.grants.close(by=backend.teacher(), assistance=request.id).id,
         )
 
 
 def test_whoever_named_the_agent_does_not_let_the_agent_in(backend: Backend) -> None:
     request = assisted(backend, by=backend.administrator(), agent=AGENTS[0])
     with pytest.raises(AccessDenied, match="whoever named the agent") as denied:
-        backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+        backend.privacy.grants.accept(
+            by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+        )
     assert (denied.value.clause, denied.value.missing) == ("LG-22", "a second person")
     assert refused(backend, agent()) == "LG-22"
 
@@ -89,9 +98,11 @@ def test_acceptance_is_no_wider_than_the_request(backend: Backend, changes: Any,
 
 def test_a_narrow_request_is_not_widened_to_everybody(backend: Backend) -> None:
     mine = ("student", backend.students[backend.schools[0]][0])
-    request = assisted(backend, agent=AGENTS[0], scope=Scope.of(subjects=[mine]))
+    request = assisted(backend, agent=AGENTS[0], scope=GrantScope.of(subjects=[mine]))
     with pytest.raises(RequestInvalid, match="no wider"):
-        backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0], scope=EVERYBODY)
+        backend.privacy.grants.accept(
+            by=backend.administrator(), assistance=request.id, to=AGENTS[0], scope=EVERYBODY
+        )
     backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
     assert first_name(backend, agent(), number=0)
     assert refused(backend, agent(), number=1) == "LG-22"
@@ -100,7 +111,9 @@ def test_a_narrow_request_is_not_widened_to_everybody(backend: Backend) -> None:
 def test_another_school_neither_accepts_nor_closes(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0])
     for act in (
-        lambda: backend.privacy.grants.accept(by=backend.administrator(1), assistance=request.id, to=AGENTS[0]),
+        lambda: backend.privacy.grants.accept(
+            by=backend.administrator(1), assistance=request.id, to=AGENTS[0]
+        ),
         lambda: backend.privacy.grants.close(by=backend.administrator(1), assistance=request.id),
         lambda: backend.privacy.grants.close(by=agent(), assistance=request.id),
     ):
@@ -116,7 +129,9 @@ def test_another_school_neither_accepts_nor_closes(backend: Backend) -> None:
         (Actor(AGENTS[0][1], role="teacher", client=UUID(int=1), subjects=[AGENTS[0]], strongly_authenticated=True), "on the publisher's list"),
     ],
 )  # fmt: skip
-def test_only_a_listed_and_strongly_authenticated_agent_asks(backend: Backend, who: Actor, says: str) -> None:
+def test_only_a_listed_and_strongly_authenticated_agent_asks(
+    backend: Backend, who: Actor, says: str
+) -> None:
     request = assisted(backend)
     with pytest.raises(AccessDenied, match=says):
         backend.privacy.grants.ask(by=who, assistance=request.id)
@@ -141,7 +156,9 @@ def test_the_list_of_agents_is_short(tmp_path: Path) -> None:
 
 def test_every_use_is_in_the_trail_and_in_the_clients_list(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0])
-    grant = backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
+    grant = backend.privacy.grants.accept(
+        by=backend.administrator(), assistance=request.id, to=AGENTS[0]
+    )
     with captured_trail(backend.app) as trail:
         first_name(backend, agent())
     assert [event.grants for event in trail.events] == [(), (grant.id,)]

@@ -1,0 +1,59 @@
+"""Reads events back for people: filtered, in order of time, straight from the chains."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+def read_trail(
+    directory: Path, *, where: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The events of all chains in order of time.
+
+    Parameters: `where` maps a field (`role`, `client`, `endpoint`, `event`, `request`, `recipient`, `pseudonym`,
+    `actor`, `purpose`, and `clause`, `category`, `code`, which stand inside) to the text it must equal; `since` and `until`
+    compare with the time. Lines that are no JSON are left to the verifier.
+    """
+    wanted = dict(where or {})
+    since, until = wanted.pop("since", None), wanted.pop("until", None)
+    chains = [_events(path) for path in sorted(directory.glob("w*.jsonl"))]
+    for event in heapq.merge(*chains, key=lambda found: str(found.get("at", ""))):
+        at = str(event.get("at", ""))
+        if (since and at < since) or (until and at > until):
+            continue
+        if all(value in _values(event, name) for name, value in wanted.items()):
+            yield event
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                event = orjson.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                event.pop("prev", None)
+                yield {"chain": path.stem, **event}
+
+
+def _values(event: Mapping[str, Any], name: str) -> set[str]:
+    """Every text that stands under `name` in an event, at the top or in its parts."""
+    found = {str(event[name])} if event.get(name) is not None else set()
+    if name == "pseudonym":
+        found.update(event.get("pseudonyms", ()))
+    if name == "category":
+        found.update(event.get("categories", ()))
+    if name == "grant":
+        found.update(event.get("grants", ()))
+    for part in [*event.get("touched", ()), *event.get("refused", ())]:
+        if part.get(name) is not None:
+            found.add(str(part[name]))
+        if name == "pseudonym":
+            found.update(part.get("pseudonyms", ()))
+    return found

@@ -1,0 +1,98 @@
+"""`check`: everything declared, labelled and reachable, for continuous integration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+from flask import current_app
+
+from ..database.tables import missing_tables
+from ..errors import ConfigurationError
+from ..gate.actor import NO_ACTOR_LOADER
+from ..gate.declaration import Exemption
+from ..state import get_state
+from ..stores import categories_by_store
+from .group import privacy
+
+
+@privacy.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check(as_json: bool) -> None:
+    """Every route declared or exempt, every column labelled, every recipient reachable; exit status 1 for a fault."""
+    here = get_state()
+    faults = []
+    entries = list(here.gate.census.entries())
+    for entry in entries:
+        if entry.stated is None:
+            faults.append(
+                f"endpoint {entry.endpoint} ({entry.method} {entry.rule}) declares no processing; "
+                f"{here.gate.census.remedy(entry.endpoint)}"
+            )
+    try:
+        here.house.models_changed()
+        kinds = sorted(here.house.graph.subjects)
+    except ConfigurationError as error:
+        faults.append(error.message)
+        kinds = []
+    faults += _faults_of_setting_up(here)
+    for recipient in here.policy.recipients.values():
+        if recipient.transfer and not recipient.transfer.in_force(here.house.utcnow().date()):
+            faults.append(f"recipient {recipient.id}: its transfer tool is not in force today")
+    exempt = {
+        entry.endpoint: entry.stated.reason
+        for entry in entries
+        if isinstance(entry.stated, Exemption)
+    }
+    stores = _stores(here) if kinds else []
+    if as_json:
+        found = {
+            "faults": faults,
+            "endpoints": len(entries),
+            "exempt": exempt,
+            "subjects": kinds,
+            "stores": stores,
+        }
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        for fault in faults:
+            click.echo(fault)
+        for endpoint, reason in exempt.items():
+            click.echo(f"exempt: {endpoint}: {reason}")
+        for store in stores:
+            click.echo(
+                f"store: {store['name']}: {store['host']} ({store['country']}) {', '.join(store['categories'])}".rstrip()
+            )
+        click.echo(
+            f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: {', '.join(kinds) or 'none'}; {len(faults)} faults"
+        )
+    if faults:
+        raise SystemExit(1)
+
+
+def _stores(here: Any) -> list[dict[str, Any]]:
+    """Every declared store with what its labelled models hold."""
+    held = categories_by_store(here.house.graph)
+    return [
+        {
+            "name": store.name,
+            "host": store.host,
+            "country": store.country,
+            "categories": sorted(held.get(store.name, frozenset()) | store.categories),
+        }
+        for store in here.stores.values()
+    ]
+
+
+def _faults_of_setting_up(here: Any) -> Iterator[str]:
+    if here.uses_key_file and not here.settings.key_file.exists():
+        yield f"the key file {here.settings.key_file.name} does not exist; run 'flask privacy init', or restore it"
+    for table in missing_tables(here.database.engines, here.house.tables):
+        yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"
+    if not here.has_actor_loader():
+        yield NO_ACTOR_LOADER
+    for endpoint in here.settings.exempt:
+        if endpoint not in current_app.view_functions:
+            yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"

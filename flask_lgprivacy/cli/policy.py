@@ -1,0 +1,70 @@
+"""`policy`: what the policy document says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from ..errors import RequestInvalid
+from ..policy.explain import matrix
+from ..state import get_state
+from .group import privacy
+
+
+@privacy.command()
+@click.option(
+    "--matrix",
+    "whole",
+    is_flag=True,
+    help="Every role, category, action and purpose, with its outcome.",
+)
+@click.option("--role", help="With --matrix, only this role.")
+@click.option("--category", help="With --matrix, only this category.")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -> None:
+    """The policy document: its clauses, or with --matrix its whole table."""
+    here = get_state()
+    document = here.policy
+    if not whole:
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {clause.id: clause.says for clause in document.clauses.values()},
+                    ensure_ascii=False,
+                )
+            )
+        else:
+            click.echo(f"{document.name}, version {document.version}")
+            for clause in document.clauses.values():
+                click.echo(f"{clause.id}  {clause.says}")
+            for kind, says in document.subjects.items():
+                held = [one.id for one in document.categories.values() if kind in one.subjects]
+                click.echo(f"subject {kind} ({says}): {', '.join(held)}")
+            click.echo(f"roles: {', '.join(document.roles)}")
+            click.echo(f"purposes: {', '.join(document.purposes)}")
+        return
+    for name, known, what in (
+        (role, document.roles, "role"),
+        (category, document.categories, "category"),
+    ):
+        if name is not None and name not in known:
+            raise RequestInvalid(
+                f"no such {what}; the policy document has {', '.join(sorted(known))}"
+            )
+    cells = [
+        cell
+        for cell in matrix(here.house.decisions)
+        if role in (None, cell.role) and category in (None, cell.category)
+    ]
+    if as_json:
+        click.echo(json.dumps([asdict(cell) for cell in cells]))
+        return
+    for cell in cells:
+        if cell.outcome != "no rule":
+            when = " or ".join(" and ".join(needed) or "always" for needed in cell.conditions)
+            click.echo(
+                f"{cell.role:14} {cell.category:20} {cell.action:9} {cell.purpose:20} {cell.outcome:11}{cell.clause}  {when}".rstrip()
+            )
+    click.echo(f"{len(cells)} cells; those that are not listed have no rule and are refused")

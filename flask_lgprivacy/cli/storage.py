@@ -1,0 +1,22 @@
+"""`storage`: where a client keeps its profiles."""
+
+from __future__ import annotations
+
+import click
+
+from ..profile_location import CLOUD, DEVICE
+from ..state import get_state
+from .group import privacy
+
+
+@privacy.command()
+@click.argument("client")
+@click.option(
+    "--set", "where", type=click.Choice([CLOUD, DEVICE]), help="Record the client's choice."
+)
+def storage(client: str, where: str | None) -> None:
+    """Where a client's profiles are kept: in its cloud space, or on its devices and not by the server."""
+    chosen = get_state().storage
+    if where is not None:
+        chosen.choose(client, where)
+    click.echo(chosen.of(client))

@@ -1,0 +1,1 @@
+"""The extension's own tables, column types, identifiers and clock."""

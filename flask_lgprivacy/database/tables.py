@@ -1,0 +1,248 @@
+"""The extension's own tables, on the host's metadata so that migrations see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Engine,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    inspect,
+    text,
+)
+
+_ERASED = text("erased_at IS NOT NULL")
+"""Tombstones are few, and every look for them says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables with the prefix `lgprivacy_`; the two of keys may live in a database of their own."""
+
+    client_key: Table
+    subject_key: Table
+    rotation: Table
+    request: Table
+    request_step: Table
+    erasure_mark: Table
+    client_storage: Table
+    inbox: Table
+    archive: Table
+    consent: Table
+    assistance: Table
+    grant: Table
+    grant_use: Table
+    usage: Table
+    usage_population: Table
+
+    def all(self) -> tuple[Table, ...]:
+        """Every table."""
+        return tuple(getattr(self, one.name) for one in fields(self))
+
+
+def missing_tables(engines: Mapping[str | None, Engine], tables: Tables) -> Iterator[str]:
+    """The names of tables that are in no database yet."""
+    for table in tables.all():
+        if not inspect(engines[table.metadata.info.get("bind_key")]).has_table(table.name):
+            yield table.name
+
+
+def define_tables(main: MetaData, keys: MetaData) -> Tables:
+    """The tables on the host's metadata, defined where they are not yet."""
+    return Tables(
+        client_key=_table(
+            "lgprivacy_client_key",
+            keys,
+            Column("client", String(64), primary_key=True),
+            Column("epoch", Integer, primary_key=True),
+            Column("service", String(64), nullable=False),
+            Column("wrapped", LargeBinary),
+            Column("made_at", DateTime(timezone=True), nullable=False),
+            Column("wrapped_at", DateTime(timezone=True), nullable=False),
+            Column("destroyed_at", DateTime(timezone=True)),
+        ),
+        subject_key=_table(
+            "lgprivacy_subject_key",
+            keys,
+            Column("kind", String(64), primary_key=True),
+            Column("subject", String(64), primary_key=True),
+            Column("version", Integer, primary_key=True),
+            Column("holder", String(64), nullable=False),
+            Column("client", String(64)),
+            Column("epoch", Integer, nullable=False),
+            Column("wrapped", LargeBinary),
+            Column("made_at", DateTime(timezone=True), nullable=False),
+            Column("erased_at", DateTime(timezone=True)),
+            Index("ix_lgprivacy_subject_key_holder", "holder", "epoch"),
+            Index(
+                "ix_lgprivacy_subject_key_erased_at",
+                "erased_at",
+                sqlite_where=_ERASED,
+                postgresql_where=_ERASED,
+            ),
+        ),
+        rotation=_table(
+            "lgprivacy_rotation",
+            keys,
+            Column("what", String(200), primary_key=True),
+            Column("began_at", DateTime(timezone=True), nullable=False),
+            Column("ended_at", DateTime(timezone=True)),
+        ),
+        request=_table(
+            "lgprivacy_request",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("right", String(16), nullable=False),
+            Column("subject_kind", String(64), nullable=False),
+            Column("subject", String(64), nullable=False),
+            Column("client", String(64), index=True),
+            Column("requester", String(160), nullable=False, index=True),
+            Column("requester_role", String(64), nullable=False),
+            Column("state", String(32), nullable=False),
+            Column("clause", String(16), nullable=False),
+            Column("received_at", DateTime(timezone=True), nullable=False),
+            Column("due_at", DateTime(timezone=True), nullable=False),
+            Column("ended_at", DateTime(timezone=True)),
+            Column("outcome", JSON),
+        ),
+        request_step=_table(
+            "lgprivacy_request_step",
+            main,
+            Column("request", String(32), primary_key=True),
+            Column("number", Integer, primary_key=True),
+            Column("at", DateTime(timezone=True), nullable=False),
+            Column("state", String(32), nullable=False),
+            Column("note", Text),
+        ),
+        erasure_mark=_table(
+            "lgprivacy_erasure_mark",
+            main,
+            Column("name", String(16), primary_key=True),
+            Column("at", DateTime(timezone=True), nullable=False),
+        ),
+        client_storage=_table(
+            "lgprivacy_client_storage",
+            main,
+            Column("client", String(64), primary_key=True),
+            Column("storage", String(16), nullable=False),
+            Column("since", DateTime(timezone=True), nullable=False),
+        ),
+        inbox=_table(
+            "lgprivacy_inbox",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("client", String(64), nullable=False, index=True),
+            Column("model", String(64), nullable=False),
+            Column("sealed", LargeBinary, nullable=False),
+            Column("received_at", DateTime(timezone=True), nullable=False),
+            Column("refused_at", DateTime(timezone=True)),
+        ),
+        archive=_table(
+            "lgprivacy_archive",
+            main,
+            Column("request", String(32), primary_key=True),
+            Column("expires_at", DateTime(timezone=True), nullable=False),
+            Column("sealed", LargeBinary, nullable=False),
+        ),
+        consent=_table(
+            "lgprivacy_consent",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("subject_kind", String(64), nullable=False),
+            Column("subject", String(64), nullable=False, index=True),
+            Column("purpose", String(64), nullable=False),
+            Column("categories", JSON, nullable=False),
+            Column("text_version", String(64), nullable=False),
+            Column("how", String(64), nullable=False),
+            Column("by", String(16), nullable=False),
+            Column("given_by", String(160), nullable=False),
+            Column("needs_parent", Boolean, nullable=False),
+            Column("given_at", DateTime(timezone=True), nullable=False),
+            Column("withdrawn_at", DateTime(timezone=True)),
+        ),
+        assistance=_table(
+            "lgprivacy_assistance",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("client", String(64), nullable=False, index=True),
+            Column("opened_by", String(160), nullable=False),
+            Column("opened_as", JSON, nullable=False),
+            Column("agent_kind", String(64)),
+            Column("agent", String(64)),
+            Column("reference", String(64)),
+            Column("categories", JSON, nullable=False),
+            Column("scope", JSON, nullable=False),
+            Column("hours", Integer, nullable=False),
+            Column("opened_at", DateTime(timezone=True), nullable=False),
+            Column("closed_at", DateTime(timezone=True)),
+        ),
+        grant=_table(
+            "lgprivacy_grant",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("kind", String(64), nullable=False),
+            Column("client", String(64), nullable=False, index=True),
+            Column("to_kind", String(64), nullable=False),
+            Column("to", String(64), nullable=False, index=True),
+            Column("purpose", String(64), nullable=False),
+            Column("categories", JSON, nullable=False),
+            Column("scope", JSON, nullable=False),
+            Column("assistance", String(32), index=True),
+            Column("ground", String(64)),
+            Column("case", String(64)),
+            Column("asked_by", String(160), nullable=False),
+            Column("asked_at", DateTime(timezone=True), nullable=False),
+            Column("given_by", String(160)),
+            Column("given_at", DateTime(timezone=True)),
+            Column("until", DateTime(timezone=True)),
+            Column("place", String(200), unique=True),
+            Column("revoked_by", String(160)),
+            Column("revoked_at", DateTime(timezone=True)),
+        ),
+        grant_use=_table(
+            "lgprivacy_grant_use",
+            main,
+            Column("id", String(32), primary_key=True),
+            Column("grant", String(32), nullable=False, index=True),
+            Column("at", DateTime(timezone=True), nullable=False),
+            Column("endpoint", String(200)),
+            Column("category", String(64), nullable=False),
+            Column("action", String(16), nullable=False),
+            Column("subjects", Integer, nullable=False),
+        ),
+        usage=_table(
+            "lgprivacy_usage",
+            main,
+            Column("day", Date, primary_key=True),
+            Column("event", String(64), primary_key=True),
+            Column("client", String(64), primary_key=True),
+            Column("dimensions", String(400), primary_key=True),
+            Column("times", Integer, nullable=False),
+        ),
+        usage_population=_table(
+            "lgprivacy_usage_population",
+            main,
+            Column("day", Date, primary_key=True),
+            Column("client", String(64), primary_key=True),
+            Column("kind", String(64), primary_key=True),
+            Column("people", Integer, nullable=False),
+        ),
+    )
+
+
+def _table(name: str, metadata: MetaData, *parts: Column[Any] | Index) -> Table:
+    found = metadata.tables.get(name)
+    return Table(name, metadata, *parts) if found is None else found

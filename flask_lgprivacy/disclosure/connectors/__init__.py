@@ -1,0 +1,1 @@
+"""Connectors to recipients, each over the guarded client."""

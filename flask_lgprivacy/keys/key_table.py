@@ -1,0 +1,333 @@
+"""The statements over the key table: rows of subjects and clients, read in batches, changed one state at a time."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Dialect,
+    Row,
+    Select,
+    String,
+    Table,
+    and_,
+    any_,
+    bindparam,
+    func,
+    null,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ..database.tables import Tables
+from .prepared import PreparedStatement
+
+CHUNK = 500
+SUBJECT_KEY = ("kind", "subject", "version", "holder", "client", "epoch", "wrapped", "made_at")
+"""The columns of a new subject key."""
+T = TypeVar("T")
+
+
+class _Statements(NamedTuple):
+    """What is asked of the key table all the time, for one dialect."""
+
+    subjects: PreparedStatement
+    held_subjects: PreparedStatement
+    new_subjects: PreparedStatement
+    clients: PreparedStatement
+
+
+class KeyTable:
+    """What is done to the two tables of wrapped keys; `wrapped` is NULL where a key was destroyed."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.subjects: Table = tables.subject_key
+        self.clients: Table = tables.client_key
+        self._client_query = _client_query(tables.client_key)
+        self._any_subjects = _subject_rows(tables.subject_key).where(
+            tables.subject_key.c.subject.in_(bindparam("ids", expanding=True))
+        )
+        self._prepared: dict[str, _Statements] = {}
+
+    def _for(self, connection: Connection) -> _Statements:
+        dialect = connection.dialect
+        if dialect.name not in self._prepared:
+            self._prepared[dialect.name] = _Statements(
+                subjects=_subject_query(self.subjects, dialect),
+                held_subjects=_subject_query(self.subjects, dialect, is_held=True),
+                new_subjects=_subject_insert(self.subjects, dialect),
+                clients=PreparedStatement(self._client_query, dialect),
+            )
+        return self._prepared[dialect.name]
+
+    # --- subjects ---
+
+    def subject_rows(
+        self, connection: Connection, kind: str, ids: Sequence[str], *, is_held: bool = False
+    ) -> Iterator[Any]:
+        """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions of each first.
+
+        A portion is read whole before its rows are given out, so that other statements may run in between. `is_held` keeps rows that
+        are not destroyed from being destroyed until the commit; on SQLite whoever has begun to write keeps everybody else from it.
+        """
+        statements = self._for(connection)
+        query = statements.held_subjects if is_held else statements.subjects
+        for chunk in chunks(ids):
+            if connection.dialect.name == "postgresql":
+                yield from query.execute(connection, {"kind": kind, "ids": list(chunk)}).all()
+            elif "".join(chunk).isprintable():
+                yield from query.execute(
+                    connection, {"kind": kind, "ids": orjson.dumps(chunk).decode()}
+                ).all()
+            else:  # JSON does not carry every text to SQLite and back
+                yield from connection.execute(
+                    self._any_subjects, {"kind": kind, "ids": list(chunk)}
+                ).all()
+
+    def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
+        """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
+        insert = self._for(connection).new_subjects
+        return sum(insert.execute_many(connection, chunk) for chunk in chunks(rows)) == len(rows)
+
+    @staticmethod
+    def _insert(connection: Connection, table: Table) -> Any:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table)
+
+    def bury_subject(
+        self, connection: Connection, kind: str, one: str, holder: str, now: dt.datetime
+    ) -> None:
+        """Destroy every version of a subject's key and leave a tombstone, also for one that never had a key.
+
+        Whoever renews the key meanwhile is waited for, so that the renewed one is destroyed too.
+        """
+        columns = self.subjects.c
+        self.lock_subjects(connection, kind, [one])
+        buried: CursorResult[Any] = connection.execute(
+            update(self.subjects)
+            .where(columns.kind == kind, columns.subject == one)
+            .values(wrapped=null(), erased_at=func.coalesce(columns.erased_at, now))
+        )
+        if not buried.rowcount:
+            tombstone = {
+                "kind": kind,
+                "subject": one,
+                "version": 1,
+                "holder": holder,
+                "epoch": 0,
+                "wrapped": None,
+            }
+            connection.execute(
+                self._insert(connection, self.subjects)
+                .values(**tombstone, client=None, made_at=now, erased_at=now)
+                .on_conflict_do_nothing()
+            )
+
+    def lock_subjects(self, connection: Connection, kind: str, ids: Sequence[str]) -> None:
+        """Wait until nobody changes the keys of some subjects, and let nobody do it until the commit."""
+        columns = self.subjects.c
+        for chunk in chunks(ids):
+            chosen = (columns.kind == kind, columns.subject.in_(list(chunk)))
+            if connection.dialect.name == "sqlite":
+                connection.execute(update(self.subjects).where(*chosen).values(epoch=columns.epoch))
+            else:
+                connection.execute(
+                    select(columns.version)
+                    .where(*chosen)
+                    .order_by(columns.subject, columns.version)
+                    .with_for_update()
+                )
+
+    def living_versions(self, connection: Connection, kind: str, one: str) -> int:
+        """How many keys of a subject still open something: neither they nor their client's key are destroyed."""
+        mine, owner = self.subjects.c, self.clients.c
+        joined = self.subjects.join(
+            self.clients, and_(owner.client == mine.holder, owner.epoch == mine.epoch)
+        )
+        query = (
+            select(func.count())
+            .select_from(joined)
+            .where(
+                mine.kind == kind,
+                mine.subject == one,
+                mine.wrapped.is_not(None),
+                owner.wrapped.is_not(None),
+            )
+        )
+        return int(connection.execute(query).scalar_one())
+
+    # --- clients ---
+
+    def client_rows(
+        self, connection: Connection, client: str, *, lock: bool = False, is_held: bool = False
+    ) -> list[Row[Any]]:
+        """Rows (epoch, service, wrapped) of a client's keys, the newest first.
+
+        `lock` keeps them as they are until the commit; `is_held` does where a write has begun, which on SQLite is enough.
+        """
+        if not lock and not (is_held and connection.dialect.name == "postgresql"):
+            return list(self._for(connection).clients.execute(connection, {"client": client}).all())
+        self._hold(connection, client)
+        return list(
+            connection.execute(
+                self._client_query.with_for_update(read=True), {"client": client}
+            ).all()
+        )
+
+    def lock_client(self, connection: Connection, client: str) -> None:
+        """Wait until nobody makes keys for a client, and let nobody do it until the commit."""
+        self._hold(connection, client)
+        connection.execute(self._client_query.with_for_update(), {"client": client})
+
+    def lock_all_clients(self, connection: Connection) -> None:
+        """Wait until nobody makes or changes a client's key, and let nobody do it until the commit."""
+        if connection.dialect.name == "sqlite":
+            connection.execute(update(self.clients).values(epoch=self.clients.c.epoch))
+        else:
+            connection.execute(text(f"LOCK TABLE {self.clients.name} IN EXCLUSIVE MODE"))
+
+    def _hold(self, connection: Connection, client: str) -> None:
+        """SQLite has no row locks: a write that changes nothing makes this transaction its one writer."""
+        if connection.dialect.name == "sqlite":
+            columns = self.clients.c
+            connection.execute(
+                update(self.clients).where(columns.client == client).values(epoch=columns.epoch)
+            )
+
+    def insert_client(self, connection: Connection, values: dict[str, Any]) -> bool:
+        """Insert an epoch of a client's key, unless another process was quicker: the first one's stays."""
+        made: CursorResult[Any] = connection.execute(
+            self._insert(connection, self.clients).values(**values).on_conflict_do_nothing()
+        )
+        return made.rowcount == 1
+
+    def bury_client(self, connection: Connection, client: str, now: dt.datetime) -> int:
+        """Destroy every epoch of a client's key; returns how many there were."""
+        columns = self.clients.c
+        self.lock_client(connection, client)
+        buried: CursorResult[Any] = connection.execute(
+            update(self.clients)
+            .where(columns.client == client, columns.wrapped.is_not(None))
+            .values(wrapped=null(), destroyed_at=now)
+        )
+        if not self.client_rows(connection, client):
+            tombstone = {
+                "client": client,
+                "epoch": 1,
+                "service": "none",
+                "wrapped": None,
+                "destroyed_at": now,
+            }
+            self.insert_client(connection, {**tombstone, "made_at": now, "wrapped_at": now})
+        return buried.rowcount
+
+    def buried_clients(self, connection: Connection) -> list[tuple[str, dt.datetime]]:
+        """The clients of whom no key is left, and since when."""
+        columns = self.clients.c
+        query = select(columns.client, func.max(columns.destroyed_at)).group_by(columns.client)
+        found = connection.execute(query.having(func.count(columns.wrapped) == 0)).all()
+        return [(client, moment) for client, moment in found]
+
+    def has_other_burials(
+        self,
+        connection: Connection,
+        since: dt.datetime | None,
+        *,
+        subject: tuple[str, str] | None,
+        client: str | None,
+    ) -> bool:
+        """Whether anybody but a subject, or a client and its subjects, was buried since a moment."""
+        columns = self.subjects.c
+        query = select(columns.subject).where(columns.erased_at.is_not(None)).limit(1)
+        if since is not None:
+            query = query.where(columns.erased_at > since)
+        if subject is not None:
+            query = query.where((columns.kind != subject[0]) | (columns.subject != subject[1]))
+        if client is not None:
+            query = query.where(columns.holder != client)
+        if connection.execute(query).first() is not None:
+            return True
+        return any(
+            one != client and (since is None or _aware(moment) > since)
+            for one, moment in self.buried_clients(connection)
+        )
+
+    def last_burial(self, connection: Connection) -> dt.datetime | None:
+        """The time of the newest tombstone."""
+        erased_at = self.subjects.c.erased_at
+        moments = [
+            connection.execute(select(func.max(erased_at)).where(erased_at.is_not(None))).scalar()
+        ]
+        moments += [moment for _, moment in self.buried_clients(connection)]
+        return max((_aware(at) for at in moments if at is not None), default=None)
+
+
+def _aware(moment: dt.datetime) -> dt.datetime:
+    """SQLite gives back times without their zone; all of ours are UTC."""
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
+
+
+def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Items in portions that fit into one statement."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def active(rows: Iterable[Any]) -> Iterator[Any]:
+    """Those rows whose key was not destroyed."""
+    return (row for row in rows if row.wrapped is not None)
+
+
+def _subject_insert(table: Table, dialect: Dialect) -> PreparedStatement:
+    """The INSERT of new subject keys; those that another process was quicker with are left out."""
+    insert: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
+    return PreparedStatement(
+        insert.on_conflict_do_nothing(),
+        dialect,
+        names=SUBJECT_KEY,
+        types={"made_at": table.c.made_at.type},
+    )
+
+
+def _subject_rows(table: Table) -> Select[*tuple[Any, ...]]:
+    columns = table.c
+    return (
+        select(
+            columns.subject,
+            columns.version,
+            columns.holder,
+            columns.client,
+            columns.epoch,
+            columns.wrapped,
+        )
+        .where(columns.kind == bindparam("kind"))
+        .order_by(columns.subject, columns.version)
+    )
+
+
+def _subject_query(table: Table, dialect: Dialect, *, is_held: bool = False) -> PreparedStatement:
+    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of PostgreSQL an array."""
+    columns, query = table.c, _subject_rows(table)
+    if is_held:
+        query = query.with_for_update(read=True, key_share=True)
+    if dialect.name == "postgresql":
+        wanted = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
+        return PreparedStatement(query.where(wanted), dialect)
+    listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
+    return PreparedStatement(query.where(columns.subject.in_(select(listed.c.value))), dialect)
+
+
+def _client_query(table: Table) -> Select[*tuple[Any, ...]]:
+    columns = table.c
+    return (
+        select(columns.epoch, columns.service, columns.wrapped)
+        .where(columns.client == bindparam("client"))
+        .order_by(columns.epoch.desc())
+    )

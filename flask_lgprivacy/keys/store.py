@@ -1,0 +1,456 @@
+"""The key store: keys of many subjects in one query, made in batches, unwrapped once and kept within bounds, destroyed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy.orm import Session
+
+from ..crypto.cache import KeyCache
+from ..crypto.keys import PUBLISHER, ClientKey, SubjectKey, new_subject_material
+from ..crypto.providers.pool import KeyProviders
+from ..database.identifiers import SubjectRef
+from ..database.tables import Tables
+from ..errors import KeyLost, RequestInvalid, SubjectErased
+from .client_keys import ClientKeys
+from .key_table import KeyTable, active, chunks
+from .transaction import DESTROYED, FRESH, EpochName, TransactionKeys
+
+
+class KeyStore:
+    """Keys of clients and subjects in their table.
+
+    Parameters: `services` hold the root keys; `engine` of the key table's own database, or None where it shares the
+    data's; `cache_size` and `cache_seconds` bound how many unwrapped keys of each kind of subject a process holds, and how long;
+    `randomness` and `utcnow` are the world's.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        services: KeyProviders,
+        *,
+        engine: Callable[[], Engine] | None,
+        cache_size: int,
+        cache_seconds: float,
+        randomness: Callable[[int], bytes],
+        utcnow: Callable[[], dt.datetime],
+    ) -> None:
+        self.table = KeyTable(tables)
+        self.randomness = randomness
+        self.utcnow = utcnow
+        self.cache_seconds = cache_seconds
+        self._engine = engine
+        cache: KeyCache[EpochName, ClientKey] = KeyCache(
+            size=cache_size, seconds=cache_seconds, clock=time.monotonic
+        )
+        self.clients = ClientKeys(self.table, services, cache, randomness=randomness, utcnow=utcnow)
+        self._caches: defaultdict[str, KeyCache[str, SubjectKey]] = defaultdict(
+            lambda: KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
+        )
+
+    def __repr__(self) -> str:
+        return "<KeyStore>"
+
+    # --- keys of subjects ---
+
+    def cached(self, kind: str, one: str) -> SubjectKey | None:
+        """The key of a subject, where this process holds it."""
+        return self._caches[kind].get(one)
+
+    def load(
+        self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
+    ) -> dict[str, SubjectKey]:
+        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`).
+
+        Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed under a key that was
+        destroyed or renewed meanwhile.
+        """
+        asked = list(ids)
+        found = self._caches[kind].get_all(asked)
+        if found and not for_writing:
+            asked = [one for one in asked if one not in found]
+        if not asked:
+            return found
+        with self._transaction(session) as (connection, scope):
+            rows = self.table.subject_rows(connection, kind, asked)
+            unwrapped = self._unwrapped(connection, scope, kind, rows, known=found)
+        if for_writing or not found:
+            return unwrapped
+        return {**found, **unwrapped}
+
+    @property
+    def shares_the_data(self) -> bool:
+        """Whether keys stand in the data's database, so that one transaction changes both."""
+        return self._engine is None
+
+    def are_alive(
+        self, session: Session, kind: str, ids: Sequence[str], holders: Iterable[str]
+    ) -> bool:
+        """Whether the table has a key of each of some subjects, and of each of some clients.
+
+        Where keys share the data's transaction, they stay until it ends: whoever destroys one waits.
+        """
+        with self._transaction(session) as (connection, _):
+            rows = list(
+                self.table.subject_rows(connection, kind, ids, is_held=self.shares_the_data)
+            )
+            alive = {row.subject for row in rows if row.wrapped is not None}
+            if not alive.issuperset(ids):
+                return False
+            wanted = {*holders, *(row.holder for row in rows)}
+            return all(
+                any(
+                    active(self.table.client_rows(connection, holder, is_held=self.shares_the_data))
+                )
+                for holder in sorted(wanted)
+            )
+
+    def any_erased(self, session: Session, kind: str, ids: Sequence[str]) -> bool:
+        """Whether a tombstone stands for any of some subjects, as a connection of its own sees it."""
+        engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+        if not isinstance(engine, Engine):
+            return False
+        with engine.connect() as connection:
+            return any(
+                row.wrapped is None for row in self.table.subject_rows(connection, kind, ids)
+            )
+
+    def is_alive(self, session: Session, kind: str, one: str) -> bool:
+        """Whether the table, not a cache, still has a key that opens a subject's records."""
+        with self._transaction(session) as (connection, _):
+            return self.table.living_versions(connection, kind, one) > 0
+
+    def is_erased(
+        self, session: Session, kind: str, one: str, *, client: str | None = None
+    ) -> bool:
+        """Whether a tombstone stands for a subject, for its holder or for `client`."""
+        with self._transaction(session) as (connection, _):
+            rows = list(self.table.subject_rows(connection, kind, [one]))
+            if any(row.wrapped is None for row in rows):
+                return True
+            holders = {row.holder for row in rows} | ({client} if client is not None else set())
+            found = [self.table.client_rows(connection, holder) for holder in holders]
+            return any(epochs and not any(active(epochs)) for epochs in found)
+
+    def create(
+        self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
+    ) -> dict[str, SubjectKey]:
+        """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
+        made: dict[str, SubjectKey] = {}
+        self._caches[kind].forget_all(subjects)
+        with self._transaction(session, writing=True) as (connection, scope):
+            scope.clients.clear()
+            existing = list(self.table.subject_rows(connection, kind, list(subjects)))
+            if any(row.wrapped is None for row in existing):
+                raise SubjectErased
+            made.update(self._unwrapped(connection, scope, kind, existing, known={}))
+            for chunk in chunks([one for one in subjects if one not in made]):
+                clients = {one: subjects[one] for one in chunk}
+                made.update(
+                    self._created(connection, scope, kind, clients, held_by_client=held_by_client)
+                )
+        return made
+
+    def _created(
+        self,
+        connection: Connection,
+        scope: TransactionKeys,
+        kind: str,
+        subjects: dict[str, str | None],
+        *,
+        held_by_client: bool,
+    ) -> dict[str, SubjectKey]:
+        """New keys for subjects that have none; of one that another process was quicker with, the key that it made."""
+        if PUBLISHER in subjects.values():
+            raise RequestInvalid(
+                f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"
+            )
+        holders = {
+            client: client if held_by_client and client else PUBLISHER
+            for client in subjects.values()
+        }
+        owners = {
+            client: self.clients.current(connection, name, scope)
+            for client, name in holders.items()
+        }
+        made, rows, now = {}, [], self.utcnow()
+        for one, client in subjects.items():
+            material = new_subject_material(self.randomness)
+            made[one] = SubjectKey(client or "", 1, material)
+            rows.append(
+                self.subject_row(
+                    owners[client], material, kind, one, client, version=1, made_at=now
+                )
+            )
+        if not self.table.insert_subjects(connection, rows):
+            there = list(self.table.subject_rows(connection, kind, list(subjects)))
+            if any(row.wrapped is None for row in there):
+                raise SubjectErased
+            made.update(self._unwrapped(connection, scope, kind, there, known={}))
+        return made
+
+    def subject_row(
+        self,
+        owner: ClientKey,
+        material: bytes,
+        kind: str,
+        one: str,
+        client: str | None,
+        *,
+        version: int,
+        made_at: dt.datetime,
+    ) -> dict[str, Any]:
+        """A row of the key table for a subject's key, wrapped by its holder's."""
+        name = bound_name(kind, one, client)
+        return {
+            "kind": kind,
+            "subject": one,
+            "version": version,
+            "holder": owner.client,
+            "client": client,
+            "epoch": owner.epoch,
+            "wrapped": owner.wrap(
+                material, subject=name, version=version, randomness=self.randomness
+            ),
+            "made_at": made_at,
+        }
+
+    def lock(self, session: Session, kind: str, one: str) -> None:
+        """Wait for whoever writes under a subject's key in the data's transaction, and let nobody begin to until this one ends."""
+        with self._transaction(session) as (connection, _):
+            self.table.lock_subjects(connection, kind, [one])
+
+    def destroy(self, session: Session, kind: str, one: str, *, client: str | None = None) -> None:
+        """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
+        with self._transaction(session) as (connection, _):
+            self.table.bury_subject(connection, kind, one, client or PUBLISHER, self.utcnow())
+        self._forget_destroyed(session, lambda: self.forget(kind, one))
+
+    def forget(self, kind: str, one: str) -> None:
+        """Read a subject's keys from the table at the next use."""
+        self._caches[kind].forget(one)
+
+    # --- keys of clients ---
+
+    def forget_client(self, client: str) -> None:
+        """Read a client's keys, and those of its subjects, from the table at the next use."""
+        self.clients.forget(client)
+        for cache in list(self._caches.values()):
+            cache.forget_where(lambda _, key: key.client == client)
+
+    def destroy_client(self, session: Session, client: str) -> int:
+        """Destroy a client's keys, however many subjects it has; returns how many epochs there were.
+
+        Raises `RequestInvalid` for the publisher, whose key is not a client's.
+        """
+        if client == PUBLISHER:
+            raise RequestInvalid(
+                "the publisher's own key is no client's; it is not erased by a request"
+            )
+        with self._transaction(session) as (connection, _):
+            buried = self.table.bury_client(connection, client, self.utcnow())
+        self._forget_destroyed(session, lambda: self.forget_client(client))
+        return buried
+
+    def index_key(self, session: Session, holder: str) -> bytes:
+        """The key of a holder's blind indexes."""
+        known = self.clients.cached(holder)
+        if known is not None:
+            return known.index_key
+        with self._transaction(session, writing=True) as (connection, scope):
+            return self.clients.current(connection, holder, scope).index_key
+
+    def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
+        """The keys under which a holder's blind indexes may stand, the newest first; several while they are rotated.
+
+        None for a holder that has no key, of which there is nothing to find: asking makes no key.
+        """
+        with self._transaction(session) as (connection, scope):
+            rows = self.table.client_rows(connection, holder)
+            if rows and not any(active(rows)):
+                raise SubjectErased
+            keys = [
+                self.clients.of_epoch(connection, holder, row.epoch, scope).index_key
+                for row in active(rows)
+            ]
+        return tuple(dict.fromkeys(keys))
+
+    def publisher_secret(self, session: Session) -> bytes:
+        """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
+        if self.clients.cached(PUBLISHER) is None:
+            engine = (
+                self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+            )
+            if isinstance(engine, Engine):
+                with engine.begin() as connection:
+                    if not self.table.client_rows(connection, PUBLISHER):
+                        self.clients.make(connection, PUBLISHER)
+                with engine.connect() as connection:
+                    return self.clients.of_epoch(connection, PUBLISHER, None).index_key
+        return self.index_key(session, PUBLISHER)
+
+    def erased_clients(self, session: Session) -> list[str]:
+        """The clients whose every key was destroyed."""
+        with self._transaction(session) as (connection, _):
+            return [client for client, _ in self.table.buried_clients(connection)]
+
+    def has_other_erasures(
+        self,
+        session: Session,
+        since: dt.datetime | None,
+        *,
+        subject: SubjectRef | None = None,
+        client: str | None = None,
+    ) -> bool:
+        """Whether anybody but this subject, or this client and its subjects, was erased since a moment."""
+        with self._transaction(session) as (connection, _):
+            return self.table.has_other_burials(connection, since, subject=subject, client=client)
+
+    def last_erasure(self, session: Session) -> dt.datetime | None:
+        """When the last key of a subject or client was destroyed, as the key table says."""
+        with self._transaction(session) as (connection, _):
+            return self.table.last_burial(connection)
+
+    def has_keys(self, engine: Engine) -> bool:
+        """Whether there are wrapped client keys, which only the root key that wrapped them opens."""
+        if not inspect(engine).has_table(self.table.clients.name):
+            return False
+        with engine.connect() as connection:
+            return (
+                connection.execute(select(self.table.clients.c.client).limit(1)).first() is not None
+            )
+
+    # --- caches and transactions ---
+
+    def forget_all(self) -> None:
+        """Let go of every unwrapped key; the next use reads the key table."""
+        for cache in list(self._caches.values()):
+            cache.clear()
+        self.clients.forget_all()
+
+    def empty_log(self, session: Session) -> bool:
+        """Empty SQLite's write-ahead log of the key table, where a destroyed key would stay; call it after the commit.
+
+        Returns whether it is empty; where somebody reads for longer than the database waits, it is not.
+        """
+        engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+        if not isinstance(engine, Engine) or engine.dialect.name != "sqlite":
+            return True
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
+            return not alone.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+
+    def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
+        forget()
+        session.info.setdefault(DESTROYED, []).append(forget)
+
+    @contextmanager
+    def connected(self, session: Session) -> Iterator[Connection]:
+        """A connection to the key table: the session's own transaction, or one of its own, committed at the end."""
+        with self._transaction(session, writing=True) as (connection, _):
+            yield connection
+
+    @contextmanager
+    def _transaction(
+        self, session: Session, *, writing: bool = False
+    ) -> Iterator[tuple[Connection, TransactionKeys]]:
+        """The session's own transaction, or one of its own where keys have a database of their own.
+
+        There a key is on disk before the row that needs it: a crash leaves a key without a row, never the reverse. Keys reach the
+        process-wide caches only when no rollback can take them back any more.
+        """
+        if self._engine is not None:
+            scope = TransactionKeys(is_fresh=writing)
+            with self._engine().begin() as connection:
+                yield connection, scope
+            self._publish(scope)
+            return
+        shared = (
+            session.info.setdefault(FRESH, TransactionKeys(is_fresh=True))
+            if writing
+            else session.info.get(FRESH)
+        )
+        scope = shared or TransactionKeys(is_fresh=False)
+        yield session.connection(bind_arguments={"clause": self.table.subjects}), scope
+        if shared is None:
+            self._publish(scope)
+
+    def _publish(self, scope: TransactionKeys) -> None:
+        self.clients.keep(scope)
+        for kind, keys in scope.subjects.items():
+            self._caches[kind].put_all(keys)
+
+    # --- unwrapping ---
+
+    def _unwrapped(
+        self,
+        connection: Connection,
+        scope: TransactionKeys,
+        kind: str,
+        rows: Iterable[Any],
+        *,
+        known: dict[str, SubjectKey],
+        is_second_look: bool = False,
+    ) -> dict[str, SubjectKey]:
+        """The keys in rows of the key table, by subject; tombstones and subjects of an erased client are left out."""
+        owners: dict[tuple[str, int], ClientKey | None] = {}
+        keys: dict[str, SubjectKey] = {}
+        moved: list[str] = []
+        for one, version, holder, client, epoch, wrapped in rows:
+            if wrapped is None:
+                continue
+            name = (holder, epoch)
+            if name not in owners:
+                owners[name] = self._owner(
+                    connection, scope, holder, epoch, is_second_look=is_second_look
+                )
+            owner = owners[name]
+            if owner is None:
+                moved.append(one)
+                continue
+            cached = known.get(one) if known else None
+            key = cached.at(version) if cached is not None else None
+            if key is None:
+                bound_to = bound_name(kind, one, client)
+                key = owner.unwrap(wrapped, subject=bound_to, version=version, client=client or "")
+            older = keys.get(one)
+            if older is not None or key.older is not None:
+                key = key.after(older)
+            keys[one] = key
+        if moved and not is_second_look:
+            again = self.table.subject_rows(connection, kind, moved)
+            keys.update(
+                self._unwrapped(connection, scope, kind, again, known={}, is_second_look=True)
+            )
+        scope.subjects[kind].update(keys)
+        return keys
+
+    def _owner(
+        self,
+        connection: Connection,
+        scope: TransactionKeys,
+        holder: str,
+        epoch: int,
+        *,
+        is_second_look: bool,
+    ) -> ClientKey | None:
+        """The key that wrapped a row's; None where the client is erased or, at the first look, where a rotation went by."""
+        try:
+            return self.clients.of_epoch(connection, holder, epoch, scope)
+        except SubjectErased:
+            return None
+        except KeyLost:
+            if is_second_look:
+                raise
+            return None
+
+
+def bound_name(kind: str, one: str, client: str | None) -> str:
+    """What a wrapped subject key is bound to, besides its client's key and its version."""
+    return f"{kind}\x00{one}\x00{client or ''}"

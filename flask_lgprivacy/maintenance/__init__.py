@@ -1,0 +1,1 @@
+"""Maintenance: rotation, resealing, reindexing, and encrypting existing columns."""

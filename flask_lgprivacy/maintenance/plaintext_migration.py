@@ -1,0 +1,209 @@
+"""Adoption: a plaintext column moves into sealed records while the application runs, row by row, and is verified and wiped."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import JSON, bindparam, func, or_, select, text, update
+from sqlalchemy.orm import Session
+
+from ..crypto.keys import PUBLISHER, SubjectKey
+from ..database.identifiers import canonical_id
+from ..errors import ConfigurationError, KeyLost, ModelInvalid
+from ..gate.runtime import Runtime
+from ..keys.key_table import CHUNK
+from ..orm.columns import client_column, matches_any_id, subject_column
+from ..orm.model_info import VERSION_COLUMN, ModelInfo
+from ..orm.ownership_graph import OwnershipGraph
+from ..orm.session_guard import OURS
+
+LONGEST_DAYS = 90
+
+
+def parse_migration_windows(given: Mapping[str, Any], today: dt.date) -> dict[str, dt.date]:
+    """Until which day, by model, plain text may be read; raises `ConfigurationError` for a day that is wrong or far away."""
+    days: dict[str, dt.date] = {}
+    for model, stated in given.items():
+        where = f"LGPRIVACY_ADOPTION[{model!r}]"
+        try:
+            day = stated if isinstance(stated, dt.date) else dt.date.fromisoformat(stated)
+        except (TypeError, ValueError):
+            raise ConfigurationError(f"{where}: takes the last day, such as '2026-12-31'") from None
+        if day > today + dt.timedelta(days=LONGEST_DAYS):
+            raise ConfigurationError(
+                f"{where}: {day} is more than {LONGEST_DAYS} days away; an adoption is for a limited time"
+            )
+        days[model] = day
+    return days
+
+
+def migrating_model(graph: OwnershipGraph, named: str) -> ModelInfo:
+    """The layout of `Model` or `Model.column`; raises `ModelInvalid` where nothing of it is adopted."""
+    model, _, column = named.partition(".")
+    found = [layout for kind in graph.subjects for layout in graph.of(kind) if layout.name == model]
+    if not found:
+        raise ModelInvalid(f"there is no labelled model {model!r}")
+    layout = found[0]
+    if not layout.adopting or (column and column not in layout.adopting):
+        having = ", ".join(f"{model}.{name}" for name in layout.adopting) or "none"
+        raise ModelInvalid(
+            f"{named}: adopts no column; write sealed(…, adopts=Column(…)) (with one: {having})"
+        )
+    return layout
+
+
+class PlaintextMigration:
+    """Moves the rows of one model; a run that was cut off goes on with the rows that are left."""
+
+    def __init__(self, house: Runtime, layout: ModelInfo) -> None:
+        self.adopted = 0
+        self._house = house
+        self._layout = layout
+        self._plain = {
+            name: layout.table.c[attribute.property.columns[0].name]
+            for name, attribute in layout.adopting.items()
+        }
+        self._version = layout.table.c[VERSION_COLUMN]
+        self._key = layout.column(layout.key)
+        self._left = or_(
+            self._version == 0, *(column.is_not(None) for column in self._plain.values())
+        )
+        self._index_keys: dict[str, bytes] = {}
+
+    def count(self, session: Session) -> int:
+        """How many rows hold plain text, or no record yet."""
+        return int(
+            session.execute(
+                select(func.count()).select_from(self._layout.table).where(self._left)
+            ).scalar_one()
+        )
+
+    def run(self, session: Session) -> Iterator[int]:
+        """Seal what is left, batch by batch; yields how many rows were seen. A row that somebody writes meanwhile is left to them."""
+        layout, last = self._layout, None
+        query = (
+            select(
+                self._key.label("_key"), subject_column(layout).label("_owner"), self._version.label("_version"),
+                *(column.label(f"plain_{name}") for name, column in self._plain.items()),
+                *(layout.table.c[index.column].label(f"index_{name}") for name, index in layout.indexes.items()),
+                *(layout.table.c[group.column].label(f"group_{group.column}") for group in layout.groups.values()),
+            ).where(self._left).order_by(self._key).limit(CHUNK)
+        )  # fmt: skip
+        while True:
+            rows = session.execute(query if last is None else query.where(self._key > last)).all()
+            if not rows:
+                session.commit()
+                return
+            keys = self._keys(session, [canonical_id(row._owner) for row in rows])
+            changed = [
+                self._adopted(session, row._asdict(), keys[canonical_id(row._owner)])
+                for row in rows
+            ]
+            written: Any = session.execute(self._statement(), changed, execution_options=OURS)
+            self.adopted += max(written.rowcount, 0)
+            session.commit()
+            last = rows[-1]._key
+            yield len(rows)
+
+    def wipe(self, session: Session) -> str | None:
+        """Remove what the database file still holds of the plain text; returns, where that is the operator's, what to run."""
+        connection = session.connection(bind_arguments={"clause": self._layout.table})
+        name = self._layout.table.name
+        if connection.dialect.name != "sqlite":
+            session.rollback()
+            return f"VACUUM FULL {name}; CHECKPOINT; then drop the write-ahead log and backups from before (docs/operator.md)"
+        engine = connection.engine
+        session.rollback()
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
+            alone.execute(text("VACUUM"))
+            busy = alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar()
+        if busy:
+            raise ConfigurationError(
+                "every row is sealed, but somebody reads the database, so its write-ahead log still holds plain text; run this again"
+            )
+        return None
+
+    # --- inside ---
+
+    def _keys(self, session: Session, owners: list[str]) -> dict[str, SubjectKey]:
+        """The subjects' keys, made for those who were recorded before there were any."""
+        house, kind = self._house, self._layout.kind
+        subjects = house.graph.subjects[kind]
+        found = house.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
+        missing = sorted({one for one in owners if one not in found})
+        if missing:
+            column = subject_column(subjects)
+            client = client_column(subjects) if subjects.client else column
+            there = session.execute(
+                select(column, client).where(matches_any_id(column, missing))
+            ).all()
+            clients = {
+                canonical_id(one): canonical_id(of) if subjects.client and of is not None else None
+                for one, of in there
+            }
+            made = house.keys.create(
+                session, kind, clients, held_by_client=house.is_processor_of(kind)
+            )
+            found = {**found, **made}
+        if any(one not in found for one in owners):
+            raise KeyLost
+        return found
+
+    def _adopted(self, session: Session, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
+        """What a row becomes: its plain text in its records, and nothing in the columns; newer plain text wins."""
+        layout, was = self._layout, row["_version"]
+        plain = {name: row[f"plain_{name}"] for name in self._plain}
+        values: dict[str, Any] = {"_one": row["_key"], "_was": was, "_now": was + 1}
+        values.update(
+            (f"was_{name}", plain[name])
+            for name, column in self._plain.items()
+            if not isinstance(column.type, JSON)
+        )
+        for group in layout.groups.values():
+            one = canonical_id(row["_key"])
+            held = group.encoded(key, row[f"group_{group.column}"], one, was) if was else {}
+            newer = {name: plain[name] for name in group.fields if plain.get(name) is not None}
+            values[f"new_{group.column}"] = group.sealed(key, {**held, **newer}, one, was + 1)
+        for name, index in layout.indexes.items():
+            if name in plain and (plain[name] is not None or not was):
+                known = (
+                    None
+                    if plain[name] is None
+                    else index.of(self._index_key(session, key), layout.table, name, plain[name])
+                )
+                values[f"new_{index.column}"] = known
+            elif name in plain:
+                values[f"new_{index.column}"] = row[f"index_{name}"]
+        return values
+
+    def _index_key(self, session: Session, key: SubjectKey) -> bytes:
+        holder = key.client if self._house.is_processor_of(self._layout.kind) else PUBLISHER
+        if holder not in self._index_keys:
+            self._index_keys[holder] = self._house.keys.index_key(session, holder)
+        return self._index_keys[holder]
+
+    def _statement(self) -> Any:
+        layout = self._layout
+        written = [group.column for group in layout.groups.values()]
+        written += [index.column for name, index in layout.indexes.items() if name in self._plain]
+        return (
+            update(layout.table)
+            .where(
+                self._key == bindparam("_one"),
+                self._version == bindparam("_was"),
+                *(
+                    column.is_not_distinct_from(bindparam(f"was_{name}", type_=column.type))
+                    for name, column in self._plain.items()
+                    if not isinstance(column.type, JSON)
+                ),
+            )
+            .values(
+                {
+                    self._version: bindparam("_now"),
+                    **{layout.table.c[column]: bindparam(f"new_{column}") for column in written},
+                    **dict.fromkeys(self._plain.values()),
+                }
+            )
+        )

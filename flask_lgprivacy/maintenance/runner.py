@@ -1,0 +1,286 @@
+"""The custodian: rotations with their beginning, progress, end and place in the trail."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from ..audit.events import KeyOperationEvent
+from ..database.identifiers import canonical_id
+from ..errors import ConfigurationError, SubjectErased
+from ..gate.runtime import Runtime
+from ..orm.model_info import ModelInfo
+from ..rights.archive_store import reseal_archives
+from .plaintext_migration import PlaintextMigration, migrating_model
+from .reindexing import Reindexing
+from .resealing import Resealing
+from .rotation import MaintenanceRuns, Rotation
+
+PASSES = 5
+"""How often an adoption looks again for rows that somebody was writing."""
+ROTATIONS = ("root", "clients", "subjects", "indexes")
+Advance = Callable[[int], object]
+Progress = Callable[[str, int], AbstractContextManager[Advance]]
+"""Shows how far long work is: called with a label and a total, it gives what is called with each portion done."""
+
+
+@contextmanager
+def silent_progress(_label: str, _total: int) -> Iterator[Advance]:
+    """Progress that nobody watches."""
+    yield lambda _: None
+
+
+class MaintenanceRunner:
+    """Renews the keys of one application.
+
+    Parameters: `house` is the application's; `progress` shows how far it is; `sleep` waits, in seconds.
+    """
+
+    def __init__(
+        self,
+        house: Runtime,
+        *,
+        progress: Progress = silent_progress,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._house = house
+        self._progress = progress
+        self._sleep = sleep
+        self._rotation = Rotation(house.keys)
+        self._runs = MaintenanceRuns(house.tables, house.keys)
+
+    def plan(self, what: str, *, client: str | None = None) -> dict[str, int]:
+        """What a rotation would do, as counts; changes nothing."""
+        session, now = self._house.session(), self._house.utcnow()
+        counts = {
+            "root": lambda: {"client keys": self._rotation.count_client_keys(session, before=now)},
+            "clients": lambda: {
+                "clients": len(clients := self._clients(client, now)),
+                "subject keys": sum(
+                    self._rotation.count_subject_keys(session, one) for one in clients
+                ),
+            },
+            "indexes": lambda: {
+                "clients": len(self._clients(None, now)),
+                "rows": sum(
+                    Reindexing(self._house, one).count(session)
+                    for one in self._sealed()
+                    if one.indexes
+                ),
+            },
+            "subjects": lambda: {
+                "subject keys": self._rotation.count_subjects(session, before=now),
+                "rows": sum(
+                    Resealing(self._house.keys, layout).count(session) for layout in self._sealed()
+                ),
+            },
+        }
+        counted = counts[what]()
+        session.rollback()
+        return counted
+
+    def rotate_root(self) -> dict[str, int]:
+        """Wrap every client key anew under the newest root key of its key service."""
+        session = self._house.session()
+        with self._run("root", None) as (before, counts):
+            total = self._rotation.count_client_keys(session, before=before)
+            with self._progress("client keys", total) as advance:
+                for done in self._rotation.rewrap_client_keys(session, before=before):
+                    counts["client keys"] = counts.get("client keys", 0) + done
+                    advance(done)
+        return counts
+
+    def rotate_clients(self, *, client: str | None = None) -> dict[str, int]:
+        """Give every client, or one, a new key; wrap its subjects' keys under it and destroy the old one."""
+        session = self._house.session()
+        with self._run("clients", client) as (before, counts):
+            clients = self._clients(client, before)
+            counts.update({"clients": len(clients), "subject keys": 0})
+            total = sum(self._rotation.count_subject_keys(session, one) for one in clients)
+            with self._progress("subject keys", total) as advance:
+                for one in clients:
+                    try:
+                        for done in self._rotation.renew_client(session, one, before=before):
+                            counts["subject keys"] += done
+                            advance(done)
+                    except SubjectErased:
+                        session.rollback()
+                        counts["erased meanwhile"] = counts.get("erased meanwhile", 0) + 1
+        return counts
+
+    def rotate_subjects(self, *, grace: float) -> dict[str, int]:
+        """Give every subject a new key, reseal its records under it and destroy the old one.
+
+        Parameters: `grace` is how many seconds pass between the last new key and the destruction of the old ones, so that
+        whoever was writing under an old one is done.
+        """
+        session = self._house.session()
+        with self._run("subjects", None) as (before, counts):
+            with self._progress(
+                "subject keys", self._rotation.count_subjects(session, before=before)
+            ) as advance:
+                for done in self._rotation.renew_subjects(session, before=before):
+                    counts["subject keys"] = counts.get("subject keys", 0) + done
+                    advance(done)
+            self._reseal(counts)
+            made_before = self._house.utcnow()
+            self._sleep(grace)
+            while self._reseal(counts):
+                pass
+            if counts.get("broken records"):
+                raise ConfigurationError(
+                    f"{counts['broken records']} records do not open under any key, so the old keys were kept; "
+                    "'flask privacy audit show' names the refusals; restore these rows, then run this again"
+                )
+            counts["old keys destroyed"] = self._rotation.destroy_older_versions(
+                session, made_before=made_before
+            )
+        return counts
+
+    def rotate_indexes(self, *, grace: float) -> dict[str, int]:
+        """Give every client, and the publisher, a new key for blind indexes; make the indexes anew and destroy the old key.
+
+        Parameters: `grace` as for `rotate_subjects`; here it also outlasts what other processes have cached.
+        """
+        session = self._house.session()
+        with self._run("indexes", None) as (before, counts):
+            clients = self._clients(None, before)
+            for one in clients:
+                self._rotation.new_epoch(session, one, before=before, with_index_key=True)
+            counts["clients"] = len(clients)
+            self._reindex(counts)
+            self._sleep(grace)
+            while self._reindex(counts):
+                pass
+            if counts["broken records"]:
+                raise ConfigurationError(
+                    f"{counts['broken records']} records do not open, so the old index keys were kept; restore them, then run this again"
+                )
+            for one in clients:
+                try:
+                    for _ in self._rotation.renew_client(session, one, before=before):
+                        pass
+                except SubjectErased:
+                    session.rollback()
+        return counts
+
+    def _reindex(self, counts: dict[str, int]) -> int:
+        """Go through all indexed rows once; returns how many changed."""
+        session, changed = self._house.session(), 0
+        counts["broken records"] = 0
+        for layout in self._sealed():
+            if layout.indexes:
+                reindexing = Reindexing(self._house, layout)
+                with self._progress(
+                    f"indexes of {layout.name}", reindexing.count(session)
+                ) as advance:
+                    for seen, done in reindexing.run(session):
+                        changed += done
+                        advance(seen)
+                counts["broken records"] += reindexing.broken
+        counts["rows indexed"] = counts.get("rows indexed", 0) + changed
+        return changed
+
+    def move(self, client: str, service: str) -> int:
+        """Wrap a client's key by another key service."""
+        client = canonical_id(client)
+        with self._run("move", client) as (_, counts):
+            counts["client keys"] = self._rotation.move_client(
+                self._house.session(), client, service
+            )
+        if not counts["client keys"]:
+            raise ConfigurationError(
+                "there is no such client with a living key; 'flask privacy keys list' names them"
+            )
+        return counts["client keys"]
+
+    def adopt(self, named: str) -> tuple[dict[str, int], str | None]:
+        """Seal the plain text of a model, verify that none is left and wipe what the database still holds of it.
+
+        Returns the figures, and what the operator has to run where the wiping is theirs. Raises `ConfigurationError` where plain text
+        came back meanwhile.
+        """
+        session, layout = self._house.session(), migrating_model(self._house.graph, named)
+        adoption = PlaintextMigration(self._house, layout)
+        with self._run(f"adopt {layout.name}", None) as (_, counts):
+            counts["rows adopted"] = 0
+            for _ in range(PASSES):
+                with self._progress(f"rows of {layout.name}", adoption.count(session)) as advance:
+                    for done in adoption.run(session):
+                        advance(done)
+                counts["rows adopted"] = adoption.adopted
+                counts["rows left"] = adoption.count(session)
+                if not counts["rows left"]:
+                    break
+            if counts["rows left"]:
+                raise ConfigurationError(
+                    f"{counts['rows left']} rows of {layout.name} hold plain text again, or were being written; stop processes that run "
+                    "the version from before the adoption, then run this again"
+                )
+            remains = adoption.wipe(session)
+        return counts, remains
+
+    def plan_adoption(self, named: str) -> dict[str, int]:
+        """How many rows an adoption would seal; changes nothing."""
+        session = self._house.session()
+        return {
+            "rows": PlaintextMigration(
+                self._house, migrating_model(self._house.graph, named)
+            ).count(session)
+        }
+
+    # --- inside ---
+
+    def _clients(self, client: str | None, before: dt.datetime) -> list[str]:
+        due = self._rotation.clients_to_renew(self._house.session(), before=before)
+        if client is None:
+            return due
+        if canonical_id(client) not in due:
+            raise ConfigurationError(
+                "there is no such client with a key to renew; 'flask privacy keys list' names them"
+            )
+        return [canonical_id(client)]
+
+    def _sealed(self) -> list[ModelInfo]:
+        graph = self._house.graph
+        return [layout for kind in graph.subjects for layout in graph.of(kind) if layout.groups]
+
+    def _reseal(self, counts: dict[str, int]) -> int:
+        """Go through all rows once; returns how many were resealed."""
+        session, resealed = self._house.session(), 0
+        counts["broken records"] = 0
+        for layout in self._sealed():
+            resealing = Resealing(self._house.keys, layout)
+            with self._progress(f"rows of {layout.name}", resealing.count(session)) as advance:
+                for seen, done in resealing.run(session):
+                    resealed += done
+                    advance(seen)
+            counts["broken records"] += resealing.broken
+        resealed += reseal_archives(session, self._house.keys, self._house.tables)
+        counts["records resealed"] = counts.get("records resealed", 0) + resealed
+        return resealed
+
+    @contextmanager
+    def _run(self, what: str, client: str | None) -> Iterator[tuple[dt.datetime, dict[str, int]]]:
+        """A run with its beginning and end in the trail; one that was cut off is taken up where it stopped."""
+        self._house.prepare()
+        session, name = self._house.session(), f"{what}:{canonical_id(client)}" if client else what
+        before, is_taken_up = self._runs.begin(session, name)
+        counts: dict[str, int] = {}
+        self._tell(what, "resumed" if is_taken_up else "began", client, counts)
+        yield before, counts
+        self._runs.end(session, name)
+        self._tell(what, "ended", client, counts)
+
+    def _tell(self, what: str, stage: str, client: str | None, counts: dict[str, int]) -> None:
+        self._house.trail.commit(
+            KeyOperationEvent(
+                at=self._house.now(),
+                operation=f"rotate-{what}" if what in ROTATIONS else what,
+                stage=stage,
+                client=client,
+                counts=tuple(counts.items()),
+            )
+        )

@@ -1,0 +1,1 @@
+"""Labels on models: what a column is, whose a row is, and how it is sealed."""

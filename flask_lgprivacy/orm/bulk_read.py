@@ -1,0 +1,114 @@
+"""The bulk path: rows as dictionaries, without entities, under the same gate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from ..crypto.keys import SubjectKey
+from ..database.identifiers import canonical_id
+from ..errors import UndeclaredProcessing
+from .context import AccessContext, current_context
+from .model_info import VERSION_COLUMN, ModelInfo
+from .registry import model_info_of
+
+PARTITION = 1000
+
+
+def iter_records(
+    session: Session,
+    model: type,
+    *criteria: ColumnElement[bool],
+    categories: Collection[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Rows of a labelled model as dictionaries of attribute to value, sealed fields opened.
+
+    Parameters: `criteria` filter as in `select(model).where(…)`; `categories` limits what is
+    read, by default all that the model holds. Yields in batches, so that any number of rows fits in
+    memory. Raises as reading the rows one by one would.
+    """
+    layout = model_info_of(model)
+    opener = current_context.get()
+    if opener is None:
+        raise UndeclaredProcessing(
+            f"records of {layout.name} were read outside any declared processing"
+        )
+    mapper = model.__mapper__  # type: ignore[attr-defined]
+    columns = {
+        mapper.get_property_by_column(column).key: column
+        for column in layout.table.columns
+        if column.key not in {index.column for index in layout.indexes.values()}
+    }
+    wanted = layout.categories if categories is None else layout.categories & frozenset(categories)
+    tags = [tag for tag in layout.tagged.values() if tag.category in wanted]
+    hidden = {
+        *layout.groups,
+        VERSION_COLUMN,
+        *(attribute.key for attribute in layout.adopting.values()),
+        *(tag.attribute for tag in layout.tagged.values() if tag not in tags),
+    }
+    plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
+    place = {name: number for number, name in enumerate(columns)}
+    groups = [
+        (place[group.column], group) for group in layout.groups.values() if group.category in wanted
+    ]
+    key_at, subject_at, version_at = (
+        place[layout.key],
+        place[layout.subject],
+        place.get(VERSION_COLUMN, 0),
+    )
+    client_at = place[layout.client] if layout.client else None
+    kind, adopting, open_record = layout.kind, layout.adopting, opener.open_record
+    result = session.execute(
+        select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION)
+    )
+    with closing(result):  # a refusal in between would leave a server-side cursor open
+        for partition in result.partitions():
+            owners = [canonical_id(row[subject_at]) for row in partition]
+            keys = opener.keys(session, kind, dict.fromkeys(owners))
+            unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
+            for row, owner in zip(partition, owners, strict=True):
+                key, version = keys.get(owner), row[version_at]
+                is_plain = bool(adopting) and version == 0
+                if key is None and not is_plain:
+                    key = opener.subject_key(session, kind, owner)
+                if client_at is None:
+                    client = key.client if key is not None else unkeyed.get(owner) or ""
+                else:
+                    client = "" if row[client_at] is None else canonical_id(row[client_at])
+                opened: dict[str, Any] = {}
+                here = owner if layout.is_subject else canonical_id(row[key_at])
+                for number, group in groups:
+                    if is_plain:
+                        opener.open_plain(layout, group, (kind, owner), client or None)
+                        taken = {
+                            name: row[place[attribute.key]] for name, attribute in adopting.items()
+                        }
+                        opened.update({name: taken.get(name) for name in group.fields})
+                        continue
+                    assert key is not None  # noqa: S101  only a row that is still to be adopted has none
+                    fields = open_record(
+                        group, here, (kind, owner), client, row[number], version, key
+                    )
+                    opened = {**opened, **fields} if opened else fields
+                for tag in tags:
+                    opener.look_at_record(tag, subject=owner, client=client or None)
+                for number, name in plain:
+                    opened[name] = row[number]
+                yield opened
+
+
+def _clients_without_keys(
+    opener: AccessContext,
+    session: Session,
+    layout: ModelInfo,
+    owners: list[str],
+    keys: dict[str, SubjectKey],
+) -> dict[str, str | None]:
+    """The clients of subjects that were recorded before this package, while their rows are adopted."""
+    missing = {one for one in owners if one not in keys} if layout.adopting else set()
+    return opener.clients_of(session, layout.kind, missing) if missing else {}

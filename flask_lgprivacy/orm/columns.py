@@ -1,0 +1,66 @@
+"""The columns by which rows lead to subject and client, and identifiers as values of a column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, or_
+
+from .codec import ValueType
+from .model_info import ModelInfo
+
+_HEX = re.compile(r"^[0-9a-f]{32}$")
+
+
+def subject_column(layout: ModelInfo) -> Any:
+    """The column by which a model's rows lead to their subject."""
+    return layout.column(layout.subject)
+
+
+def client_column(layout: ModelInfo) -> Any:
+    """The column of a subject's model that holds its client."""
+    return layout.column(layout.client or "")
+
+
+def coerce(column: Any, text: str) -> Any:
+    """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is none."""
+    return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
+
+
+def matches_any_id(column: Any, identifiers: Iterable[str]) -> Any:
+    """The condition that a column holds one of some identifiers; in a text column a UUID is found in whichever spelling it stands.
+
+    Raises:
+        ValueError, TypeError: An identifier is no value of the column's type.
+    """
+    values = [coerce(column, text) for text in identifiers]
+    folded = [text for text in values if isinstance(text, str) and _HEX.match(text)]
+    if not folded:
+        return column.in_(values)
+    usual = [
+        spelled for text in folded for spelled in (str(UUID(hex=text)), str(UUID(hex=text)).upper())
+    ]
+    return or_(column.in_([*values, *usual]), func.lower(func.replace(column, "-", "")).in_(folded))
+
+
+def stored_forms(text: str) -> list[str]:
+    """How else a UUID is written that a text spells, with dashes or without; none where it spells no UUID.
+
+    Upper and lower case with dashes count as one spelling.
+    """
+    if _HEX.match(text):
+        return [str(UUID(hex=text)), str(UUID(hex=text)).upper()]
+    plain = text.replace("-", "").lower()
+    return [plain] if _HEX.match(plain) and text.lower() == str(UUID(hex=plain)) else []
+
+
+def field_type(layout: ModelInfo, name: str) -> ValueType:
+    """The type of a labelled field, sealed or tagged."""
+    for group in layout.groups.values():
+        if name in group.fields:
+            return group.fields[name]
+    column = layout.column(name)
+    return ValueType(column.type.python_type, bool(column.nullable), None)

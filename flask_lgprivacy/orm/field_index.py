@@ -1,0 +1,71 @@
+"""The blind index of a field, and which fields can be guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table
+
+from ..crypto.blind_index import BlindIndex
+from ..errors import ModelInvalid
+
+GUESSABLE = frozenset(
+    (
+        *(
+            "first_name",
+            "firstname",
+            "given_name",
+            "prenom",
+            "class",
+            "class_name",
+            "classe",
+            "grade",
+            "level",
+            "niveau",
+        ),
+        *(
+            "gender",
+            "sex",
+            "genre",
+            "sexe",
+            "birth_date",
+            "birthdate",
+            "date_of_birth",
+            "naissance",
+        ),
+        *("language", "langue", "city", "ville", "country", "pays"),
+    )
+)
+"""Fields whose values can all be tried, in English and French."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldIndex:
+    """The blind index of a field: its column and how it is made."""
+
+    column: str
+    blind: BlindIndex
+
+    def of(self, index_key: bytes, table: Table, field: str, value: Any) -> bytes:
+        """The index of a value under a holder's index key."""
+        text = (
+            value
+            if isinstance(value, str)
+            else value.isoformat()
+            if hasattr(value, "isoformat")
+            else str(value)
+        )
+        return self.blind.of(self.blind.key(index_key, table=table.name, column=field), text)
+
+
+def check_guessable(field: str, name: str, python: type, blind: BlindIndex) -> None:
+    """Whoever holds an index key, or sees equal indexes, learns values of which there are few; unless several share each index.
+
+    Raises `ModelInvalid`.
+    """
+    if blind.is_whole and (python is not str or name.lower() in GUESSABLE):
+        raise ModelInvalid(
+            f"{field}: a blind index over {name if python is str else python.__name__} could be guessed by trying every value; use "
+            "index=BlindIndex(bits=8), which several values share, and matching(…) to find them"
+        )

@@ -1,0 +1,209 @@
+"""What a column is: sealed, tagged or not personal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Column, Integer, LargeBinary
+from sqlalchemy.orm import Mapped, deferred, mapped_column
+
+from ..crypto.blind_index import INDEX_BYTES, BlindIndex
+from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
+from .codec import ValueType
+from .context import AccessContext, current_context
+from .flush_events import assigned_in_flush
+from .model_info import PLAINTEXT_PREFIX, VERSION_COLUMN, SealedGroup
+from .registry import INFO_KEY, model_info_of
+from .row_state import NO_ENVELOPE, SLOT, DecryptedGroup, assign, decrypted_slot
+
+_opener = current_context.get
+
+
+def sealed(
+    category: str,
+    *,
+    group: str | None = None,
+    index: bool | BlindIndex = False,
+    unique: bool = False,
+    adopts: Column[Any] | None = None,
+) -> Mapped[Any]:
+    """A column whose value is stored only inside the row's sealed record.
+
+    Parameters: `category` of the policy document; `group` names a record of its own (a long text, a file), by default the
+    category; `index` adds a blind index, so that `find_by` finds it by equality, True for one of text; `unique` makes that index unique
+    for whoever holds the data; `adopts` is the column that holds the value in plain text until `flask privacy keys adopt` has
+    moved it. The type comes from the `Mapped[...]` annotation.
+    """
+    if not isinstance(category, str):
+        raise ModelInvalid(
+            "sealed() takes a category of the policy document, such as sealed('student.profile')"
+        )
+    blind = index if isinstance(index, BlindIndex) else BlindIndex() if index or unique else None
+    if unique and blind is not None and not blind.is_whole:
+        raise ModelInvalid(
+            "sealed(unique=True) needs a whole index; one of few bits is shared by several values"
+        )
+    return SealedField(category, group or category, blind=blind, unique=unique, adopts=adopts)  # type: ignore[return-value]
+
+
+def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
+    """A labelled plaintext column, for categories that the publisher holds as controller.
+
+    Parameters: `category` of the policy document; the rest goes to `mapped_column`.
+    """
+    info = {**options.pop("info", {}), INFO_KEY: {"category": category}}
+    return mapped_column(*column, info=info, **options)
+
+
+def not_personal(reason: str, *column: Any, **options: Any) -> Mapped[Any]:
+    """A column of a labelled model that holds no personal data, and why; the rest goes to `mapped_column`."""
+    if not reason.strip():
+        raise ModelInvalid("not_personal() needs the reason why the column holds no personal data")
+    info = {**options.pop("info", {}), INFO_KEY: {"reason": reason}}
+    return mapped_column(*column, info=info, **options)
+
+
+class SealedField:
+    """The descriptor behind `sealed()`: on a row it opens through the gate, on the class it refuses comparison."""
+
+    __hash__ = object.__hash__
+
+    def __init__(
+        self,
+        category: str,
+        group: str,
+        *,
+        blind: BlindIndex | None,
+        unique: bool,
+        adopts: Column[Any] | None = None,
+    ) -> None:
+        self.category = category
+        self.group = group
+        self.column = "lgprivacy_" + re.sub(r"[^a-z0-9]+", "_", group.lower())
+        self.opened_at = decrypted_slot(self.column)
+        self.blind = blind
+        self.unique = unique
+        self.adopts = adopts
+        self.type: ValueType | None = None
+        self.name, self.qualified = "…", "Model.…"
+        self._groups: dict[type, SealedGroup] = {}
+        self._validators: dict[type, Callable[[Any, str, Any], Any]] = {}
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.qualified = f"{owner.__name__}.{name}"
+        self.index_column = f"lgprivacy_{name}_index" if self.blind is not None else None
+        present = vars(owner)
+        if VERSION_COLUMN not in present:
+            setattr(
+                owner,
+                VERSION_COLUMN,
+                mapped_column(Integer, nullable=False, info={INFO_KEY: {"reason": "row version"}}),
+            )
+        if self.column not in present:
+            setattr(
+                owner,
+                self.column,
+                mapped_column(LargeBinary, nullable=False, info={INFO_KEY: {"reason": "sealed"}}),
+            )
+        if self.index_column:
+            column: Mapped[bytes | None] = mapped_column(
+                LargeBinary(INDEX_BYTES),
+                index=True,
+                unique=self.unique,
+                info={INFO_KEY: {"reason": "blind index"}},
+            )
+            setattr(owner, self.index_column, column)
+        if self.adopts is not None:
+            self.adopts.info[INFO_KEY] = {"adopting": name}
+            setattr(owner, PLAINTEXT_PREFIX + name, deferred(self.adopts, group=PLAINTEXT_PREFIX))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        row = instance.__dict__
+        opener = _opener()
+        opened = row.get(self.opened_at)
+        if opened is None or opener is None or opened.life is not opener.life:
+            return self._look(instance, row, opener)
+        if opened.envelope is row.get(self.column):
+            return opened.values[self.name]
+        return self._look(instance, row, opener)
+
+    def _look(self, instance: Any, row: dict[str, Any], opener: AccessContext | None) -> Any:
+        draft = row.get(
+            SLOT
+        )  # what was assigned is no local of this frame: a traceback may print locals
+        if draft is not None and draft.assigned is not None and self.name in draft.assigned:
+            return draft.assigned[self.name]
+        if opener is None:
+            raise UndeclaredProcessing(
+                f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
+                "or use 'with privacy.processing(…)' in a job"
+            )
+        model = type(instance)
+        group = self._groups.get(model)
+        if group is None:
+            group = self._groups[model] = model_info_of(model).groups[self.column]
+        if instance._sa_instance_state.key is None and self.column not in row:
+            return None  # never stored and never assigned
+        opened = DecryptedGroup()
+        opened.values = opener.open(instance, group)
+        envelope = row[self.column]
+        opened.life, opened.envelope = opener.life, NO_ENVELOPE if envelope is None else envelope
+        if draft is not None and draft.assigned is not None:
+            opened.assign(
+                {name: value for name, value in draft.assigned.items() if name in group.fields}
+            )
+        row[self.opened_at] = opened
+        return opened.values[self.name]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        kind = self.type
+        if kind is None:
+            model_info_of(type(instance))
+            kind = self.type
+            assert kind is not None  # noqa: S101  the layout resolves every field's type
+        if self._validators:
+            validate = self._validators.get(type(instance))
+            value = value if validate is None else validate(instance, self.name, value)
+        if type(value) is not kind.taken_as_is:
+            kind.check(value, self.qualified)
+        row = instance.__dict__
+        draft = row.get(SLOT)
+        is_known = (
+            draft is not None
+            and draft.assigned is not None
+            and instance._sa_instance_state.modified
+        )
+        if is_known and self.opened_at not in row:
+            draft.assigned[self.name] = value
+        else:
+            assign(instance, self.opened_at, self.name, value)
+        if instance._sa_instance_state.session_id is not None:
+            assigned_in_flush(instance)
+
+    def validate_with(self, model: type, validator: Any) -> None:
+        """Call a model's own validator (SQLAlchemy's `@validates`) at each assignment."""
+        if validator is not None:
+            self._validators[model] = validator[0]
+
+    def _refuse_comparison(self, *_: Any) -> Any:
+        model = self.qualified.split(".")[0]
+        first = "" if self.blind is not None else "declare it with index=True and "
+        raise SealedComparison(
+            f"{self.qualified} is sealed, so the database cannot compare, sort or select it; to find equal values, {first}use "
+            f"find_by({model}, {self.name}=…); to show it, select {model} and read the attribute; to sort, sort in Python"
+        )
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse_comparison
+    __clause_element__ = _refuse_comparison
+    in_ = not_in = like = ilike = startswith = endswith = contains = between = is_ = is_not = (
+        _refuse_comparison
+    )
+    asc = desc = label = _refuse_comparison
+
+    def __repr__(self) -> str:
+        return f"<sealed {self.qualified} as {self.category}>"

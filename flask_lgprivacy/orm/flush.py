@@ -1,0 +1,519 @@
+"""Seals what a flush is about to write, and authorises what it changes or deletes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import LoaderCallableStatus, Session
+from sqlalchemy.orm.attributes import get_history
+
+from ..crypto.keys import PUBLISHER, SubjectKey
+from ..database.identifiers import SubjectRef, canonical_id
+from ..errors import (
+    RequestConflict,
+    RequestInvalid,
+    SealBroken,
+    SubjectErased,
+    UndeclaredProcessing,
+    WriteInvalid,
+)
+from ..policy.model import Action
+from .context import AccessContext, current_context
+from .field_index import FieldIndex
+from .model_info import VERSION_COLUMN, ModelInfo, SealedGroup, TaggedColumn
+from .plaintext import clear_plaintext, load_plaintext
+from .registry import model_info_of, model_info_on
+from .row_state import CHANGED, SLOT, PendingFields, changed_meanwhile
+from .tagged_value import TaggedValue
+
+
+def _opener(names: Iterable[str]) -> AccessContext:
+    opener = current_context.get()
+    if opener is None:
+        raise UndeclaredProcessing(
+            f"{', '.join(sorted(set(names)))} written outside any declared processing; decorate the view with @privacy.handles(…), "
+            "or use 'with privacy.processing(…)' in a job"
+        )
+    return opener
+
+
+def has_tagged_change(row: Any, layout: ModelInfo) -> bool:
+    """Whether a tagged column of a row was changed since it was loaded."""
+    return any(get_history(row, name).has_changes() for name in layout.tagged)
+
+
+class _PendingRow:
+    """One row that a flush writes.
+
+    `own` is its identifier, `owner` its subject's, `client` what a subject's own row states; `values` are the sealed fields to be
+    written, `parts` the groups that hold any of them and the tagged columns that changed. `sealed` is the version under which its
+    records were sealed in this flush, `bound_to` what its row stated then.
+    """
+
+    __slots__ = (
+        "before",
+        "bound_to",
+        "client",
+        "is_begun",
+        "is_new",
+        "is_written",
+        "layout",
+        "own",
+        "owner",
+        "parts",
+        "row",
+        "sealed",
+        "values",
+    )
+
+    def __init__(self, row: Any, layout: ModelInfo, *, is_new: bool) -> None:
+        self.row = row
+        self.layout = layout
+        self.is_new = is_new
+        self.own = canonical_id(_identifier_of(row, layout.key, layout.default))
+        self.owner = self.own if layout.is_subject else _subject_of(row, layout)
+        self.client = _client_of(row, layout)
+        self.sealed = 0
+        self.is_begun = False
+        self.is_written = False
+        self.before: dict[str, Any] = {}
+        self.bound_to = layout.stated(row)
+        draft = row.__dict__.get(SLOT)
+        self.values: dict[str, Any] = (draft.assigned or {}) if draft is not None else {}
+        if is_new and draft is not None and draft.flushed:
+            self.values = {**draft.flushed, **self.values}
+        if is_new:
+            self._refuse_copied(was_written_here=draft is not None and draft.flushed is not None)
+        self.parts = self._parts(self.values)
+
+    def _parts(self, values: dict[str, Any]) -> tuple[SealedGroup | TaggedColumn, ...]:
+        parts: tuple[SealedGroup | TaggedColumn, ...] = self.layout.parts_of(values.keys())
+        if self.layout.tagged:
+            held = self.row.__dict__
+            tags = self.layout.tagged.values()
+            if self.is_new:  # what a new row holds is written, whenever it was assigned
+                changed = [tag for tag in tags if held.get(tag.attribute) is not None]
+            else:
+                changed = [tag for tag in tags if get_history(self.row, tag.attribute).added]
+            parts = (*parts, *changed)
+        return parts
+
+    def _refuse_copied(self, *, was_written_here: bool) -> None:
+        """A row that was loaded and made new again holds records and values of the one that it was."""
+        held = self.row.__dict__
+        has_records = not was_written_here and any(
+            held.get(column) is not None for column in self.layout.groups
+        )
+        if has_records or any(type(held.get(name)) is TaggedValue for name in self.layout.tagged):
+            raise RequestInvalid(
+                f"{self.layout.name}: a new row holds values that were loaded with another one; make a new object and assign them"
+            )
+
+    def take(self, assigned: dict[str, Any]) -> None:
+        """Take what was assigned since."""
+        self.values = {**self.values, **assigned}
+        self.parts = self._parts(self.values)
+
+    @property
+    def subject(self) -> SubjectRef:
+        """Made each time: one more object to each row of a large flush would be one more for the collector to go through."""
+        return self.layout.kind, self.owner
+
+
+class FlushSealer:
+    """One flush of one session: what it writes and deletes, sealed and authorised by the processing that runs.
+
+    Args:
+        session: Any session, the application's or another one.
+        names: The models that are written, for the message where nothing is declared.
+
+    Raises:
+        UndeclaredProcessing: No processing runs.
+    """
+
+    def __init__(self, session: Session, names: Iterable[str]) -> None:
+        self._session = session
+        self._opener = _opener(names)
+        self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
+        self._index_keys: dict[str, bytes] = {}
+        self._about: defaultdict[str, set[str]] = defaultdict(set)
+        self._made_for: defaultdict[str, set[str]] = defaultdict(set)
+        self._rows: dict[Any, _PendingRow | None] = {}
+        self._turn: Any = None
+
+    def write(self, new: list[tuple[Any, ModelInfo]], changed: list[tuple[Any, ModelInfo]]) -> None:
+        """Seal and authorise rows that are about to be written."""
+        for row, layout in changed:
+            refuse_moving(row, layout)
+        fresh = [_PendingRow(row, layout, is_new=True) for row, layout in new]
+        self._refuse_taking_places(fresh)
+        rows = fresh + [_PendingRow(row, layout, is_new=False) for row, layout in changed]
+        for one in fresh:
+            if one.layout.is_subject:
+                self._authorize(one, one.client)
+        self._create_keys(fresh)
+        self._load_keys(rows)
+        for one in rows:
+            self._write(one)
+            self._rows[one.row._sa_instance_state] = one
+
+    def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
+        """Authorise the deletion of rows; a data subject is erased by a request."""
+        for row, layout in deleted:
+            self._delete(row, layout)
+            self._rows[row._sa_instance_state] = None
+
+    def undo(self) -> None:
+        """Take back what was sealed and not written, where a flush was given up without a rollback, so that it is asked about again."""
+        for one in self._rows.values():
+            if one is None or one.is_written or not one.sealed:
+                continue
+            held = one.row.__dict__
+            if held.get(VERSION_COLUMN) != one.sealed:
+                continue  # rolled back or loaded anew meanwhile
+            draft = PendingFields.of(one.row)
+            draft.assigned = {**one.values, **(draft.assigned or {})}
+            for column, value in one.before.items():
+                if one.is_new:
+                    held.pop(column, None)
+                else:
+                    setattr(one.row, column, value)
+
+    def look_again(self) -> None:
+        """Look, when everything is written, whether those whom the rows are about are still there; raises `SubjectErased`."""
+        for kind in {*self._about, *self._made_for}:
+            self._opener.refuse_erased(
+                self._session, kind, sorted(self._about[kind]), self._made_for[kind]
+            )
+
+    def refuse_lost_race(self) -> None:
+        """The same where the transaction cannot be asked any more; raises `SubjectErased`."""
+        for kind, ids in self._about.items():
+            self._opener.refuse_lost_race(self._session, kind, sorted(ids))
+
+    def intend(self) -> None:
+        """Say in the trail what is about to be written; raises `TrailUnavailable`, and then nothing is."""
+        self._opener.intend()
+
+    def has(self, row: Any) -> bool:
+        """Whether a row is in the flush, to be written or deleted."""
+        return row._sa_instance_state in self._rows
+
+    def begin(self, row: Any) -> None:
+        """A row's turn has come: it is about to be written."""
+        one = self._rows.get(row._sa_instance_state)
+        if one is not None:
+            one.is_begun = True
+
+    def at(self, row: Any) -> None:
+        """It is the turn of a row in which nothing labelled has changed so far: its own hooks may."""
+        self._turn = row._sa_instance_state
+
+    def assigned(self, row: Any) -> bool:
+        """Seal and authorise what was just assigned to a row; False where its turn in the flush is not now, or is over."""
+        state = row._sa_instance_state
+        one = self._rows.get(state)
+        if one is None:
+            if state is not self._turn:
+                return False
+            self.write([], [(row, model_info_of(type(row)))])
+            self.intend()
+            return True
+        if one.is_written:
+            return False
+        draft = row.__dict__.get(SLOT)
+        one.take((draft.assigned if draft is not None else None) or {})
+        self._write(one)
+        return True
+
+    def wrote(self, state: Any) -> None:
+        """A row's statement is made; raises `WriteInvalid` where it is not the row any more that its records are bound to."""
+        if state is self._turn:
+            self._turn = None
+        one = self._rows.get(state)
+        if one is None:
+            return
+        if (
+            not one.is_written
+        ):  # SQLAlchemy sends the rows of a model together, and tells of each afterwards
+            for other in self._rows.values():
+                if other is not None and other.is_begun and other.layout is one.layout:
+                    other.is_written = True
+        one.is_written = True
+        now = one.layout.stated(one.row)
+        if now != one.bound_to and any(
+            was is not None and was != is_ for was, is_ in zip(one.bound_to, now, strict=True)
+        ):
+            raise WriteInvalid(
+                f"{one.layout.name}: its key, subject or client was changed by a hook after its record was bound to them; set them "
+                "before the flush"
+            )
+
+    def _refuse_taking_places(self, rows: list[_PendingRow]) -> None:
+        """A row in the place of one that the same flush deletes would be an UPDATE to the database: nobody asked for *erase*."""
+        leaving = {
+            (layout.table.name, canonical_id(getattr(row, layout.key)))
+            for row in self._session.deleted
+            if (layout := model_info_on(inspect(type(row)))) is not None
+        }
+        for one in rows if leaving else ():
+            if (one.layout.table.name, one.own) in leaving:
+                raise RequestInvalid(
+                    f"{one.layout.name}.{one.layout.key}: a row with this identifier is deleted in the same flush; "
+                    "flush the deletion first, or change that row"
+                )
+
+    def _delete(self, row: Any, layout: ModelInfo) -> None:
+        if layout.is_subject:
+            raise WriteInvalid(
+                f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
+                "looks for what is left; it is not deleted through the session"
+            )
+        history = get_history(row, layout.subject)
+        subject = (layout.kind, canonical_id((history.non_deleted() or history.deleted)[0]))
+        if layout.adopting and getattr(row, VERSION_COLUMN) == 0:
+            client = self._opener.clients_of(self._session, layout.kind, (subject[1],)).get(
+                subject[1]
+            )
+        else:
+            client = self._opener.subject_key(self._session, *subject).client or None
+        for category in sorted(layout.categories):
+            self._opener.authorize(category, Action.ERASE, client=client, subject=subject)
+            self._opener.note(category, Action.ERASE, client=client, subject=subject)
+
+    def _authorize(self, one: _PendingRow, client: str | None) -> None:
+        """Of a new subject, what its row says of it must be permitted before it has a key; of others, what their key says."""
+        for part in one.parts:
+            self._opener.authorize(part.category, Action.WRITE, client=client, subject=one.subject)
+
+    # --- keys ---
+
+    def _create_keys(self, rows: list[_PendingRow]) -> None:
+        wanted: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+        layouts: dict[str, ModelInfo] = {}
+        for one in rows:
+            if one.layout.is_subject:
+                wanted[one.layout.kind][one.own] = one.client
+                layouts[one.layout.kind] = one.layout
+        for kind, subjects in wanted.items():
+            by_client = self._opener.holds_as_processor(layouts[kind])
+            if by_client and not all(subjects.values()):
+                raise RequestInvalid(
+                    f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
+                )
+            made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
+            self._keys[kind].update(made)
+            self._made_for[kind].update(
+                client for client in subjects.values() if by_client and client is not None
+            )
+
+    def _load_keys(self, rows: list[_PendingRow]) -> None:
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for one in rows:
+            if one.owner not in self._keys[one.layout.kind]:
+                wanted[one.layout.kind].add(one.owner)
+        for kind, ids in wanted.items():
+            self._keys[kind].update(self._opener.keys_for_writing(self._session, kind, ids))
+            self._about[kind].update(ids)
+            if missing := ids - self._keys[kind].keys():
+                self._adopt_subjects(
+                    kind, missing, next(one.layout for one in rows if one.layout.kind == kind)
+                )
+
+    def _adopt_subjects(self, kind: str, ids: set[str], layout: ModelInfo) -> None:
+        """Make keys for subjects that were recorded before this package; only where rows are being adopted."""
+        if self._opener.has_adopting(kind):
+            clients = self._opener.clients_of(self._session, kind, ids)
+            by_client = self._opener.holds_as_processor(layout)
+            made = self._opener.create_keys(self._session, kind, clients, held_by_client=by_client)
+            self._keys[kind].update(made)
+
+    # --- rows ---
+
+    def _key_of(self, one: _PendingRow) -> SubjectKey:
+        layout, key = one.layout, self._keys[one.layout.kind].get(one.owner)
+        if key is None:
+            if self._opener.erased(self._session, layout.kind, one.owner):
+                raise SubjectErased
+            raise RequestInvalid(
+                f"{layout.name}.{layout.subject}: leads to no {layout.kind} that is there"
+            )
+        if layout.is_subject and layout.client and (one.client or "") != key.client:
+            raise RequestInvalid(
+                f"{layout.name}.{layout.key}: this identifier was used for another client; take a new one"
+            )
+        return key
+
+    def _write(self, one: _PendingRow) -> None:
+        key = self._key_of(one)
+        client = key.client or None
+        if not (one.is_new and one.layout.is_subject):
+            self._authorize(one, client)
+        if one.layout.groups and (one.values or one.is_new):
+            self._seal(one, key)
+            if one.layout.indexes:
+                self._index(one, client)
+        for part in one.parts:
+            self._opener.note(part.category, Action.WRITE, client=client, subject=one.subject)
+
+    def _seal(self, one: _PendingRow, key: SubjectKey) -> None:
+        """Write the envelopes of a row: every group follows the row's version, so all are written together."""
+        row, layout, version = one.row, one.layout, one.sealed or 1
+        if not one.is_new and not one.sealed:
+            if layout.adopting and not getattr(row, VERSION_COLUMN):
+                self._opener.may_adopt(layout)
+                one.values = {**taken_plain(row, layout), **one.values}
+            version = 1 + (
+                getattr(row, VERSION_COLUMN) or 0
+            )  # as it is now: somebody may have adopted the row meanwhile
+        groups = layout.groups.values()
+        made: dict[str, Any] = {
+            group.column: self._sealed(one, group, key, version) for group in groups
+        }
+        made[VERSION_COLUMN] = version
+        if not one.sealed:
+            one.before = {name: None if one.is_new else getattr(row, name) for name in made}
+        one.sealed = version
+        if one.is_new:
+            row.__dict__.update(made)
+            was = dict.fromkeys(made, LoaderCallableStatus.NO_VALUE)
+            row._sa_instance_state.committed_state.update(
+                was
+            )  # the row may take a deleted one's place
+        else:
+            for column, value in made.items():
+                setattr(row, column, value)
+        draft = row.__dict__.get(SLOT) or PendingFields.of(row)
+        if one.is_new:
+            draft.flushed = one.values
+        elif draft.flushed is not None:
+            draft.flushed = {**draft.flushed, **one.values}
+        draft.assigned = None
+        for group in groups if not one.is_new else ():
+            row.__dict__.pop(group.opened_at, None)
+
+    def _sealed(self, one: _PendingRow, group: SealedGroup, key: SubjectKey, version: int) -> bytes:
+        """One group's envelope."""
+        fields, is_whole = one.values, one.values.keys() == group.fields.keys()
+        if not is_whole:
+            fields = {name: fields[name] for name in group.fields if name in fields}
+            stands = one.sealed or version - 1
+            if stands and len(fields) < len(group.fields):
+                fields = {**self._stored(one, group, key, stands), **fields}
+        if not is_whole or None in fields.values():
+            missing = [name for name in group.required if fields.get(name) is None]
+            if missing:
+                fields = {}  # a traceback may print locals
+                raise RequestInvalid(
+                    f"{group.layout.name}.{missing[0]}: must be set before the row is written"
+                )
+        try:
+            return group.sealed(key, fields, one.own, version)
+        except RequestInvalid as fault:
+            fields, why = {}, fault.message
+        raise RequestInvalid(why)
+
+    def _stored(
+        self, one: _PendingRow, group: SealedGroup, key: SubjectKey, version: int
+    ) -> dict[str, Any]:
+        """The fields of a group as they stand in its record, those that the flush does not change among them."""
+        try:
+            return group.encoded(key, getattr(one.row, group.column), one.own, version)
+        except SealBroken:
+            if not changed_meanwhile(one.row, version):
+                raise
+        raise RequestConflict(CHANGED)
+
+    def _index(self, one: _PendingRow, client: str | None) -> None:
+        layout = one.layout
+        for name, index in layout.indexes.items():
+            if name in one.values:
+                holder = (client if self._opener.holds_as_processor(layout) else None) or PUBLISHER
+                setattr(one.row, index.column, self._index_of(one, name, index, holder))
+
+    def _index_of(
+        self, one: _PendingRow, name: str, index: FieldIndex, holder: str
+    ) -> bytes | None:
+        """The blind index of a value; the value is in no variable while a key is asked for, which may fail."""
+        if one.values[name] is None:
+            return None
+        if holder not in self._index_keys:
+            self._index_keys[holder] = self._opener.index_key(self._session, holder)
+        made: bytes = index.of(self._index_keys[holder], one.layout.table, name, one.values[name])
+        return made
+
+
+def taken_plain(row: Any, layout: ModelInfo) -> dict[str, Any]:
+    """The fields that a row holds in plain text, taken out of it to be sealed; none where it was adopted meanwhile."""
+    if any(getattr(row, column) is not None for column in layout.groups):
+        raise SealBroken
+    taken = load_plaintext(row, layout)
+    if taken is None:
+        return {}
+    clear_plaintext(row, layout)
+    return taken
+
+
+def _identifier_of(row: Any, name: str, default: Any) -> Any:
+    """The row's identifier; the record is bound to it, so a default is taken now and not at the insert."""
+    value = row.__dict__.get(name)
+    if value is None and row._sa_instance_state.key is not None:
+        value = getattr(row, name)
+    if value is not None:
+        return value
+    if default is None:
+        raise RequestInvalid(
+            f"{type(row).__name__}.{name}: must be set before the row is written, or have default=uuid4"
+        )
+    value = row.__dict__[name] = default.arg(None) if default.is_callable else default.arg
+    return value
+
+
+def _subject_of(row: Any, layout: ModelInfo) -> str:
+    value = getattr(row, layout.subject)
+    if value is None:
+        value = _parent_value(row, layout.subject)
+    if value is None:
+        raise RequestInvalid(
+            f"{layout.name}.{layout.subject}: must be set before the row is written"
+        )
+    return canonical_id(value)
+
+
+def _client_of(row: Any, layout: ModelInfo) -> str | None:
+    if layout.client is None:
+        return None
+    value = row.__dict__.get(layout.client) or getattr(row, layout.client)
+    if value is None:
+        value = _parent_value(row, layout.client)
+    return None if value is None else canonical_id(value)
+
+
+def _parent_value(row: Any, name: str) -> Any:
+    """The value that a foreign key will have, where only the relationship was assigned."""
+    mapper = inspect(type(row))
+    column = mapper.columns[name]
+    for relation in mapper.relationships:
+        for local, remote in relation.local_remote_pairs or ():
+            parent = getattr(row, relation.key) if local is column else None
+            if parent is not None:
+                mapped = (
+                    parent._sa_instance_state.mapper
+                )  # also through a proxy, such as Flask-Login's current_user
+                target = mapped.get_property_by_column(remote).key
+                return _identifier_of(parent, target, remote.default)
+    return None
+
+
+def refuse_moving(row: Any, layout: ModelInfo) -> None:
+    """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of them changed."""
+    for name in filter(
+        None, (layout.key, layout.client if layout.is_subject else None, layout.subject)
+    ):
+        if get_history(row, name).has_changes():
+            raise WriteInvalid(
+                f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead"
+            )

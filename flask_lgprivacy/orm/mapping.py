@@ -1,0 +1,327 @@
+"""Whose a row is, and the checks of a labelled model when it is mapped."""
+
+from __future__ import annotations
+
+import operator
+import sys
+import typing
+from dataclasses import is_dataclass
+from inspect import get_annotations as inspect_annotations
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from sqlalchemy import Column, DefaultClause, Table, event
+from sqlalchemy.orm import Mapper
+
+from ..errors import ModelInvalid
+from .attributes import PlaintextAttribute, TaggedAttribute, is_readable_key, tagged_type
+from .codec import ValueType, value_type
+from .field_index import FieldIndex, check_guessable
+from .fields import SealedField
+from .flush_events import listen_to_rows
+from .model_info import VERSION_COLUMN, AssociatedDataPrefixes, ModelInfo, SealedGroup, TaggedColumn
+from .registry import INFO_KEY, model_info_of, model_info_of_table, register
+from .row_state import SLOT, decrypted_slot
+
+
+def complete_model(mapper: Mapper[Any], model: type) -> None:
+    """Check a labelled model when it is mapped, and register its layout; raises `ModelInvalid`."""
+    ownership: Ownership = model.__privacy__  # type: ignore[attr-defined]
+    name = model.__name__
+    table = mapper.local_table
+    _refuse_mapping(mapper, name)
+    assert isinstance(table, Table)  # noqa: S101  _refuse_mapping has looked
+    if len(table.primary_key.columns) != 1:
+        raise ModelInvalid(f"{name}: a labelled model has a primary key of one column")
+    primary = next(iter(table.primary_key.columns))
+    _refuse_late_identifier(primary, name)
+    if ownership.client is not None and ownership.client not in mapper.columns:
+        raise ModelInvalid(f"{name}: client={ownership.client!r} names no column")
+    key = mapper.get_property_by_column(primary).key
+    layout = ModelInfo(
+        model=model,
+        table=table,
+        kind=ownership.kind,
+        is_subject=ownership.is_subject,
+        key=key,
+        default=primary.default,
+        subject=key if ownership.is_subject else _foreign_key_to_subject(mapper, ownership.kind),
+        client=ownership.client,
+        scope=ownership.scope,
+    )
+    sealed_fields = [found for found in _class_values(model) if isinstance(found, SealedField)]
+    _add_groups(layout, sealed_fields)
+    if sealed_fields:
+        _keep_version(mapper, table.c[VERSION_COLUMN], name)
+    for field in sealed_fields:
+        field.validate_with(model, mapper.validators.get(field.name))
+    for column in table.columns:
+        label = column.info.get(INFO_KEY)
+        attribute = _only_attribute_of(mapper, column, name)
+        if label and "adopting" in label:
+            _adopt(layout, label["adopting"], attribute, column)
+        elif label and "category" in label:
+            _tag(layout, attribute, column, label["category"])
+        elif (
+            not label
+            and not column.primary_key
+            and not column.foreign_keys
+            and attribute not in (layout.client, layout.scope)
+        ):
+            raise ModelInvalid(
+                f"{name}.{attribute} has no label; use sealed(category), tagged(category) or not_personal(reason)"
+            )
+    layout.field_categories.update((name, tag.category) for name, tag in layout.tagged.items())
+    layout.field_categories.update(
+        (name, group.category) for group in layout.groups.values() for name in group.fields
+    )
+    register(mapper, layout)
+    for fixed in {layout.key, layout.subject, *filter(None, (layout.client,))}:
+        mapper.get_property_by_column(mapper.columns[fixed]).active_history = True  # type: ignore[attr-defined]
+    event.listen(model, "expire", _expired, propagate=True)
+    event.listen(model, "refresh", _replaced, propagate=True)
+    listen_to_rows(model)
+    if layout.labelled:
+        model.__reduce_ex__ = _refuse_carrying_away  # type: ignore[method-assign, assignment]
+
+
+def _refuse_mapping(mapper: Mapper[Any], name: str) -> None:
+    """Refuse ways of mapping that would show a labelled column past its label."""
+    if mapper.inherits is not None or getattr(mapper, "concrete", False):
+        base = mapper.inherits.class_.__name__ if mapper.inherits is not None else "another model"
+        raise ModelInvalid(
+            f"{name} inherits from the mapped class {base}, and inheritance between mapped classes is not supported where one of "
+            "them is labelled; give each a table of its own and put the columns that they share into a mixin"
+        )
+    if not isinstance(mapper.local_table, Table):
+        raise ModelInvalid(
+            f"{name} is mapped to a query; label the model of the table that it selects from"
+        )
+    other = model_info_of_table(mapper.local_table)
+    if other is not None:
+        raise ModelInvalid(
+            f"{name} is a second model of the table of {other.name}; use {other.name}"
+        )
+    if is_dataclass(mapper.class_):
+        raise ModelInvalid(
+            f"{name}: labelled models are not mapped as dataclasses, whose constructor takes every field and whose repr() prints "
+            "them; derive it from a base without MappedAsDataclass"
+        )
+
+
+def _refuse_late_identifier(primary: Column[Any], name: str) -> None:
+    """The record is bound to its row's identifier, so Python makes it, for each row another one, before the insert."""
+    default: Any = primary.default
+    if default is None and (
+        primary.server_default is not None or primary.autoincrement is True or _is_number(primary)
+    ):
+        made = "the database makes it"
+    elif default is None or default.is_callable:
+        return
+    elif default.is_sequence or default.is_clause_element:
+        made = "its default is SQL"
+    else:
+        made = "its default is one value for all rows"
+    raise ModelInvalid(
+        f"{name}.{primary.name}: the identifier must be known before the insert, because the record is bound to it, and {made}; "
+        "use a UUID with default=uuid4, without brackets"
+    )
+
+
+def _keep_version(mapper: Mapper[Any], version: Column[Any], name: str) -> None:
+    """Records are bound to the row's version, so SQLAlchemy compares it at each UPDATE, whatever `__mapper_args__` say besides."""
+    if mapper.version_id_col is not None and mapper.version_id_col is not version:
+        raise ModelInvalid(
+            f"{name}: __mapper_args__ name the version column {mapper.version_id_col.name!r}, and a model with sealed fields has "
+            f"{VERSION_COLUMN!r} for that; take version_id_col out of them"
+        )
+    mapper.version_id_col = version
+    mapper.version_id_generator = False
+
+
+def _only_attribute_of(mapper: Mapper[Any], column: Column[Any], name: str) -> str:
+    """The attribute that shows a column; a second one would show it past the label of the first."""
+    showing = [attribute for attribute, shown in mapper.columns.items() if shown is column]
+    if len(showing) != 1:
+        raise ModelInvalid(
+            f"{name}: the column {column.name!r} of a labelled table has one attribute, and this has {', '.join(showing) or 'none'}"
+        )
+    return showing[0]
+
+
+def _tag(layout: ModelInfo, attribute: str, column: Column[Any], category: str) -> None:
+    """Guard a tagged column: its attribute, and its type for whoever selects it in another way."""
+    layout.tagged[attribute] = TaggedColumn(layout, attribute, category)
+    layout.model.__dict__[attribute].__class__ = TaggedAttribute
+    if not is_readable_key(column):
+        column.type = tagged_type(column.type)
+
+
+def _adopt(layout: ModelInfo, name: str, attribute: str, column: Column[Any]) -> None:
+    """Rows of version 0 hold a field in plain text; their records are empty until they are adopted."""
+    if not column.nullable:
+        raise ModelInvalid(
+            f"{layout.name}.{name}: the adopted column {column.name!r} must be nullable, because it is emptied; migrate it first"
+        )
+    model_attribute = layout.model.__dict__[attribute]
+    model_attribute.__class__ = PlaintextAttribute
+    layout.adopting[name] = model_attribute
+    for group in layout.groups.values():
+        layout.table.c[group.column].nullable = True
+    layout.table.c[VERSION_COLUMN].server_default = DefaultClause("0")
+
+
+def _expired(row: Any, names: Any) -> None:
+    """As SQLAlchemy lets go of what it loaded: after a commit, a rollback, a refresh."""
+    if row is None:  # SQLAlchemy expires rows that are collected already
+        return
+    held = row.__dict__
+    groups = model_info_of(type(row)).groups
+    for group in (
+        groups.values() if names is None else [groups[name] for name in names if name in groups]
+    ):
+        held.pop(group.opened_at, None)
+        draft = held.get(SLOT)
+        for name in (
+            group.fields if draft is not None and draft.assigned and names is not None else ()
+        ):
+            draft.assigned.pop(name, None)
+    if names is None:
+        held.pop(SLOT, None)
+
+
+def _replaced(row: Any, context: Any, _names: Any) -> None:
+    """A query with `populate_existing` replaces what a row holds; a load of expired columns does not."""
+    if context is not None and context.populate_existing and context.refresh_state is None:
+        _expired(row, None)
+
+
+def _refuse_carrying_away(row: Any, _protocol: Any) -> NoReturn:
+    raise TypeError(
+        f"a {type(row).__name__} holds labelled columns and cannot be pickled or copied; pass its id instead"
+    )
+
+
+def _is_number(column: Column[Any]) -> bool:
+    return column.type.python_type is int
+
+
+def _class_values(model: type) -> list[Any]:
+    found: dict[str, Any] = {}
+    for base in reversed(model.__mro__):
+        found.update(vars(base))
+    return list(found.values())
+
+
+def _add_groups(layout: ModelInfo, sealed_fields: list[SealedField]) -> None:
+    for one in sealed_fields:
+        one.type = value_type(_annotation(layout.model, one.name), one.qualified)
+        if one.blind is not None:
+            check_guessable(one.qualified, one.name, one.type.python, one.blind)
+            layout.indexes[one.name] = FieldIndex(typing.cast(str, one.index_column), one.blind)
+    for column in dict.fromkeys(one.column for one in sealed_fields):
+        fields = {
+            one.name: typing.cast(ValueType, one.type)
+            for one in sealed_fields
+            if one.column == column
+        }
+        first = next(one for one in sealed_fields if one.column == column)
+        if any(one.category != first.category for one in sealed_fields if one.column == column):
+            raise ModelInvalid(
+                f"{first.qualified}: a group holds one category; give the others a group of their own"
+            )
+        needs = (
+            layout.subject,
+            layout.key,
+            layout.client or layout.subject,
+            column,
+            VERSION_COLUMN,
+        )
+        layout.groups[column] = SealedGroup(
+            layout,
+            column,
+            first.category,
+            fields,
+            tuple(name for name, kind in fields.items() if not kind.optional),
+            tuple((name, kind.decode) for name, kind in fields.items() if kind.decode is not None),
+            needs,
+            operator.itemgetter(*needs),
+            decrypted_slot(column),
+            AssociatedDataPrefixes(layout.table.name, first.group),
+        )
+
+
+def _annotation(model: type, name: str) -> Any:
+    for base in model.__mro__:
+        annotations = inspect_annotations(base)
+        if name in annotations:
+            raw = SimpleNamespace(__annotations__={name: annotations[name]})
+            module = vars(sys.modules[base.__module__])
+            try:
+                return typing.get_type_hints(raw, globalns=module, localns=dict(vars(base)))[name]
+            except NameError as fault:
+                raise ModelInvalid(
+                    f"{model.__name__}.{name}: the annotation names {fault.name!r}, which its module does not import at run time"
+                ) from None
+    raise ModelInvalid(
+        f"{model.__name__}.{name}: sealed() needs an annotation, such as Mapped[str]"
+    )
+
+
+def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
+    """The attribute by which a row leads to its subject, by the foreign keys of its table."""
+    registry = {
+        other.local_table.name: other
+        for other in mapper.registry.mappers
+        if other is not mapper and isinstance(other.local_table, Table)
+    }
+    leading = []
+    for column in mapper.local_table.columns:
+        for foreign in column.foreign_keys:
+            other = registry.get(foreign.target_fullname.rpartition(".")[0])
+            ownership = getattr(other.class_, "__privacy__", None) if other else None
+            if ownership is not None and ownership.is_subject and ownership.kind == kind:
+                leading.append(mapper.get_property_by_column(column).key)
+    if len(leading) != 1:
+        raise ModelInvalid(
+            f"{mapper.class_.__name__}: belongs_to({kind!r}) needs exactly one foreign key to a model with "
+            f"subject({kind!r}), defined before it; found {len(leading)}. belongs_to() takes a kind of subject, such as 'student'"
+        )
+    return leading[0]
+
+
+def subject(kind: str, *, client: str | None = None, scope: str | None = None) -> Ownership:
+    """The rows of this model are data subjects.
+
+    Parameters: `kind` of subject in the policy document; `client` names the column that holds the client (school);
+    `scope` names the column by which grants may be narrowed (a class): one of the model's own, or of a model that belongs to the
+    subject, as "Enrollment.class_id".
+    """
+    return Ownership(kind, is_subject=True, client=client, scope=scope)
+
+
+def belongs_to(kind: str) -> Ownership:
+    """The rows of this model belong to a data subject and are exported and erased with it (by its foreign key)."""
+    return Ownership(kind, is_subject=False, client=None, scope=None)
+
+
+class Ownership:
+    """The value of `__privacy__`; completes and checks its model when the class is mapped."""
+
+    def __init__(
+        self, kind: str, *, is_subject: bool, client: str | None, scope: str | None
+    ) -> None:
+        self.kind = kind
+        self.is_subject = is_subject
+        self.client = client
+        self.scope = scope
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if name != "__privacy__":
+            raise ModelInvalid(
+                f"{owner.__name__}.{name}: write __privacy__ = {'subject' if self.is_subject else 'belongs_to'}(…)"
+            )
+        event.listen(owner, "after_mapper_constructed", complete_model, propagate=True)
+
+    def __repr__(self) -> str:
+        return f"{'subject' if self.is_subject else 'belongs_to'}({self.kind!r})"

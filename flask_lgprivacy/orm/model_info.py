@@ -1,0 +1,174 @@
+"""What is known of a labelled model: its sealed groups, tagged columns, and the columns that lead to subject and client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Column, Table, inspect
+from sqlalchemy.orm import Mapper
+from sqlalchemy.orm.attributes import InstrumentedAttribute
+
+from ..crypto.envelope import associated_data_prefix, build_associated_data, unseal_with
+from ..crypto.keys import SubjectKey
+from ..errors import SealBroken
+from .codec import ValueType, encode_fields
+from .field_index import FieldIndex
+
+
+class AssociatedDataPrefixes(dict[str, bytes]):
+    """By client, what the bindings of a group's records begin with."""
+
+    def __init__(self, table: str, group: str) -> None:
+        self._table = table.encode()
+        self._group = group.encode()
+
+    def __missing__(self, client: str) -> bytes:
+        prefix = associated_data_prefix(
+            client=client.encode(), group=self._group, table=self._table
+        )
+        self[client] = prefix
+        return prefix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SealedGroup:
+    """One sealed record of a row: its column, category and fields, and where a row says what the record is bound to.
+
+    `place` takes subject, key, client (the subject again, where the model has none), envelope and version out of a row's
+    `__dict__`; the columns that it needs are in `needs`.
+    """
+
+    layout: ModelInfo
+    column: str
+    category: str
+    fields: dict[str, ValueType]
+    required: tuple[str, ...]
+    decoders: tuple[tuple[str, Any], ...]
+    needs: tuple[str, ...]
+    place: Callable[[Mapping[str, Any]], tuple[Any, Any, Any, bytes, int]]
+    opened_at: str
+    prefixes: Mapping[str, bytes]
+
+    def sealed(self, key: SubjectKey, fields: dict[str, Any], row: str, row_version: int) -> bytes:
+        """The record of fields; raises `RequestInvalid` naming the model where JSON cannot hold them."""
+        return key.seal(
+            encode_fields(fields, self.layout.name), self.prefixes[key.client], row, row_version
+        )
+
+    def resealed(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> bytes:
+        """A record under the newest key of its subject; raises `SealBroken`."""
+        prefix = self.prefixes[key.client]
+        return key.seal(key.unseal(envelope, prefix, row, row_version), prefix, row, row_version)
+
+    def unsealed(
+        self, key: SubjectKey, envelope: bytes, row: str, row_version: int
+    ) -> dict[str, Any]:
+        """The fields of a record under this very key, none of them absent; raises `SealBroken`, the same for every cause."""
+        fields: dict[str, Any] = {}
+        try:
+            bound_to = build_associated_data(
+                self.prefixes[key.client], row, key.version, row_version
+            )
+            fields = orjson.loads(unseal_with(key.cipher, envelope, key.version, bound_to))
+            for name, decode in self.decoders:
+                value = fields.get(name)
+                if value is not None:
+                    fields[name] = decode(value)
+        except (TypeError, ValueError, ArithmeticError):
+            fields, value = {}, None  # a traceback may print locals
+            raise SealBroken from None
+        if fields.keys() != self.fields.keys():
+            return {**dict.fromkeys(self.fields), **fields}
+        return fields
+
+    def encoded(
+        self, key: SubjectKey, envelope: bytes, row: str, row_version: int
+    ) -> dict[str, Any]:
+        """The fields of a record as they stand in it; raises `SealBroken`."""
+        fields: dict[str, Any] = orjson.loads(
+            key.unseal(envelope, self.prefixes[key.client], row, row_version)
+        )
+        return fields
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaggedColumn:
+    """One labelled plaintext column."""
+
+    layout: ModelInfo
+    attribute: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelInfo:
+    """A labelled model as the other rooms see it."""
+
+    model: type
+    table: Table
+    kind: str
+    is_subject: bool
+    key: str
+    default: Any
+    subject: str
+    client: str | None
+    scope: str | None
+    groups: dict[str, SealedGroup] = field(default_factory=dict)
+    tagged: dict[str, TaggedColumn] = field(default_factory=dict)
+    indexes: dict[str, FieldIndex] = field(default_factory=dict)
+    field_categories: dict[str, str] = field(default_factory=dict)
+    adopting: dict[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name, for messages and exports."""
+        return self.model.__name__
+
+    def column(self, attribute: str) -> Column[Any]:
+        """The column behind an attribute of the model."""
+        mapper: Mapper[Any] = inspect(self.model)
+        return mapper.columns[attribute]
+
+    def has_column(self, attribute: str) -> bool:
+        """Whether the model maps a column to an attribute of this name."""
+        return attribute in inspect(self.model).columns
+
+    @property
+    def categories(self) -> frozenset[str]:
+        """Every category that the model holds."""
+        return frozenset(self.field_categories.values())
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The names of all labelled fields."""
+        return tuple(self.field_categories)
+
+    def stated(self, row: Any) -> tuple[Any, Any, Any]:
+        """A row's key, subject and client as it holds them now, None for what it does not."""
+        held = row.__dict__
+        return (
+            held.get(self.key),
+            held.get(self.subject),
+            held.get(self.client) if self.client is not None else None,
+        )
+
+    def parts_of(self, names: Set[str]) -> tuple[SealedGroup, ...]:
+        """The groups that hold any of some sealed fields of the model."""
+        if len(self.groups) == 1:
+            return tuple(self.groups.values()) if names else ()
+        return tuple(
+            [group for group in self.groups.values() if not names.isdisjoint(group.fields)]
+        )
+
+    def category_of(self, name: str) -> str | None:
+        """The category of a field, or None where it has no such labelled field."""
+        return self.field_categories.get(name)
+
+
+PLAINTEXT_PREFIX = "lgprivacy_plain_"
+"""Begins the attribute's name; the field's follows."""
+VERSION_COLUMN = "lgprivacy_version"
+"""The column of a row's version, to which its records are bound."""

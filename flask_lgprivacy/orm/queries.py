@@ -1,0 +1,113 @@
+"""Finds rows by sealed values, by equality, without reading any but those that share an index of few bits."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from ..crypto.keys import PUBLISHER
+from ..database.identifiers import canonical_id
+from ..errors import SealedComparison, UndeclaredProcessing
+from .context import AccessContext, current_context
+from .field_index import FieldIndex
+from .hidden_values import HiddenValues
+from .model_info import ModelInfo
+from .registry import model_info_of
+
+M = TypeVar("M")
+
+
+def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Select[M]:
+    """Select rows whose sealed, indexed fields equal the given texts, as each index counts equal (case, spaces, accents).
+
+    Parameters: `model` is labelled; `of_client` names the client whose rows are meant, by default the one the actor acts
+    for; `fields` maps names of `sealed(…, index=True)` columns to texts. Returns a `Select` to go on with. Raises
+    `SealedComparison` for a field without an index, or with one of few bits (see `matching`), and `UndeclaredProcessing` outside a
+    declaration that reads it.
+    """
+    layout, wanted = model_info_of(model), HiddenValues(fields)
+    del fields
+    for name in wanted:
+        index = layout.indexes.get(name)
+        if index is not None and not index.blind.is_whole:
+            raise SealedComparison(
+                f"find_by({layout.name}, {name}=…): the index has {index.blind.bits} bits, which several values share; use "
+                f"matching(db.session, {layout.name}, {name}=…), which opens and compares"
+            )
+        if not isinstance(wanted[name], str):
+            raise SealedComparison(
+                f"find_by({layout.name}, {name}=…) takes a text, not {type(wanted[name]).__name__}"
+            )
+    return _candidates(model, layout, wanted, of_client, f"find_by({layout.name}, …)")
+
+
+def find_matching(
+    session: Session, model: type[M], /, *, of_client: Any = None, **fields: Any
+) -> list[M]:
+    """The rows whose sealed, indexed fields equal the given values; those that share an index are opened and compared.
+
+    Parameters and errors as for `find_by`; values may be of any type that is sealed. What was opened to be compared is in the trail.
+    """
+    layout, wanted = model_info_of(model), HiddenValues(fields)
+    del fields
+    query = _candidates(model, layout, wanted, of_client, f"matching(…, {layout.name}, …)")
+    indexes = layout.indexes
+    return [
+        row
+        for row in session.scalars(query)
+        if all(_is_equal(indexes[name], getattr(row, name), wanted[name]) for name in wanted)
+    ]
+
+
+def _is_equal(index: FieldIndex, held: Any, wanted: Any) -> bool:
+    if isinstance(held, str) and isinstance(wanted, str):
+        return index.blind.normal(held) == index.blind.normal(wanted)
+    return bool(held == wanted)
+
+
+def _candidates(
+    model: type[M], layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
+) -> Select[M]:
+    """Rows whose blind indexes equal those of the values."""
+    opener = current_context.get()
+    if opener is None:
+        raise UndeclaredProcessing(
+            f"{what} was called outside any declared processing; decorate the view with @privacy.handles(…), "
+            "or use 'with privacy.processing(…)' in a job"
+        )
+    if not wanted:
+        raise SealedComparison(
+            f"{what} names no field; it has {', '.join(layout.indexes) or 'none with an index'}"
+        )
+    for name in wanted:
+        if name not in layout.indexes:
+            known = ", ".join(layout.indexes) or "none"
+            raise SealedComparison(
+                f"{layout.name}.{name} has no blind index; declare it with index=True, or with "
+                f"index=BlindIndex(bits=8) and search with matching(…) where its values can be guessed (with one: {known})"
+            )
+    client = _client(opener, layout, wanted, of_client, what)
+    index_keys = opener.index_keys(None, client or PUBLISHER)
+    query = select(model)
+    for name in wanted:
+        index = layout.indexes[name]
+        made = [index.of(index_key, layout.table, name, wanted[name]) for index_key in index_keys]
+        query = query.where(layout.table.c[index.column].in_(made))
+    return query
+
+
+def _client(
+    opener: AccessContext, layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
+) -> str | None:
+    """Whose rows are meant; raises where the actor may not search them."""
+    client = None
+    if opener.holds_as_processor(layout):
+        client = canonical_id(of_client) if of_client is not None else opener.acts_for()
+    for name in wanted:
+        category = str(layout.category_of(name))
+        opener.look_up(category, kind=layout.kind, client=client, what=f"{what[:-2]}{name}=…)")
+    if client is None and opener.holds_as_processor(layout):
+        raise SealedComparison(f"{what}: say whose rows are meant with of_client=…")
+    return client

@@ -1,0 +1,135 @@
+"""What leads to labelled data without a label of its own is refused at the start: classes, tables, attributes, names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import Column, Table
+from sqlalchemy.orm import CompositeProperty, Mapper
+from sqlalchemy.sql import visitors
+
+from ..errors import ModelInvalid
+from ..policy.model import Policy
+from ..policy.sensitive_terms import SensitiveTerms
+from .fields import SealedField
+from .model_info import ModelInfo
+from .registry import INFO_KEY, labelled_tables, model_info_on
+
+OURS = "lgprivacy_"
+
+
+def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> None:
+    """Refuse models that have labels and no `__privacy__`, second models of labelled tables, and attributes computed from labels."""
+    for mapper in mappers:
+        name = mapper.class_.__name__
+        if model_info_on(mapper) is None:
+            for layout in labelled_tables(mapper):
+                raise ModelInvalid(
+                    f"{name} is a second model of the table of {layout.name}, whose labels guard {layout.name} only; use that one"
+                )
+            labelled = _labelled_fields(mapper)
+            if labelled:
+                raise ModelInvalid(
+                    f"{name} has labelled columns ({', '.join(labelled)}) and no __privacy__; add subject(kind) or belongs_to(kind), of "
+                    f"the kinds {', '.join(policy.subjects)}"
+                )
+        for attribute, descriptor in (
+            mapper.all_orm_descriptors.items() if model_info_on(mapper) is not None else ()
+        ):
+            if getattr(getattr(descriptor, "property", None), "post_update", False):
+                raise ModelInvalid(
+                    f"{name}.{attribute}: post_update writes a foreign key past the flush, and a sealed record stays with its row, subject "
+                    "and client; leave it out"
+                )
+        for attribute, column in _computed(mapper):
+            raise ModelInvalid(
+                f"{name}.{attribute} is computed from {column.table.name}.{column.name}, which is labelled, and would show it past its "
+                "label; compute it in Python from the attribute"
+            )
+
+
+def refuse_unlabelled_tables(mappers: Iterable[Mapper[Any]], layouts: Iterable[ModelInfo]) -> None:
+    """A table that points at a person, or at what belongs to one, says something about them; it is exported and erased with them."""
+    labelled = {layout.table: layout for layout in layouts}
+    models = {mapper.local_table: mapper.class_.__name__ for mapper in mappers}
+    for table in _tables(mappers):
+        if table in labelled:
+            continue
+        for foreign in table.foreign_keys:
+            layout = labelled.get(foreign.column.table)
+            if layout is not None:
+                name = models.get(table, f"table {table.name!r}")
+                raise ModelInvalid(
+                    f"{name} has a foreign key to {layout.name} and no __privacy__; {_remedy(layout, table in models)}"
+                )
+
+
+def refuse_sensitive_names(mappers: Iterable[Mapper[Any]], terms: SensitiveTerms) -> None:
+    """Refuse names that stand for sensitive data, in every table, labelled or not (LG-08)."""
+    models = {mapper.local_table: mapper for mapper in mappers}
+    for table in _tables(mappers):
+        mapper = models.get(table)
+        name = mapper.class_.__name__ if mapper is not None else f"table {table.name!r}"
+        fields = _labelled_fields(mapper) if mapper is not None else []
+        for column in [*fields, *table.columns.keys()]:
+            found = terms.match(column)
+            if found is not None:
+                raise ModelInvalid(
+                    f"{name}.{column}: the name stands for sensitive data, and {found.says} [{found.clause}]; remove or rename the "
+                    "column",
+                    clause=found.clause,
+                )
+
+
+def _remedy(layout: ModelInfo, is_mapped: bool) -> str:
+    own = f"write __privacy__ = belongs_to({layout.kind!r})"
+    if not layout.is_subject:
+        own = f"give it a foreign key of its own to the {layout.kind} and {own}"
+    return own if is_mapped else f"make it a model with a primary key of its own, and {own}"
+
+
+def _tables(mappers: Iterable[Mapper[Any]]) -> Iterator[Table]:
+    """Every table of the applications' metadata, but this package's, by name."""
+    every = {
+        mapper.local_table.metadata for mapper in mappers if isinstance(mapper.local_table, Table)
+    }
+    tables = {table for metadata in every for table in metadata.tables.values()}
+    yield from sorted(
+        (one for one in tables if not one.name.startswith(OURS)), key=lambda one: one.key
+    )
+
+
+def _labelled_fields(mapper: Mapper[Any]) -> list[str]:
+    found: dict[str, Any] = {}
+    for base in reversed(mapper.class_.__mro__):
+        found.update(vars(base))
+    sealed = [name for name, value in found.items() if isinstance(value, SealedField)]
+    return sealed + [
+        column.key
+        for column in mapper.columns
+        if isinstance(column, Column) and _is_labelled(column)
+    ]
+
+
+def _is_labelled(column: Column[Any]) -> bool:
+    label = column.info.get(INFO_KEY) or {}
+    return "category" in label or "adopting" in label
+
+
+def _computed(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any]]]:
+    """Attributes that SQL computes from labelled columns, or that bundle them, with the column."""
+    for attribute, expression in mapper.columns.items():
+        if not isinstance(expression, Column):
+            parts = [part for part in visitors.iterate(expression) if isinstance(part, Column)]
+            yield from ((attribute, part) for part in parts if _is_labelled(part))
+    for name, descriptor in mapper.all_orm_descriptors.items():
+        composite = getattr(descriptor, "property", None)
+        if isinstance(composite, CompositeProperty):
+            bundled = [
+                column
+                for prop in composite.props
+                for column in prop.columns
+                if isinstance(column, Column)
+            ]
+            yield from ((name, column) for column in bundled if _is_labelled(column))

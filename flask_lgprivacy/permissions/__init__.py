@@ -1,0 +1,1 @@
+"""Permissions: grants, requests for assistance and consents."""

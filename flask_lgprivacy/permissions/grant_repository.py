@@ -1,0 +1,132 @@
+"""The tables of grants and requests for assistance."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, select
+from sqlalchemy.orm import Session
+
+from ..database.clock import utc
+from ..database.identifiers import SubjectRef, canonical_id
+from ..database.tables import Tables
+from ..orm.columns import client_column, matches_any_id, subject_column
+from ..orm.ownership_graph import OwnershipGraph
+from .grants import AssistanceRequest, Grant, GrantScope
+
+
+def find_grants(session: Session, tables: Tables, *criteria: ColumnElement[bool]) -> list[Grant]:
+    """The grants that meet criteria, newest first."""
+    table, asked = tables.grant, tables.assistance
+    query = (
+        select(table, asked.c.closed_at)
+        .outerjoin(asked, asked.c.id == table.c.assistance)
+        .where(*criteria)
+        .order_by(table.c.asked_at.desc(), table.c.id)
+    )
+    return [_grant(row) for row in session.execute(query)]
+
+
+def find_assistance(
+    session: Session, tables: Tables, *criteria: ColumnElement[bool]
+) -> list[AssistanceRequest]:
+    """The requests for assistance that meet criteria, newest first."""
+    table = tables.assistance
+    query = select(table).where(*criteria).order_by(table.c.opened_at.desc(), table.c.id)
+    return [_assistance(row) for row in session.execute(query)]
+
+
+def grants_held(
+    session: Session, tables: Tables, subjects: Iterable[SubjectRef], now: dt.datetime
+) -> list[Grant]:
+    """The grants in force to somebody; one for a request for assistance only while that is open."""
+    table, asked = tables.grant.c, tables.assistance
+    mine = set(subjects)
+    if not mine:
+        return []
+    found = find_grants(
+        session,
+        tables,
+        table.to.in_([one for _, one in mine]),
+        table.given_at.is_not(None),
+        table.revoked_at.is_(None),
+        table.until > now,
+        asked.c.closed_at.is_(None),
+    )
+    return [grant for grant in found if grant.to in mine]
+
+
+def has_open_assistance(session: Session, tables: Tables, client: str) -> bool:
+    """Whether a client has an open request for assistance."""
+    asked = tables.assistance.c
+    query = select(asked.id).where(asked.client == client, asked.closed_at.is_(None)).limit(1)
+    return session.execute(query).first() is not None
+
+
+def members(
+    session: Session, graph: OwnershipGraph, kind: str, client: str, groups: Iterable[str]
+) -> frozenset[str]:
+    """The subjects of a kind and client that are in any of some groups, by the column that `scope=` names."""
+    query = _in_groups(graph, kind, client, list(groups))
+    return (
+        frozenset()
+        if query is None
+        else frozenset(canonical_id(one) for one in session.execute(query).scalars())
+    )
+
+
+def _in_groups(
+    graph: OwnershipGraph, kind: str, client: str, groups: list[str]
+) -> Select[Any] | None:
+    layout = graph.subjects.get(kind)
+    column = graph.scope_column(kind)
+    if layout is None or layout.client is None or column is None or not groups:
+        return None
+    try:
+        in_groups = matches_any_id(column, groups)
+    except (TypeError, ValueError):
+        return None
+    key, of_client = subject_column(layout), client_column(layout)
+    query = select(key).where(matches_any_id(of_client, [client]), in_groups)
+    leading = graph.leading_to_scope(kind)
+    return query if leading is None else query.where(leading == key)
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(
+        id=row.id,
+        kind=row.kind,
+        client=row.client,
+        to=(row.to_kind, row.to),
+        purpose=row.purpose,
+        categories=frozenset(row.categories),
+        scope=GrantScope.from_json(row.scope),
+        assistance=row.assistance,
+        ground=row.ground,
+        case=row.case,
+        asked_by=row.asked_by,
+        asked_at=utc(row.asked_at),
+        given_by=row.given_by,
+        given_at=row.given_at and utc(row.given_at),
+        until=row.until and utc(row.until),
+        revoked_at=row.revoked_at and utc(row.revoked_at),
+        closed_at=row.closed_at and utc(row.closed_at),
+    )
+
+
+def _assistance(row: Row[Any]) -> AssistanceRequest:
+    return AssistanceRequest(
+        id=row.id,
+        client=row.client,
+        opened_by=row.opened_by,
+        agent=(row.agent_kind, row.agent) if row.agent else None,
+        reference=row.reference,
+        categories=frozenset(row.categories),
+        scope=GrantScope.from_json(row.scope),
+        hours=row.hours,
+        opened_at=utc(row.opened_at),
+        closed_at=row.closed_at and utc(row.closed_at),
+        opened_as=frozenset((kind, one) for kind, one in row.opened_as),
+    )

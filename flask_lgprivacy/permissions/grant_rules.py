@@ -1,0 +1,351 @@
+"""The rules that all grants share: who may give, what may be named, how a step is recorded."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any, NoReturn
+from uuid import uuid4
+
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.exc import DataError, IntegrityError
+
+from ..audit.events import PermissionEvent
+from ..database.identifiers import SubjectRef, canonical_id
+from ..errors import (
+    AccessDenied,
+    ConfigurationError,
+    PrivacyError,
+    RequestConflict,
+    RequestInvalid,
+    RequestNotFound,
+)
+from ..gate.actor import Actor
+from ..gate.client_spelling import acting_client
+from ..gate.context import ProcessingContext
+from ..gate.runtime import Runtime
+from ..orm.columns import client_column, coerce, matches_any_id, subject_column
+from ..orm.context import current_context
+from ..policy.model import Condition, GrantKind, Policy
+from .grant_repository import find_assistance, find_grants
+from .grants import AssistanceRequest, Grant, GrantScope
+
+
+class GrantRules:
+    """The checks and records behind every step of a grant."""
+
+    def __init__(self, house: Runtime) -> None:
+        self._house = house
+
+    def _kind(self, kind: str) -> GrantKind:
+        found = self._house.policy.grant_kinds.get(kind)
+        if found is None:
+            raise RequestInvalid(
+                f"kind: one of {', '.join(sorted(self._house.policy.grant_kinds))}"
+            )
+        return found
+
+    def _support(self) -> GrantKind:
+        found = next((one for one in self._house.policy.grant_kinds.values() if one.asked_by), None)
+        if found is None:
+            raise RequestInvalid("kind: the policy document knows no assistance")
+        return found
+
+    def _givers(self) -> frozenset[str]:
+        return frozenset().union(
+            *(kind.given_by for kind in self._house.policy.grant_kinds.values() if not kind.grounds)
+        )
+
+    def _giver(self, kind: str, by: Actor) -> str:
+        found = self._kind(kind)
+        client = self._client_of(by)
+        if by.role not in found.given_by or client is None:
+            self._refuse(
+                f"a {kind} grant is given by {join_roles(found.given_by)} of the client",
+                found,
+                "role",
+            )
+        return client
+
+    def _agent(self, by: Actor, kind: GrantKind) -> SubjectRef:
+        me = next((one for one in by.subjects if one in self._house.agents), None)
+        if by.role != kind.to or me is None:
+            self._refuse(
+                "only a support agent on the publisher's list asks to be let in",
+                kind,
+                Condition.SUPPORT_GRANT,
+            )
+        if not by.strongly_authenticated:
+            self._refuse(
+                "staff must sign in with strong authentication",
+                kind,
+                Condition.STRONG_AUTHENTICATION,
+            )
+        return me
+
+    def _purpose(self, kind: GrantKind, purpose: str | None) -> str:
+        possible = allowed_categories(kind, self._house.policy.rules)
+        if purpose is None and len(possible) == 1:
+            return next(iter(possible))
+        if purpose not in possible:
+            raise RequestInvalid(f"purpose: one of {', '.join(sorted(possible))}")
+        return purpose
+
+    def _check_categories(self, kind: GrantKind, purpose: str, categories: frozenset[str]) -> None:
+        possible = allowed_categories(kind, self._house.policy.rules)[purpose]
+        if not categories or categories - possible:
+            raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
+
+    def _scope_of(self, scope: GrantScope, client: str) -> GrantScope:
+        """A scope with its names as the data has them; every subject has to be the client's own, and every group a group."""
+        subjects = frozenset(self._belonging(one, client) for one in scope.subjects)
+        columns = [self._house.graph.scope_column(kind) for kind in self._house.graph.subjects]
+        known = [column for column in columns if column is not None]
+        if scope.groups and not known:
+            raise RequestInvalid(
+                "groups: no model says what its groups are; write subject(…, scope='…')"
+            )
+        groups = frozenset(
+            _coerce_to_columns(known, group, "groups: one is no group's id")
+            for group in scope.groups
+        )
+        return GrantScope(scope.everybody, subjects, groups)
+
+    def _belonging(self, who: tuple[str, Any], client: str) -> SubjectRef:
+        """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's own."""
+        layout = self._house.graph.subjects.get(who[0])
+        if layout is None or layout.client is None:
+            kinds = ", ".join(sorted(self._house.graph.subjects))
+            raise RequestInvalid(f"kind: one of {kinds}, whose model names its client")
+        key = subject_column(layout)
+        absent = f"id: there is no such {who[0]} in this organisation"
+        one = _coerce_to_columns([key], canonical_id(who[1]), absent)
+        found = self._looked_up(select(client_column(layout)).where(key == coerce(key, one)))
+        if found is None or canonical_id(found) != client:
+            raise RequestInvalid(absent)
+        return who[0], one
+
+    def _looked_up(self, query: Select[Any]) -> Any:
+        """The first value of a query; None also where the database cannot hold what is looked for."""
+        session = self._house.clean_session()
+        try:
+            return session.execute(query.limit(1)).scalar()
+        except (OverflowError, UnicodeError, DataError):
+            session.rollback()
+            return None
+
+    def _client(self, client: Any) -> str:
+        """A client's name as the data has it; raises `RequestInvalid` where nobody of it is there."""
+        absent = "client: there is no such client"
+        columns = [
+            client_column(layout)
+            for layout in self._house.graph.subjects.values()
+            if layout.client is not None
+        ]
+        name = _coerce_to_columns(columns, canonical_id(client), absent)
+        for column in columns:
+            if self._looked_up(select(column).where(matches_any_id(column, [name]))) is not None:
+                return name
+        raise RequestInvalid(absent)
+
+    def _check_strength(self, actor: Actor) -> None:
+        """Staff see nothing of grants without strong authentication (LG-23)."""
+        role = self._house.policy.roles.get(actor.role)
+        if role is not None and role.side == "publisher" and not actor.strongly_authenticated:
+            text = self._house.policy.conditions[Condition.STRONG_AUTHENTICATION]
+            self._deny(
+                AccessDenied(
+                    text.missing, clause=text.clause, missing=Condition.STRONG_AUTHENTICATION
+                )
+            )
+
+    def _client_of(self, actor: Actor) -> str | None:
+        return acting_client(self._house, self._house.session(), actor)
+
+    def _declares(self, actor: Actor) -> bool:
+        return any(
+            kind.grounds and actor.role in kind.given_by
+            for kind in self._house.policy.grant_kinds.values()
+        )
+
+    def _make_room(self, request: AssistanceRequest, who: SubjectRef) -> None:
+        """One grant for a request and agent at a time: one that has expired gives up its place."""
+        table = self._house.tables.grant
+        place, now = slot_key(request, who), self._house.utcnow()
+        held = find_grants(self._house.session(), self._house.tables, table.c.place == place)
+        if held and held[0].state(now) != "expired":
+            raise RequestConflict(
+                "there is one for this request and agent; it is in the list of grants"
+            )
+        if held:
+            self._house.clean_session().execute(
+                update(table).where(table.c.id == held[0].id).values(place=None)
+            )
+
+    def _asked(self, request: AssistanceRequest, who: SubjectRef) -> Grant | None:
+        table = self._house.tables.grant.c
+        asked = (
+            table.assistance == request.id,
+            table.given_at.is_(None),
+            table.revoked_at.is_(None),
+        )
+        mine = (table.to_kind == who[0], table.to == who[1])
+        return next(
+            iter(find_grants(self._house.session(), self._house.tables, *asked, *mine)), None
+        )
+
+    def _open(self, assistance: str, client: str | None = None) -> AssistanceRequest:
+        found = self._assistance(assistance)
+        if client is not None and found.client != client:
+            self._miss("there is no such request for assistance here")
+        if found.closed_at is not None:
+            raise RequestConflict("this request for assistance is closed; open a new one")
+        return found
+
+    def _assistance(self, one: str) -> AssistanceRequest:
+        is_it = self._house.tables.assistance.c.id == one
+        found = next(iter(find_assistance(self._house.session(), self._house.tables, is_it)), None)
+        if found is None:
+            self._miss("there is no such request for assistance here")
+        return found
+
+    def _grant(self, one: str) -> Grant:
+        return find_grants(
+            self._house.session(), self._house.tables, self._house.tables.grant.c.id == one
+        )[0]
+
+    def _record(
+        self,
+        *,
+        by: Actor,
+        to: SubjectRef,
+        categories: frozenset[str],
+        scope: GrantScope,
+        number: str | None = None,
+        **values: Any,
+    ) -> Grant:
+        session = self._house.clean_session()
+        row = {
+            "id": number or uuid4().hex,
+            "to_kind": to[0],
+            "to": to[1],
+            "categories": sorted(categories),
+            "scope": scope.as_json(),
+            **values,
+        }
+        try:
+            session.execute(insert(self._house.tables.grant).values(**row))
+        except IntegrityError:
+            session.rollback()
+            raise RequestConflict(
+                "somebody else asked or gave the same at this moment; look at the list of grants"
+            ) from None
+        grant = self._grant(row["id"])
+        self._tell_of(grant, "given" if grant.given_at else "asked", by)
+        session.commit()
+        return grant
+
+    def _refuse(self, why: str, kind: GrantKind, missing: str) -> NoReturn:
+        self._deny(AccessDenied(why, clause=kind.clause, missing=missing))
+
+    def _miss(self, why: str) -> NoReturn:
+        """There is no such thing, or not for this actor; the trail hears of the attempt."""
+        self._deny(RequestNotFound(why))
+
+    def _deny(self, refusal: PrivacyError) -> NoReturn:
+        opener = current_context.get()
+        if isinstance(opener, ProcessingContext):
+            opener.refuse(refusal)
+        raise refusal
+
+    def _tell_of(self, grant: Grant, step: str, by: Actor) -> None:
+        self._tell(
+            grant.kind,
+            step,
+            grant.id,
+            by,
+            client=grant.client,
+            categories=sorted(grant.categories),
+            to=grant.to,
+            until=grant.until,
+            ground=grant.ground,
+        )
+
+    def _tell(
+        self,
+        kind: str,
+        step: str,
+        number: str,
+        by: Actor,
+        *,
+        client: str,
+        categories: list[str],
+        to: SubjectRef | None = None,
+        until: dt.datetime | None = None,
+        ground: str | None = None,
+    ) -> None:
+        house, opener = self._house, current_context.get()
+        named = house.policy.grant_kinds.get(kind) or self._support()
+        house.trail.commit(
+            PermissionEvent(
+                at=house.now(),
+                kind=kind,
+                step=step,
+                id=number,
+                to=house.pseudonym_of(to) if to is not None else None,
+                client=client,
+                purpose=None,
+                categories=tuple(categories),
+                until=until.isoformat() if until is not None else None,
+                ground=ground,
+                actor=opener.actor_name if isinstance(opener, ProcessingContext) else None,
+                role=by.role,
+                clause=named.clause,
+            )
+        )
+
+
+def check_agents(agents: frozenset[SubjectRef], policy: Policy) -> None:
+    """Refuse a list of support agents that is not short; raises `ConfigurationError` naming the clause."""
+    for kind in policy.grant_kinds.values():
+        if kind.agents is not None and len(agents) > kind.agents:
+            raise ConfigurationError(
+                f"LGPRIVACY_AGENTS names more than {kind.agents} people [{kind.clause}]",
+                clause=kind.clause,
+            )
+
+
+def slot_key(request: AssistanceRequest, who: SubjectRef) -> str:
+    """What is held by one grant at a time: an agent's place at a request for assistance."""
+    return f"{request.id}:{who[0]}:{who[1]}"
+
+
+def is_same_person(key: str, actor: Actor) -> bool:
+    """Whether an actor's key names somebody, in whichever role."""
+    return key.partition(":")[2] == actor.key.partition(":")[2]
+
+
+def _coerce_to_columns(columns: Iterable[Any], text: str, absent: str) -> str:
+    """What somebody wrote as the data writes it, by the first column of whose type it can be; raises `RequestInvalid`."""
+    for column in columns:
+        try:
+            text.encode()
+            return canonical_id(coerce(column, text))
+        except (TypeError, ValueError):
+            continue
+    raise RequestInvalid(absent)
+
+
+def join_roles(roles: Iterable[str]) -> str:
+    """Roles as a message names them."""
+    return " or ".join(sorted(roles))
+
+
+def allowed_categories(kind: GrantKind, rules: Iterable[Any]) -> dict[str, frozenset[str]]:
+    """By purpose, the categories that a kind of grant can open: those of rules that ask for its condition."""
+    found: dict[str, set[str]] = {}
+    for rule in rules:
+        if kind.condition in rule.conditions and kind.to in rule.roles:
+            for purpose in rule.purposes:
+                found.setdefault(purpose, set()).update(rule.categories)
+    return {purpose: frozenset(categories) for purpose, categories in found.items()}

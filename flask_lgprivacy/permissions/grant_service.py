@@ -1,0 +1,355 @@
+"""How a grant comes about and ends: opened, asked, given, revoked, closed; each step by whom the policy names, and in the trail."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, insert, or_, select, update
+from sqlalchemy.exc import OperationalError
+
+from ..database.clock import utc
+from ..database.identifiers import canonical_id
+from ..errors import ConfigurationError, RequestConflict, RequestInvalid
+from ..gate.actor import Actor
+from ..gate.runtime import Runtime
+from ..policy.model import Condition
+from .grant_repository import find_assistance, find_grants
+from .grant_rules import GrantRules, is_same_person, join_roles, slot_key
+from .grants import AssistanceRequest, EmergencyNotice, Grant, GrantScope, GrantUse, Notifier
+
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
+
+
+class GrantService(GrantRules):
+    """The grants of one application. Every method commits, and says in the trail what was done."""
+
+    def __init__(self, house: Runtime, notify: Notifier | None) -> None:
+        super().__init__(house)
+        self._notify = notify
+
+    # --- a client lets a guest in (LG-20) ---
+
+    def give(
+        self,
+        kind: str,
+        *,
+        by: Actor,
+        to: tuple[str, Any],
+        categories: Iterable[str],
+        scope: GrantScope,
+        until: dt.datetime,
+        purpose: str | None = None,
+    ) -> Grant:
+        """Let somebody see categories of people of the giver's client, until a moment.
+
+        Parameters: `kind` of the policy document that nobody has to ask for (`guest`); `to` as (kind, id) of an account of the same
+        client; `until` with its time zone. Raises `AccessDenied`, and `RequestInvalid` naming what is wrong.
+        """
+        found, client = self._kind(kind), self._giver(kind, by)
+        if found.asked_by or found.grounds:
+            raise RequestInvalid(
+                f"kind: a {kind} grant needs a request for assistance, or a ground"
+            )
+        who = self._belonging(to, client)
+        aim = self._purpose(found, purpose)
+        self._check_categories(found, aim, frozenset(categories))
+        scope = self._scope_of(scope, client)
+        if until.tzinfo is None:
+            raise RequestInvalid("until: a time with its zone, such as 2026-12-24T18:00:00+01:00")
+        now, until = self._house.utcnow(), until.astimezone(dt.UTC)
+        if not now < until <= now + dt.timedelta(hours=found.hours):
+            raise RequestInvalid(f"until: after now, and within {found.hours} hours")
+        return self._record(
+            kind=kind, client=client, to=who, purpose=aim, categories=frozenset(categories), scope=scope, asked_by=by.key,
+            asked_at=now, given_by=by.key, given_at=now, until=until, by=by,
+        )  # fmt: skip
+
+    # --- a client asks for assistance, and lets an agent in (LG-21, LG-22) ---
+
+    def open_assistance(
+        self,
+        *,
+        by: Actor,
+        categories: Iterable[str],
+        scope: GrantScope,
+        hours: int,
+        agent: tuple[str, Any] | None = None,
+        reference: str | None = None,
+    ) -> AssistanceRequest:
+        """Open a client's request for assistance; it lets nobody in by itself.
+
+        Parameters: `hours` of access at most; `agent`, where the client names one; `reference`, a ticket's number. Raises `AccessDenied`,
+        and `RequestInvalid` naming what is wrong.
+        """
+        kind = self._support()
+        client = self._client_of(by)
+        if by.role not in kind.asked_by or client is None:
+            self._refuse(
+                f"a request for assistance is opened by {join_roles(kind.asked_by)} of the client",
+                kind,
+                "role",
+            )
+        named = (agent[0], canonical_id(agent[1])) if agent is not None else None
+        if named is not None and named not in self._house.agents:
+            raise RequestInvalid("agent: nobody on the publisher's list of support agents")
+        self._check_categories(kind, self._purpose(kind, None), frozenset(categories))
+        scope = self._scope_of(scope, client)
+        if not 1 <= hours <= kind.hours:
+            raise RequestInvalid(f"hours: between 1 and {kind.hours}")
+        if reference is not None and not _REFERENCE.fullmatch(reference):
+            raise RequestInvalid("reference: a ticket's number, of letters, digits and . _ / -")
+        session, table = self._house.clean_session(), self._house.tables.assistance
+        number, wanted = uuid4().hex, sorted(frozenset(categories))
+        values = {
+            "id": number,
+            "client": client,
+            "opened_by": by.key,
+            "opened_as": [list(one) for one in by.subjects],
+            "agent_kind": named[0] if named else None,
+            "agent": named[1] if named else None,
+            "reference": reference,
+            "categories": wanted,
+            "scope": scope.as_json(),
+            "hours": hours,
+            "opened_at": self._house.utcnow(),
+        }
+        session.execute(insert(table).values(**values))
+        self._tell("assistance", "opened", number, by, client=client, categories=wanted)
+        session.commit()
+        return self._assistance(number)
+
+    def ask(self, *, by: Actor, assistance: str) -> Grant:
+        """An agent asks to be let in, for an open request for assistance; the client decides.
+
+        Raises `AccessDenied` for whoever is not on the list of agents, or where the client named another one.
+        """
+        kind = self._support()
+        me = self._agent(by, kind)
+        request = self._open(assistance)
+        if request.agent is not None and request.agent != me:
+            self._refuse(
+                "the client named another agent for this request", kind, Condition.SUPPORT_GRANT
+            )
+        self._make_room(request, me)
+        return self._record(
+            kind=kind.id, client=request.client, to=me, purpose=self._purpose(kind, None), categories=request.categories,
+            scope=request.scope, assistance=request.id, place=slot_key(request, me), asked_by=by.key,
+            asked_at=self._house.utcnow(), by=by,
+        )  # fmt: skip
+
+    def accept(
+        self,
+        *,
+        by: Actor,
+        assistance: str,
+        to: tuple[str, Any],
+        hours: int | None = None,
+        categories: Iterable[str] | None = None,
+        scope: GrantScope | None = None,
+    ) -> Grant:
+        """The client lets an agent in, who asked or whom somebody else of the client named.
+
+        Parameters: `hours`, `categories` and `scope` narrow what was requested. Raises `AccessDenied` where the same person would ask and
+        give, and `RequestInvalid` for anything wider than the request.
+        """
+        kind, client = self._support(), self._giver(self._support().id, by)
+        who = (to[0], canonical_id(to[1]))
+        request = self._open(assistance, client)
+        if who not in self._house.agents:
+            self._refuse(
+                "nobody on the publisher's list of support agents", kind, Condition.SUPPORT_GRANT
+            )
+        if request.agent is not None and request.agent != who:
+            raise RequestInvalid("to: the request names another agent")
+        asked = self._asked(request, who)
+        asked_by = (
+            asked.asked_by if asked is not None else request.opened_by if request.agent else None
+        )
+        if asked_by is None:
+            raise RequestInvalid("to: this agent has not asked, and the request names nobody")
+        is_opener = asked is None and not request.opened_as.isdisjoint(by.subjects)
+        if is_same_person(asked_by, by) or who in by.subjects or is_opener:
+            self._refuse(
+                "whoever named the agent does not let the agent in; a colleague gives the grant, or the agent asks for it",
+                kind,
+                "a second person",
+            )
+        narrowed = frozenset(categories) if categories is not None else request.categories
+        within = self._scope_of(scope, client) if scope is not None else request.scope
+        if not narrowed or narrowed - request.categories or not within.is_within(request.scope):
+            raise RequestInvalid("categories, scope: no wider than the request for assistance")
+        if hours is not None and not 1 <= hours <= request.hours:
+            raise RequestInvalid(f"hours: between 1 and {request.hours}")
+        now = self._house.utcnow()
+        given: dict[str, Any] = {
+            "given_by": by.key,
+            "given_at": now,
+            "until": now + dt.timedelta(hours=hours or request.hours),
+        }
+        if asked is None:
+            self._make_room(request, who)
+            return self._record(
+                kind=kind.id, client=client, to=who, purpose=self._purpose(kind, None), categories=narrowed, scope=within,
+                assistance=request.id, place=slot_key(request, who), asked_by=asked_by, asked_at=request.opened_at, by=by,
+                **given,
+            )  # fmt: skip
+        session, table = self._house.clean_session(), self._house.tables.grant
+        values = {**given, "categories": sorted(narrowed), "scope": within.as_json()}
+        is_asked = (
+            (table.c.id == asked.id) & table.c.given_at.is_(None) & table.c.revoked_at.is_(None)
+        )
+        done: Any = session.execute(update(table).where(is_asked).values(**values))
+        if done.rowcount != 1:
+            session.rollback()
+            raise RequestConflict("this was given or revoked meanwhile; look at the list of grants")
+        grant = self._grant(asked.id)
+        self._tell_of(grant, "given", by)
+        session.commit()
+        return grant
+
+    def close(self, *, by: Actor, assistance: str) -> AssistanceRequest:
+        """The client closes its request for assistance; every grant for it ends."""
+        kind = self._support()
+        request = self._assistance(assistance)
+        if request.client != self._client_of(by) or by.role not in kind.asked_by | kind.given_by:
+            self._miss("there is no such request for assistance here")
+        session, table = self._house.clean_session(), self._house.tables.assistance
+        is_open = (table.c.id == request.id) & table.c.closed_at.is_(None)
+        session.execute(update(table).where(is_open).values(closed_at=self._house.utcnow()))
+        self._tell(
+            "assistance",
+            "closed",
+            request.id,
+            by,
+            client=request.client,
+            categories=sorted(request.categories),
+        )
+        session.commit()
+        return self._assistance(assistance)
+
+    # --- an emergency, of which the client is told (LG-13) ---
+
+    def declare_emergency(
+        self,
+        *,
+        by: Actor,
+        client: Any,
+        to: tuple[str, Any],
+        ground: str,
+        case: str,
+        categories: Iterable[str],
+        scope: GrantScope,
+        hours: int,
+    ) -> Grant:
+        """Let a named agent see data of a client without its word, on a named ground; the client is told first.
+
+        Parameters: `ground` of the policy document; `case`, its reference; `by` decides, with strong authentication. Raises `AccessDenied`,
+        `RequestInvalid`, and `ConfigurationError` where the application has no way to tell a client (`LGPrivacy(notify=…)`).
+        """
+        kind = next((one for one in self._house.policy.grant_kinds.values() if one.grounds), None)
+        if kind is None:
+            raise RequestInvalid("kind: the policy document knows no emergency")
+        if by.role not in kind.given_by:
+            self._refuse(f"an emergency is declared by {join_roles(kind.given_by)}", kind, "role")
+        if not by.strongly_authenticated:
+            self._refuse(
+                "staff must sign in with strong authentication",
+                kind,
+                Condition.STRONG_AUTHENTICATION,
+            )
+        if self._notify is None:
+            raise ConfigurationError(
+                "an emergency has to be told to the client; set the extension up with LGPrivacy(notify=…)"
+            )
+        who, whose = (to[0], canonical_id(to[1])), self._client(client)
+        if ground not in kind.grounds:
+            raise RequestInvalid(f"ground: one of {', '.join(sorted(kind.grounds))}")
+        if not _REFERENCE.fullmatch(case):
+            raise RequestInvalid("case: a reference, of letters, digits and . _ / -")
+        if who not in self._house.agents or who in by.subjects:
+            raise RequestInvalid("to: a colleague on the list of support agents")
+        aim, named = self._purpose(kind, None), frozenset(categories)
+        self._check_categories(kind, aim, named)
+        scope = self._scope_of(scope, whose)
+        if not 1 <= hours <= kind.hours:
+            raise RequestInvalid(f"hours: between 1 and {kind.hours}")
+        now = self._house.utcnow()
+        until = now + dt.timedelta(hours=hours)
+        number = uuid4().hex
+        self._notify(EmergencyNotice(whose, number, ground, case, named, until))
+        return self._record(
+            kind=kind.id, client=whose, to=who, purpose=aim, categories=named, scope=scope, ground=ground, case=case,
+            asked_by=by.key, asked_at=now, given_by=by.key, given_at=now, until=until, by=by, number=number,
+        )  # fmt: skip
+
+    # --- for all of them ---
+
+    def revoke(self, *, by: Actor, grant: str) -> Grant:
+        """End a grant of the actor's own client; holds from the next request. Raises `RequestNotFound`."""
+        found = next((one for one in self.visible_to(by) if one.id == grant), None)
+        is_theirs = (
+            found is not None and self._client_of(by) == found.client and by.role in self._givers()
+        )
+        if found is None or not (is_theirs or (self._declares(by) and found.given_by == by.key)):
+            self._miss("there is no such grant here")
+        session, table = self._house.clean_session(), self._house.tables.grant
+        ended = {"revoked_at": self._house.utcnow(), "revoked_by": by.key, "place": None}
+        session.execute(
+            update(table).where(table.c.id == grant, table.c.revoked_at.is_(None)).values(**ended)
+        )
+        grant_now = self._grant(grant)
+        self._tell_of(grant_now, "revoked", by)
+        try:
+            session.commit()
+        except OperationalError:
+            session.rollback()
+            self._tell_of(found, "not-revoked", by)
+            raise RequestConflict(
+                "the database is busy with a reader, so the grant still stands; try again, and use SQLite in WAL mode or PostgreSQL"
+            ) from None
+        return grant_now
+
+    def visible_to(self, actor: Actor) -> list[Grant]:
+        """The grants of the actor's client, for whoever gives them; those to the actor, and those that the actor gave."""
+        self._check_strength(actor)
+        table = self._house.tables.grant.c
+        wanted: list[ColumnElement[bool]] = [
+            (table.to_kind == kind) & (table.to == one) for kind, one in actor.subjects
+        ]
+        if self._client_of(actor) is not None and actor.role in self._givers():
+            wanted.append(table.client == actor.client)
+        if self._declares(actor):
+            wanted.append(table.given_by == actor.key)
+        if not wanted:
+            return []
+        return find_grants(self._house.session(), self._house.tables, or_(*wanted))
+
+    def assistance_visible_to(self, actor: Actor) -> list[AssistanceRequest]:
+        """The requests for assistance of the actor's client; for an agent, the open ones that name nobody else."""
+        self._check_strength(actor)
+        kind, table = self._support(), self._house.tables.assistance.c
+        session, tables = self._house.session(), self._house.tables
+        if self._client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
+            return find_assistance(session, tables, table.client == actor.client)
+        mine = [one for one in actor.subjects if one in self._house.agents]
+        if actor.role != kind.to or not mine:
+            return []
+        is_open = find_assistance(session, tables, table.closed_at.is_(None))
+        return [one for one in is_open if one.agent is None or one.agent in mine]
+
+    def uses_of(self, grants: Iterable[Grant]) -> dict[str, list[GrantUse]]:
+        """By grant, each of its uses, newest first."""
+        table = self._house.tables.grant_use
+        ids = [grant.id for grant in grants]
+        found: dict[str, list[GrantUse]] = {one: [] for one in ids}
+        for row in self._house.session().execute(
+            select(table).where(table.c.grant.in_(ids)).order_by(table.c.at.desc(), table.c.id)
+        ):
+            found[row.grant].append(
+                GrantUse(utc(row.at), row.endpoint, row.category, row.action, row.subjects)
+            )
+        return found

@@ -1,0 +1,339 @@
+"""Reads a policy document: TOML in, a frozen `Policy` out, or an error with file, key and clause."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema, ValidationError
+
+from ..errors import PolicyInvalid
+from . import schema as shapes
+from .consistency import check_consistency, is_narrowed
+from .disclosure_rules import prohibition_of_recipient
+from .model import COMMITMENTS, GRANTED, Basis, Clause, Condition, Contact, Policy
+
+SHIPPED = Path(__file__).with_name("learn_and_go.toml")
+"""The policy document of Learn & Go."""
+
+
+def load_policy(path: Path = SHIPPED) -> Policy:
+    """Read and check a policy document.
+
+    Parameters: `path` of a TOML file. Returns the frozen policy. Raises `PolicyInvalid` for the first fault, naming
+    file, key and, where the entry states one, its clause.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as fault:
+        raise PolicyInvalid(
+            f"{path.name}: cannot be read ({fault.strerror}); check LGPRIVACY_POLICY"
+        ) from None
+    return parse_policy(text, source=path.name)
+
+
+def parse_policy(text: str, *, source: str) -> Policy:
+    """Read and check the text of a policy document; `source` is the name that errors give it."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise PolicyInvalid(f"{source}: not TOML: {fault}") from None
+    return _Reader(document, source).policy()
+
+
+class _Reader:
+    def __init__(self, document: Mapping[str, Any], source: str) -> None:
+        self._document = document
+        self._source = source
+
+    def policy(self) -> Policy:
+        known = {*shapes.TABLES, *shapes.LISTS, *shapes.SINGLES, *shapes.PLAIN}
+        for section in self._document:
+            if section not in known:
+                self._refuse(section, "unknown section")
+        for section in known:
+            if section not in self._document:
+                self._refuse(section, "missing section")
+        header = self._one("policy", shapes.HeaderSchema())
+        tables = {name: self._table(name) for name in shapes.TABLES}
+        lists = {name: self._list(name) for name in shapes.LISTS}
+        policy = Policy(
+            name=header["name"],
+            version=header["version"],
+            publisher=header["publisher"],
+            source=header["source"],
+            contact=self._contact(),
+            clauses=self._clauses(),
+            regions={name: frozenset(of) for name, of in self._texts_or_lists("regions", list)},
+            subjects=dict(self._texts_or_lists("subjects", str)),
+            categories=tables["categories"],
+            conditions=self._conditions(tables["conditions"]),
+            roles=tables["roles"],
+            purposes=tables["purposes"],
+            rules=tuple(lists["rules"]),
+            prohibitions=tuple(lists["prohibitions"]),
+            recipient_kinds=tables["recipient_kinds"],
+            recipients=tables["recipients"],
+            grounds=tables["grounds"],
+            grant_kinds=tables["grant_kinds"],
+            rights=tuple(lists["rights"]),
+            deadline=self._one("deadline", shapes.DeadlineSchema()),
+            commitments=tables["commitments"],
+        )
+        for name in sorted(COMMITMENTS - policy.commitments.keys()):
+            self._refuse(
+                f"commitments.{name}", "missing; the code carries it out and has to name its clause"
+            )
+        self._check_clauses(policy)
+        self._check_forbidden_names(policy)
+        self._check_categories(policy)
+        self._check_rules(policy)
+        self._check_purposes(policy)
+        self._check_grants(policy)
+        check_consistency(policy, self._refuse)
+        self._check_recipients(policy)
+        return policy
+
+    # --- reading ---
+
+    def _refuse(self, key: str, why: str, clause: str | None = None) -> None:
+        stated = f" [{clause}]" if clause else ""
+        raise PolicyInvalid(f"{self._source}: {key}: {why}{stated}", clause=clause)
+
+    def _load(self, key: str, entry: Any, schema: Schema) -> Any:
+        if not isinstance(entry, dict):
+            self._refuse(key, "must be a table")
+        try:
+            return schema.load(entry)
+        except ValidationError as fault:
+            clause = entry.get("clause")
+            path, why = next(_flatten(fault.messages))
+            where = ".".join([key, *(part for part in path if part != "_schema")])
+            self._refuse(where, why, clause if isinstance(clause, str) else None)
+
+    def _one(self, section: str, schema: Schema) -> Any:
+        return self._load(section, self._document[section], schema)
+
+    def _contact(self) -> Contact:
+        contact = self._one("contact", shapes.ContactSchema())
+        assert isinstance(contact, Contact)  # noqa: S101  narrows the type for readers and checkers
+        return contact
+
+    def _table(self, section: str) -> dict[str, Any]:
+        entries = self._document[section]
+        if not isinstance(entries, dict):
+            self._refuse(section, "must be a table")
+        schema = shapes.TABLES[section]()
+        return {
+            name: self._load(
+                f"{section}.{name}",
+                {"id": name, **entry}
+                if section in shapes.KEYED_BY_ID and isinstance(entry, dict)
+                else entry,
+                schema,
+            )
+            for name, entry in entries.items()
+        }
+
+    def _list(self, section: str) -> list[Any]:
+        entries = self._document[section]
+        if not isinstance(entries, list):
+            self._refuse(section, "must be a list of tables")
+        schema = shapes.LISTS[section]()
+        return [
+            self._load(f"{section}[{number}]", entry, schema)
+            for number, entry in enumerate(entries)
+        ]
+
+    def _texts_or_lists(self, section: str, kind: type) -> Iterator[tuple[str, Any]]:
+        for name, value in self._document[section].items():
+            if not isinstance(value, kind) or not value:
+                self._refuse(f"{section}.{name}", f"must be a {kind.__name__} that is not empty")
+            yield name, value
+
+    def _clauses(self) -> dict[str, Clause]:
+        clauses = {}
+        for name, says in self._texts_or_lists("clauses", str):
+            if not shapes.CLAUSE_PATTERN.match(name):
+                self._refuse(
+                    f"clauses.{name}", "a clause id is a short word such as LG-01, M-1 or Art.5"
+                )
+            clauses[name] = Clause(id=name, says=says)
+        return clauses
+
+    def _conditions(self, table: Mapping[str, Any]) -> dict[Condition, Any]:
+        for name in table:
+            if name not in set(Condition):
+                self._refuse(
+                    f"conditions.{name}", f"unknown; one of {', '.join(sorted(Condition))}"
+                )
+        for condition in Condition:
+            if condition not in table:
+                self._refuse(
+                    f"conditions.{condition}", "missing; a refusal could not say what was missing"
+                )
+        return {Condition(name): text for name, text in table.items()}
+
+    # --- checks across entries ---
+
+    def _check_clauses(self, policy: Policy) -> None:
+        cited = set()
+        for key, clause in _citations(policy):
+            if clause not in policy.clauses:
+                self._refuse(
+                    key, f"cites a clause that the document does not have: {clause}", clause
+                )
+            cited.add(clause)
+        for clause in policy.clauses:
+            if clause not in cited:
+                self._refuse(f"clauses.{clause}", "no entry carries this clause out", clause)
+
+    def _check_forbidden_names(self, policy: Policy) -> None:
+        sections = {
+            "purposes": policy.purposes,
+            "categories": policy.categories,
+            "recipient_kinds": policy.recipient_kinds,
+        }
+        for prohibition in policy.prohibitions:
+            if is_narrowed(prohibition):
+                continue
+            for section, declared in sections.items():
+                for name in getattr(prohibition, section):
+                    if name in declared:
+                        self._refuse(
+                            f"{section}.{name}",
+                            f"can never be declared: {prohibition.says}",
+                            prohibition.clause,
+                        )
+
+    def _check_categories(self, policy: Policy) -> None:
+        for category in policy.categories.values():
+            key = f"categories.{category.id}"
+            self._known(f"{key}.region", [category.region], policy.regions, category.clause)
+            self._known(f"{key}.subjects", category.subjects, policy.subjects, category.clause)
+
+    def _check_rules(self, policy: Policy) -> None:
+        for number, rule in enumerate(policy.rules):
+            key = f"rules[{number}]"
+            self._known(f"{key}.roles", rule.roles, policy.roles, rule.clause)
+            self._known(f"{key}.categories", rule.categories, policy.categories, rule.clause)
+            self._known(f"{key}.purposes", rule.purposes, policy.purposes, rule.clause)
+            for name in sorted(rule.purposes):
+                basis = policy.purposes[name].basis
+                for held in sorted(rule.categories):
+                    if basis not in policy.categories[held].bases:
+                        self._refuse(
+                            key,
+                            f"purpose {name} rests on {basis}, which is no basis of category {held}",
+                            rule.clause,
+                        )
+                if basis is Basis.CONSENT and Condition.CONSENT not in rule.conditions:
+                    self._refuse(
+                        f"{key}.conditions",
+                        f"purpose {name} rests on consent; add consent",
+                        rule.clause,
+                    )
+        for number, right in enumerate(policy.rights):
+            self._known(f"rights[{number}].subject", [right.subject], policy.subjects, right.clause)
+            self._known(f"rights[{number}].roles", right.roles, policy.roles, right.clause)
+            self._known(f"rights[{number}].purpose", [right.purpose], policy.purposes, right.clause)
+
+    def _check_purposes(self, policy: Policy) -> None:
+        for purpose in policy.purposes.values():
+            if (purpose.basis is Basis.CONSENT) != bool(purpose.texts):
+                why = (
+                    "name the versions of the text that people consent to"
+                    if not purpose.texts
+                    else "only for consent"
+                )
+                self._refuse(f"purposes.{purpose.id}.texts", why, purpose.clause)
+
+    def _check_grants(self, policy: Policy) -> None:
+        conditions = set()
+        for kind in policy.grant_kinds.values():
+            key = f"grant_kinds.{kind.id}"
+            self._known(f"{key}.to", [kind.to], policy.roles, kind.clause)
+            self._known(f"{key}.asked_by", kind.asked_by, policy.roles, kind.clause)
+            self._known(f"{key}.given_by", kind.given_by, policy.roles, kind.clause)
+            self._known(f"{key}.grounds", kind.grounds, policy.grounds, kind.clause)
+            if kind.to in kind.given_by:
+                self._refuse(
+                    f"{key}.given_by", f"role {kind.to} would give access to itself", kind.clause
+                )
+            if kind.condition in conditions:
+                self._refuse(
+                    f"{key}.condition", f"another kind meets {kind.condition} already", kind.clause
+                )
+            conditions.add(kind.condition)
+        for number, rule in enumerate(policy.rules):
+            for condition in sorted((rule.conditions & GRANTED) - conditions):
+                self._refuse(
+                    f"rules[{number}].conditions",
+                    f"no grant_kinds entry meets {condition}",
+                    rule.clause,
+                )
+
+    def _check_recipients(self, policy: Policy) -> None:
+        region = policy.transfer_region
+        for recipient in policy.recipients.values():
+            key = f"recipients.{recipient.id}"
+            refusal = prohibition_of_recipient(policy, recipient)
+            if refusal is not None:
+                self._refuse(key, f"can never be declared: {refusal.says}", refusal.clause)
+            self._known(f"{key}.kind", [recipient.kind], policy.recipient_kinds, recipient.clause)
+            self._known(
+                f"{key}.categories", recipient.categories, policy.categories, recipient.clause
+            )
+            self._known(f"{key}.purposes", recipient.purposes, policy.purposes, recipient.clause)
+            kind = policy.recipient_kinds[recipient.kind]
+            if kind.agreement_required and recipient.agreement is None:
+                self._refuse(
+                    f"{key}.agreement",
+                    f"a {kind.id} needs the agreement that binds it",
+                    kind.clause,
+                )
+            if recipient.country not in region and recipient.transfer is None:
+                clause = policy.commitments["transfer-tools"].clause
+                self._refuse(
+                    f"{key}.transfer", f"{recipient.country} needs a transfer tool", clause
+                )
+
+    def _known(self, key: str, names: Iterable[str], among: Mapping[str, Any], clause: str) -> None:
+        for name in sorted(names):
+            if name not in among:
+                self._refuse(key, f"unknown: {name}", clause)
+
+
+def _citations(policy: Policy) -> Iterator[tuple[str, str]]:
+    """Every (key, clause) that the document cites."""
+    yield "contact", policy.contact.clause
+    yield "deadline", policy.deadline.clause
+    for section in (
+        "categories",
+        "roles",
+        "purposes",
+        "recipient_kinds",
+        "recipients",
+        "grounds",
+        "grant_kinds",
+        "commitments",
+    ):
+        for name, entry in getattr(policy, section).items():
+            yield f"{section}.{name}", entry.clause
+    for name, text in policy.conditions.items():
+        yield f"conditions.{name}", text.clause
+    for category in policy.categories.values():
+        yield f"categories.{category.id}.retention", category.retention.clause
+    for section in ("rules", "prohibitions", "rights"):
+        for number, entry in enumerate(getattr(policy, section)):
+            yield f"{section}[{number}]", entry.clause
+
+
+def _flatten(messages: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            yield from _flatten(inner, (*path, str(key)))
+    else:
+        yield path, str(messages[0])

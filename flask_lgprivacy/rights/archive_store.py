@@ -1,0 +1,90 @@
+"""Archives of requests: sealed under their subject's key, so that they die with it; resealed when it is renewed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from ..crypto.envelope import (
+    associated_data_prefix,
+    build_associated_data,
+    envelope_key_version,
+    seal,
+    unseal,
+)
+from ..database.identifiers import SubjectRef
+from ..database.tables import Tables
+from ..gate.runtime import Runtime
+from ..keys.store import KeyStore
+from ..policy.model import Right
+
+
+def archive_associated_data(client: str, request: str, key_version: int) -> bytes:
+    """What the archive of a request is bound to."""
+    prefix = associated_data_prefix(
+        client=client.encode(), group=b"archive", table=b"lgprivacy_archive"
+    )
+    return build_associated_data(prefix, request, key_version, row_version=1)
+
+
+def expire_archives(session: Session, house: Runtime, *, of: SubjectRef | None = None) -> int:
+    """Remove archives whose time is over, and those that a newer one of the same subject replaces; the caller commits.
+
+    Args:
+        session: On the data.
+        house: The application's.
+        of: A subject for whom an archive is about to be kept.
+
+    Returns:
+        How many went.
+    """
+    archives, requests = house.tables.archive.c, house.tables.request.c
+    gone = archives.expires_at < house.utcnow()
+    if of is not None:
+        replaced = select(requests.id).where(
+            requests.subject_kind == of[0],
+            requests.subject == of[1],
+            requests.right == Right.EXPORT.value,
+        )
+        gone = gone | archives.request.in_(replaced)
+    return int(session.execute(delete(house.tables.archive).where(gone)).rowcount)  # type: ignore[attr-defined]
+
+
+def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:
+    """Reseal archives that stand under an older key of their subject; returns how many."""
+    archives, requests = tables.archive.c, tables.request.c
+    query = (
+        select(archives.request, requests.subject_kind, requests.subject)
+        .join_from(tables.archive, tables.request, requests.id == archives.request)
+        .order_by(archives.request)
+    )
+    return sum(_reseal(session, keys, tables, *row) for row in session.execute(query).all())
+
+
+def _reseal(
+    session: Session, keys: KeyStore, tables: Tables, request: str, kind: str, one: str
+) -> bool:
+    archives: Any = tables.archive.c
+    newest = keys.load(session, kind, [one], for_writing=True).get(one)
+    sealed = session.execute(select(archives.sealed).where(archives.request == request)).scalar()
+    if newest is None or sealed is None:
+        return False
+    key = newest.at(envelope_key_version(sealed) or newest.version) or newest
+    if key.version == newest.version:
+        return False
+    content = unseal(
+        key.key,
+        sealed,
+        key_version=key.version,
+        bound_to=archive_associated_data(key.client, request, key.version),
+    )
+    bound_to = archive_associated_data(newest.client, request, newest.version)
+    session.execute(
+        update(tables.archive)
+        .where(archives.request == request, archives.sealed == sealed)
+        .values(sealed=seal(newest.key, content, key_version=newest.version, bound_to=bound_to))
+    )
+    session.commit()
+    return True

@@ -1,0 +1,115 @@
+"""Removal of rows: what leads to data subjects, in the order that foreign keys allow, and the mark that says how far it went."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import String, Table, cast, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from ..database.identifiers import SubjectRef, canonical_id
+from ..gate.actor import actor_part
+from ..gate.runtime import Runtime
+from ..orm.columns import matches_any_id, subject_column
+from ..orm.session_guard import OURS
+
+ERASED = "erased"
+"""Who stands where the name of an erased person stood."""
+
+
+def owned_tables(
+    house: Runtime, kind: str, ones: Sequence[Any]
+) -> Iterator[tuple[str, Table, Any]]:
+    """Every table that holds the data of some subjects: a name for people, the table, and the condition that selects the rows."""
+    order = {
+        table: number
+        for number, table in enumerate(house.graph.subjects[kind].table.metadata.sorted_tables)
+    }
+    layouts = sorted(house.graph.of(kind), key=lambda layout: -order.get(layout.table, 0))
+    for layout in layouts:
+        yield (
+            layout.name,
+            layout.table,
+            matches_any_id(subject_column(layout), [canonical_id(one) for one in ones]),
+        )
+    requests, archives, consents = house.tables.request, house.tables.archive, house.tables.consent
+    texts = [canonical_id(one) for one in ones]
+    about = select(requests.c.id).where(
+        requests.c.subject_kind == kind, requests.c.subject.in_(texts)
+    )
+    yield "archives", archives, archives.c.request.in_(about)
+    yield "consents", consents, (consents.c.subject_kind == kind) & consents.c.subject.in_(texts)
+
+
+def remove_rows(house: Runtime, session: Session, kind: str, ones: Sequence[Any]) -> dict[str, int]:
+    """Delete every row of some subjects; returns, by model, how many. The caller commits."""
+    return {
+        name: session.execute(delete(table).where(condition), execution_options=OURS).rowcount  # type: ignore[attr-defined]
+        for name, table, condition in owned_tables(house, kind, ones)
+    }
+
+
+def pseudonymise_evidence(
+    house: Runtime, session: Session, kind: str, ones: Sequence[str]
+) -> dict[str, int]:
+    """Take the names of erased people out of what stays: who was let in, by whom, and what they saw is the client's evidence.
+
+    What they still had a grant for ends (GDPR Art. 17(3)(b), (e); LG-21, LG-22). The caller commits.
+
+    Returns:
+        By table, how many rows were kept without the name.
+    """
+    tables, now = house.tables, house.utcnow()
+    grants, assistance = tables.grant.c, tables.assistance.c
+    to_them = (grants.to_kind == kind) & grants.to.in_(ones)
+    ended = {"revoked_at": func.coalesce(grants.revoked_at, now), "place": None}
+    counts = {
+        "grants": session.execute(
+            update(tables.grant).where(to_them).values(to=ERASED, **ended)
+        ).rowcount,  # type: ignore[attr-defined]
+        "requests for assistance": session.execute(  # type: ignore[attr-defined]
+            update(tables.assistance)
+            .where(assistance.agent_kind == kind, assistance.agent.in_(ones))
+            .values(agent=ERASED)
+        ).rowcount,
+    }
+    for one in ones:
+        named = cast(assistance.opened_as, String).contains(f'"{one}"', autoescape=True)
+        session.execute(update(tables.assistance).where(named).values(opened_as=[]))
+    for column in (grants.asked_by, grants.given_by, grants.revoked_by, assistance.opened_by):
+        for one in ones:
+            theirs = column.endswith(f":{actor_part(one)}", autoescape=True)
+            session.execute(update(column.table).where(theirs).values({column: ERASED}))
+    return {name: count for name, count in counts.items() if count}
+
+
+def mark_erasure(
+    session: Session,
+    house: Runtime,
+    *,
+    subject: SubjectRef | None = None,
+    client: str | None = None,
+) -> None:
+    """Say in the data's own database that the erasure of a subject, or of a client, is done in it. The caller commits.
+
+    Where another one may not be done yet, the mark stays, so that the next start looks again; it never goes back.
+    """
+    marked = marked_erasure(session, house)
+    if not house.keys.has_other_erasures(session, marked, subject=subject, client=client):
+        set_mark(session, house)
+
+
+def set_mark(session: Session, house: Runtime) -> None:
+    """Say that every erasure that the key table knows is done in this database. The caller commits."""
+    last, marked = house.keys.last_erasure(session), marked_erasure(session, house)
+    if last is not None and (marked is None or last > marked):
+        session.execute(delete(house.tables.erasure_mark))
+        session.execute(insert(house.tables.erasure_mark).values(name="erasures", at=last))
+
+
+def marked_erasure(session: Session, house: Runtime) -> dt.datetime | None:
+    """Up to when this database says that erasures are done in it."""
+    found = session.execute(select(house.tables.erasure_mark.c.at)).scalar()
+    return found.replace(tzinfo=dt.UTC) if found is not None and found.tzinfo is None else found

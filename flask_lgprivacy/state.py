@@ -1,0 +1,56 @@
+"""What one application has of this extension, in `app.extensions["lgprivacy"]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import current_app
+from flask_sqlalchemy import SQLAlchemy
+
+from .config import Config
+from .disclosure.address import RecipientAddress
+from .errors import ConfigurationError
+from .gate.runtime import Runtime
+from .permissions.consents import ConsentService
+from .permissions.grant_service import GrantService
+from .policy.model import Policy
+from .profile_location import ProfileLocation
+from .rights.background import BackgroundRunner
+from .rights.service import RightsService
+from .stores import DataStore
+from .usage.statistics import UsageStatistics
+from .web.dispatch import DispatchGuard
+
+NAME = "lgprivacy"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyState:
+    """What one application has of this extension."""
+
+    settings: Config
+    policy: Policy
+    house: Runtime
+    gate: DispatchGuard
+    rights: RightsService
+    consents: ConsentService
+    grants: GrantService
+    usage: UsageStatistics
+    background: BackgroundRunner
+    stores: dict[str, DataStore]
+    storage: ProfileLocation
+    recipients: dict[str, RecipientAddress]
+    database: SQLAlchemy
+    uses_key_file: bool
+    has_actor_loader: Callable[[], bool]
+
+
+def get_state() -> PrivacyState:
+    """The state of the current application; raises `ConfigurationError` where there is none."""
+    state = current_app.extensions.get(NAME)
+    if not isinstance(state, PrivacyState):
+        raise ConfigurationError(
+            "LGPrivacy is not set up on this application; call privacy.init_app(app)"
+        )
+    return state

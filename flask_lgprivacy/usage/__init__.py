@@ -1,0 +1,1 @@
+"""Usage statistics that identify nobody."""

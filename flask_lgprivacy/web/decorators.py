@@ -1,0 +1,95 @@
+"""The decorators behind `handles` and `exempt`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from flask.globals import request_ctx
+
+from ..errors import DeclarationInvalid, UndeclaredProcessing
+from ..gate.context import ProcessingContext
+from ..gate.declaration import Declaration, Exemption
+from ..orm.context import current_context
+
+DECLARATION_ATTRIBUTE = "__lgprivacy__"
+View = TypeVar("View", bound=Callable[..., Any])
+Stated = tuple[Declaration, ...] | Exemption
+
+
+def guard(view: View, declaration: Declaration) -> View:
+    """A view that runs only for an actor of a declared role; a second declaration adds an alternative for other roles."""
+    stated = getattr(view, DECLARATION_ATTRIBUTE, ())
+    if isinstance(stated, Exemption):
+        raise DeclarationInvalid(
+            f"{view.__name__} is both exempt and declared; keep one of the two"
+        )
+    if stated and getattr(view, "__lgprivacy_guard__", None) is not view:
+        raise DeclarationInvalid(
+            f"{view.__name__}: write @privacy.handles(…) decorators directly on one another"
+        )
+    inner = view.__lgprivacy_view__ if stated else view  # type: ignore[attr-defined]
+    declarations = (*stated, declaration)
+
+    if inspect.iscoroutinefunction(inner):
+
+        @functools.wraps(inner)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            with _running(declarations):
+                return await inner(*args, **kwargs)
+    else:
+
+        @functools.wraps(inner)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            with _running(declarations):
+                return inner(*args, **kwargs)
+
+    setattr(guarded, DECLARATION_ATTRIBUTE, declarations)
+    guarded.__lgprivacy_view__ = inner  # type: ignore[attr-defined]
+    guarded.__lgprivacy_guard__ = guarded  # type: ignore[attr-defined]
+    return cast(View, guarded)
+
+
+def exempt(view: View, reason: str) -> View:
+    """Mark a view as processing no personal data; whatever is sealed or tagged stays shut in it."""
+    if isinstance(getattr(view, DECLARATION_ATTRIBUTE, None), tuple):
+        raise DeclarationInvalid(
+            f"{view.__name__} is both exempt and declared; keep one of the two"
+        )
+    setattr(view, DECLARATION_ATTRIBUTE, Exemption(reason))
+    return view
+
+
+@contextmanager
+def _running(declarations: tuple[Declaration, ...]) -> Iterator[None]:
+    """The view that the gate let in runs; one that another view calls has a processing of its own, told before the other goes on."""
+    outer = current_processing()
+    if outer.entered is declarations:
+        outer.view_ran = True
+        yield
+        return
+    inner = outer.inner()
+    token = current_context.set(inner)
+    try:
+        inner.begin(declarations)
+        inner.accepted = inner.take_in(inner, request_ctx.request)
+        yield
+    finally:
+        current_context.reset(token)
+        try:
+            inner.house.record(inner, None)
+        finally:
+            inner.end()
+            outer.answer_for(inner)
+
+
+def current_processing() -> ProcessingContext:
+    opener = current_context.get()
+    if not isinstance(opener, ProcessingContext):
+        raise UndeclaredProcessing(
+            "the application was called around its gate: call the Flask object, or its wsgi_app, not something captured before init_app"
+        )
+    return opener

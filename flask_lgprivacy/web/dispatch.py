@@ -1,0 +1,256 @@
+"""Where a request meets the gate: an endpoint without a declaration is refused before its view runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, has_request_context
+from flask.globals import request_ctx
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
+from werkzeug.exceptions import HTTPException
+
+from ..errors import AccessDenied, EndpointUndeclared, IntakeRefused, PrivacyError, RequestConflict
+from ..gate.context import ProcessingContext
+from ..gate.declaration import Declaration, check_declaration
+from ..gate.runtime import Runtime
+from ..orm.context import current_context
+from ..orm.row_state import CHANGED
+from ..screening.request import RequestScreening
+from .decorators import DECLARATION_ATTRIBUTE, current_processing
+from .endpoints import EndpointRegistry
+from .problems import RETRY_AFTER, TITLES, _page
+from .redirects import reveals_opened_value
+from .response_ownership import (
+    refuse_answer_without_view,
+    refuse_cached,
+    refuse_response_of_another,
+)
+
+
+class DispatchGuard:
+    """The gate of one application: refuses undeclared endpoints before their view runs, and answers refusals.
+
+    Hooks of other extensions run before it and may answer; nothing opens in them, because nothing is declared yet.
+    """
+
+    def __init__(
+        self, app: Flask, house: Runtime, exemptions: Mapping[str, str], *, longest_body: int
+    ) -> None:
+        self.census = EndpointRegistry(app, exemptions, calls_views=_dispatches_as_flask_does(app))
+        self._house = house
+        self._intake = RequestScreening(house, longest_body)
+        self._app = app
+        self._dispatch = app.dispatch_request
+        app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
+        self._process = app.process_response
+        app.process_response = self._processed  # type: ignore[method-assign, assignment]
+        self._preprocess = app.preprocess_request
+        app.preprocess_request = self._preprocessed  # type: ignore[method-assign]
+        app.register_error_handler(PrivacyError, self.answer)
+        self._check_at_registration(app)
+
+    def check_endpoint(self, endpoint: str, view: Any) -> None:
+        """Refuse at start-up what the policy document can never allow; raises `DeclarationInvalid`."""
+        view_class = getattr(view, "view_class", None)
+        handlers = [
+            view,
+            getattr(view_class, "dispatch_request", None),
+            *(
+                getattr(view_class, method.lower(), None)
+                for method in getattr(view_class, "methods", None) or ()
+            ),
+        ]
+        for handler in handlers:
+            stated = getattr(handler, DECLARATION_ATTRIBUTE, None)
+            for declaration in stated if isinstance(stated, tuple) else ():
+                check_declaration(declaration, self._house.decisions, f"endpoint {endpoint!r}")
+                if declaration.categories:
+                    refuse_cached(view, endpoint)
+                    refuse_cached(handler, endpoint)
+
+    def _check_at_registration(self, app: Flask) -> None:
+        for endpoint, view in app.view_functions.items():
+            self.check_endpoint(endpoint, view)
+        register = app.add_url_rule
+
+        @functools.wraps(register)
+        def add_url_rule(
+            rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any
+        ) -> None:
+            if view_func is not None:
+                self.check_endpoint(endpoint or view_func.__name__, view_func)
+            register(rule, endpoint, view_func, **options)
+
+        app.add_url_rule = add_url_rule  # type: ignore[method-assign, assignment]
+
+    def _gated_dispatch(self) -> ResponseReturnValue:
+        """Dispatch a request, and answer refusals here: whoever takes over Flask's error handling would make other answers of them."""
+        try:
+            return self._dispatched()
+        except PrivacyError as refusal:
+            if isinstance(refusal, AccessDenied):
+                current_processing().note_refusal(refusal)
+            return self._refused(refusal)
+        except HTTPException as aborted:
+            if isinstance(aborted.response, Response):  # Flask copies it before it leaves
+                try:
+                    refuse_response_of_another(current_processing(), aborted.response)
+                except PrivacyError as refusal:
+                    return self._refused(refusal)
+            raise
+        except (StaleDataError, ObjectDeletedError) as fault:
+            if self._handler_of(fault) is not None:
+                raise
+            return self._refused(RequestConflict(CHANGED))
+
+    def _refused(self, refusal: PrivacyError) -> ResponseReturnValue:
+        """The application's own answer to a kind of refusal, where it has one, else ours."""
+        handler = self._handler_of(refusal)
+        return self.answer(refusal) if handler is None else self._app.ensure_sync(handler)(refusal)
+
+    def _handler_of(self, fault: Exception) -> Any:
+        """What the application registered for a fault itself, or for its kind among ours; not for all exceptions."""
+        for name in (*request_ctx.request.blueprints, None):
+            for kind in type(fault).__mro__:
+                handler = self._app.error_handler_spec[name][None].get(kind)
+                if handler is not None and handler != self.answer:
+                    return handler
+                if kind in (PrivacyError, SQLAlchemyError):
+                    break
+        return None
+
+    def _dispatched(self) -> ResponseReturnValue:
+        """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps the view; else dispatch."""
+        here = request_ctx.request
+        rule = here.url_rule
+        if rule is None or here.routing_exception is not None:
+            return self._dispatch()
+        processing = current_processing()
+        processing.endpoint = endpoint = rule.endpoint
+        processing.method = method = here.method
+        _, stated, call = self.census.registered(endpoint, method)
+        if stated is None:
+            remedy = self.census.remedy(endpoint)
+            processing.refuse(
+                EndpointUndeclared(
+                    f"endpoint {endpoint!r} declares no processing for {method}; {remedy}"
+                )
+            )
+        is_declared = type(stated) is tuple
+        if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+            call, is_declared = None, False
+        elif is_declared:
+            processing.begin(cast("tuple[Declaration, ...]", stated))
+        processing.take_in = self._intake.take
+        processing.accepted = self._intake.take(processing, here)
+        if call is None:
+            answer = self._dispatch()
+        else:
+            processing.view_ran = call is not self._app.view_functions[endpoint]
+            answer = call(**(here.view_args or {}))
+        if is_declared:
+            refuse_answer_without_view(processing, answer)
+        return answer
+
+    def _preprocessed(self, *args: Any) -> ResponseReturnValue | None:
+        """What a hook answers in place of a declared view is released only if it is a refusal, or sends somebody elsewhere."""
+        answer = self._preprocess(*args)
+        here = request_ctx.request
+        if answer is None or here.url_rule is None or here.method == "OPTIONS":
+            return answer
+        if type(self.census.stated(here.url_rule.endpoint, here.method)) is tuple:
+            processing = current_processing()
+            processing.endpoint, processing.method = here.url_rule.endpoint, here.method
+            try:
+                refuse_answer_without_view(processing, answer)
+            except PrivacyError as refusal:
+                return self._refused(refusal)
+        return answer
+
+    def _processed(self, *args: Any) -> Response:
+        """A response as it leaves, whoever made it: a view, an error handler, a hook."""
+        response = self._process(*args)
+        opener = current_context.get()
+        here = request_ctx.request
+        rule = here.url_rule
+        stated = self.census.stated(rule.endpoint, here.method) if rule is not None else None
+        if isinstance(opener, ProcessingContext) and type(stated) is tuple:
+            try:
+                refuse_response_of_another(opener, response)
+                self._refuse_personal_url(opener, response)
+            except PrivacyError as refusal:
+                return self.answer(refusal)
+        return response
+
+    def _refuse_personal_url(self, processing: ProcessingContext, response: Response) -> None:
+        """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
+        if not processing.opened:
+            return
+        if any(
+            reveals_opened_value(processing.opened, location)
+            for location in response.headers.getlist("Location")
+        ):
+            clause = self._house.policy.clause_of("minimisation")
+            processing.refuse(
+                IntakeRefused("a redirect's URL holds personal data; redirect by id", clause=clause)
+            )
+
+    def answer(self, error: PrivacyError) -> Response:
+        """A refusal or fault as problem details (RFC 9457), with clause, what was missing and whom to ask."""
+        policy = self._house.policy
+        clause = error.clause or policy.clause_of(error.commitment)
+        shown = not error.opaque or current_app.debug or current_app.testing
+        if error.opaque or error.status >= 500:
+            current_app.logger.error("%s: %s", error.code, error.message)
+        problem: dict[str, Any] = {
+            "type": f"urn:lgprivacy:{error.code}",
+            "title": TITLES.get(error.status, "Internal Server Error"),
+            "status": error.status,
+            "code": error.code,
+            "detail": error.message
+            if shown
+            else "the application tried something that it has not declared",
+            "contact": {
+                "name": policy.contact.name,
+                "email": policy.contact.email,
+                "phone": policy.contact.phone,
+                "address": policy.contact.address,
+            },
+        }
+        if clause is not None and clause in policy.clauses:
+            problem["clause"] = clause
+            problem["says"] = policy.clauses[clause].says
+        missing = getattr(error, "missing", None)
+        if missing:
+            problem["missing"] = missing
+        accepted = request_ctx.request.accept_mimetypes if has_request_context() else None
+        if (
+            accepted
+            and accepted.best_match(["application/problem+json", "application/json", "text/html"])
+            == "text/html"
+        ):
+            response = Response(_page(problem), status=error.status, mimetype="text/html")
+        else:
+            content = current_app.json.dumps(problem)
+            response = Response(content, status=error.status, mimetype="application/problem+json")
+        response.headers["Cache-Control"] = "no-store"
+        if error.status in RETRY_AFTER:
+            response.headers["Retry-After"] = RETRY_AFTER[error.status]
+        return response
+
+
+def _dispatches_as_flask_does(app: Flask) -> bool:
+    """Whether nobody overrode or wrapped how an application calls its views, so that the gate may call them itself."""
+    for name in ("dispatch_request", "ensure_sync"):
+        own: Any = getattr(getattr(app, name), "__func__", None)
+        if (
+            own is not getattr(Flask, name)
+            or own.__module__ != Flask.__module__
+            or hasattr(own, "__wrapped__")
+        ):
+            return False
+    return True

@@ -1,0 +1,114 @@
+"""Every endpoint of an application with what it declares."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+from flask import Flask
+from flask.views import MethodView
+
+from ..gate.declaration import Exemption
+from .decorators import DECLARATION_ATTRIBUTE, Stated
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointEntry:
+    """What one endpoint states for one method; `stated` is None where it states nothing."""
+
+    endpoint: str
+    method: str
+    rule: str
+    stated: Stated | None
+
+
+class RegisteredView(NamedTuple):
+    """A registered view; `call` is what the gate may call itself once it entered what the view states."""
+
+    view: Any
+    stated: Stated | None
+    call: Callable[..., Any] | None
+
+
+class EndpointRegistry:
+    """Every endpoint of an application with what it states, looked up on the view that is really registered."""
+
+    def __init__(self, app: Flask, exemptions: Mapping[str, str], *, calls_views: bool) -> None:
+        self._app = app
+        self._calls_views = calls_views
+        self._exemptions = {endpoint: Exemption(reason) for endpoint, reason in exemptions.items()}
+        self._known: dict[tuple[str, str], RegisteredView] = {}
+
+    def registered(self, endpoint: str, method: str) -> RegisteredView:
+        """The view that stands behind an endpoint now, with what it states for a method."""
+        view = self._app.view_functions.get(endpoint)
+        known = self._known.get((endpoint, method))
+        if known is None or known.view is not view:
+            stated = self._look_up(endpoint, method, view)
+            known = self._known[endpoint, method] = RegisteredView(
+                view, stated, self._callable(view, stated)
+            )
+        return known
+
+    def _callable(self, view: Any, stated: Stated | None) -> Callable[..., Any] | None:
+        """What is called once the gate entered a view's declarations; None where only the application can call it."""
+        if view is None or not self._calls_views or inspect.iscoroutinefunction(view):
+            return None
+        is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(stated) is tuple
+        return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
+
+    def stated(self, endpoint: str, method: str) -> Stated | None:
+        """What an endpoint states for a method, or None."""
+        return self.registered(endpoint, method).stated
+
+    def _look_up(self, endpoint: str, method: str, view: Any) -> Stated | None:
+        exemption = self._exemptions.get(endpoint)
+        stated = getattr(view, DECLARATION_ATTRIBUTE, None) or exemption
+        if stated is not None or view is None:
+            return cast("Stated | None", stated)
+        view_class = getattr(view, "view_class", None)
+        if view_class is None:
+            return None
+        for_all_methods = getattr(
+            getattr(view_class, "dispatch_request", None), DECLARATION_ATTRIBUTE, None
+        )
+        if for_all_methods is not None:
+            return cast("Stated", for_all_methods)
+        if not issubclass(
+            view_class, MethodView
+        ):  # what it names like a method is not what Flask runs
+            return None
+        name = method.lower()
+        if name == "head" and not hasattr(view_class, "head"):
+            name = "get"
+        if name == "options" and not hasattr(view_class, "options"):
+            others = [
+                getattr(getattr(view_class, other.lower(), None), DECLARATION_ATTRIBUTE, None)
+                for other in view_class.methods or ()
+            ]
+            return next((found for found in others if found), None)
+        return getattr(getattr(view_class, name, None), DECLARATION_ATTRIBUTE, None)
+
+    def remedy(self, endpoint: str) -> str:
+        """What to do about an endpoint that states nothing."""
+        view = self._app.view_functions.get(endpoint)
+        named = getattr(
+            sys.modules.get(getattr(view, "__module__", "")), getattr(view, "__name__", ""), None
+        )
+        if view is not None and getattr(named, "__lgprivacy_view__", None) is view:
+            return "its @privacy.handles(…) stands above the route, which took the bare view; move it below"
+        return "decorate the view with @privacy.handles(…) below its route, or exempt it with a reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
+
+    def entries(self) -> Iterator[EndpointEntry]:
+        """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow their view."""
+        seen = set()
+        for rule in self._app.url_map.iter_rules():
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"} or {"GET"}):
+                if (rule.endpoint, method) not in seen:
+                    seen.add((rule.endpoint, method))
+                    yield EndpointEntry(
+                        rule.endpoint, method, rule.rule, self.stated(rule.endpoint, method)
+                    )

@@ -1,0 +1,1 @@
+"""Blueprints with which people exercise their rights."""

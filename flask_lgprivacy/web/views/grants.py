@@ -1,0 +1,210 @@
+"""Grants and requests for assistance: given, listed and revoked by the client (LG-20 to LG-22)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, url_for
+from marshmallow import fields, validate
+
+from ...errors import RequestInvalid
+from ...gate.declaration import Declaration
+from ...permissions.grant_service import GrantService
+from ...permissions.grants import AssistanceRequest, Grant, GrantScope, GrantUse
+from ...policy.model import Policy
+from .common import BodySchema, format_id, guarded_routes, json_object, load_json, require_actor
+
+Now = Callable[[], Any]
+
+
+class _Name(BodySchema):
+    kind = fields.Str(required=True)
+    id = fields.Str(required=True, validate=validate.Length(min=1, max=64))
+
+
+class _Scoped(BodySchema):
+    categories = fields.List(fields.Str(), validate=validate.Length(min=1))
+    everybody = fields.Bool(data_key="all", load_default=False)
+    subjects = fields.List(fields.Nested(_Name), load_default=list)
+    groups = fields.List(fields.Str(), load_default=list)
+    hours = fields.Int(strict=True)
+
+
+class _AssistanceBody(_Scoped):
+    agent = fields.Nested(_Name)
+    reference = fields.Str()
+
+
+class _GrantBody(_Scoped):
+    kind = fields.Str(required=True)
+    to = fields.Nested(_Name, required=True)
+    purpose = fields.Str()
+    until = fields.AwareDateTime(format="iso")
+    assistance = fields.Str()
+    client = fields.Str()
+    ground = fields.Str()
+    case = fields.Str()
+
+
+def add_grants(
+    blueprint: Blueprint, policy: Policy, grants: Callable[[], GrantService], now: Now
+) -> None:
+    """Mount grants on the blueprint, open to every role that the policy document lets ask for, give or hold one."""
+    kinds = policy.grant_kinds.values()
+    if not kinds:
+        return
+    roles = frozenset().union(*(kind.asked_by | kind.given_by | {kind.to} for kind in kinds))
+    declaration = Declaration(frozenset(), roles, policy.rights[0].purpose, frozenset())
+
+    route = guarded_routes(blueprint, declaration)
+
+    def list_grants() -> Any:
+        found = grants().visible_to(require_actor())
+        uses = grants().uses_of(found)
+        return jsonify([_shown(grant, now(), uses[grant.id]) for grant in found])
+
+    def give_grant() -> Any:
+        return _created(_given(grants(), policy, load_json(_GrantBody())), now())
+
+    def revoke_grant(number: str) -> Any:
+        return jsonify(_shown(grants().revoke(by=require_actor(), grant=number), now(), []))
+
+    def list_assistance() -> Any:
+        return jsonify(
+            [_shown_request(one) for one in grants().assistance_visible_to(require_actor())]
+        )
+
+    def open_assistance() -> Any:
+        sent = load_json(_AssistanceBody())
+        opened = grants().open_assistance(
+            by=require_actor(),
+            categories=_needed(sent, "categories"),
+            scope=_scope(sent),
+            hours=_needed(sent, "hours"),
+            agent=_pair(sent.get("agent")),
+            reference=sent.get("reference"),
+        )
+        response: Response = jsonify(_shown_request(opened))
+        response.status_code = 201
+        return response
+
+    def ask(number: str) -> Any:
+        json_object()
+        return _created(grants().ask(by=require_actor(), assistance=number), now())
+
+    def close_assistance(number: str) -> Any:
+        return jsonify(_shown_request(grants().close(by=require_actor(), assistance=number)))
+
+    route("/grants", "GET", list_grants)
+    route("/grants", "POST", give_grant)
+    route("/grants/<number>", "DELETE", revoke_grant)
+    route("/assistance", "GET", list_assistance)
+    route("/assistance", "POST", open_assistance)
+    route("/assistance/<number>/ask", "POST", ask)
+    route("/assistance/<number>", "DELETE", close_assistance)
+
+
+def _given(grants: GrantService, policy: Policy, sent: dict[str, Any]) -> Grant:
+    kind, to = policy.grant_kinds.get(sent["kind"]), _pair(sent["to"])
+    if kind is None or to is None:
+        raise RequestInvalid(f"kind: one of {', '.join(sorted(policy.grant_kinds))}")
+    if kind.grounds:
+        return grants.declare_emergency(
+            by=require_actor(), client=_needed(sent, "client"), to=to, ground=_needed(sent, "ground"), case=_needed(sent, "case"),
+            categories=_needed(sent, "categories"), scope=_scope(sent), hours=_needed(sent, "hours"),
+        )  # fmt: skip
+    if kind.asked_by:
+        narrower = _scope(sent) if sent["everybody"] or sent["subjects"] or sent["groups"] else None
+        return grants.accept(
+            by=require_actor(), assistance=_needed(sent, "assistance"), to=to, hours=sent.get("hours"),
+            categories=sent.get("categories"), scope=narrower,
+        )  # fmt: skip
+    return grants.give(
+        kind.id, by=require_actor(), to=to, categories=_needed(sent, "categories"), scope=_scope(sent),
+        until=_needed(sent, "until"), purpose=sent.get("purpose"),
+    )  # fmt: skip
+
+
+def _needed(sent: dict[str, Any], name: str) -> Any:
+    if name not in sent:
+        raise RequestInvalid(f"{name}: is missing")
+    return sent[name]
+
+
+def _pair(name: dict[str, str] | None) -> tuple[str, str] | None:
+    return (name["kind"], name["id"]) if name is not None else None
+
+
+def _scope(sent: dict[str, Any]) -> GrantScope:
+    subjects = [(one["kind"], one["id"]) for one in sent["subjects"]]
+    return GrantScope.of(everybody=sent["everybody"], subjects=subjects, groups=sent["groups"])
+
+
+def _created(grant: Grant, now: Any) -> Response:
+    response: Response = jsonify(_shown(grant, now, []))
+    response.status_code = 201
+    return response
+
+
+def _shown(grant: Grant, now: Any, uses: list[GrantUse]) -> dict[str, Any]:
+    return {
+        "id": grant.id,
+        "kind": grant.kind,
+        "client": format_id(grant.client),
+        "to": _shown_name(grant.to),
+        "state": grant.state(now),
+        "purpose": grant.purpose,
+        "categories": sorted(grant.categories),
+        "scope": _shown_scope(grant.scope),
+        "assistance": grant.assistance,
+        "ground": grant.ground,
+        "case": grant.case,
+        "asked": grant.asked_at.isoformat(),
+        "given": grant.given_at and grant.given_at.isoformat(),
+        "until": grant.until and grant.until.isoformat(),
+        "revoked": grant.revoked_at and grant.revoked_at.isoformat(),
+        "uses": [
+            {
+                "at": use.at.isoformat(),
+                "endpoint": use.endpoint,
+                "category": use.category,
+                "action": use.action,
+                "subjects": use.subjects,
+            }
+            for use in uses
+        ],
+        "links": {"revoke": url_for("lgprivacy.revoke_grant", number=grant.id)},
+    }
+
+
+def _shown_request(request: AssistanceRequest) -> dict[str, Any]:
+    return {
+        "id": request.id,
+        "client": format_id(request.client),
+        "state": "closed" if request.closed_at else "open",
+        "agent": _shown_name(request.agent) if request.agent else None,
+        "reference": request.reference,
+        "categories": sorted(request.categories),
+        "scope": _shown_scope(request.scope),
+        "hours": request.hours,
+        "opened": request.opened_at.isoformat(),
+        "closed": request.closed_at and request.closed_at.isoformat(),
+        "links": {
+            "close": url_for("lgprivacy.close_assistance", number=request.id),
+            "ask": url_for("lgprivacy.ask", number=request.id),
+        },
+    }
+
+
+def _shown_name(name: tuple[str, str]) -> dict[str, str]:
+    return {"kind": name[0], "id": format_id(name[1])}
+
+
+def _shown_scope(scope: GrantScope) -> dict[str, Any]:
+    if scope.everybody:
+        return {"all": True}
+    return {
+        "subjects": [_shown_name(one) for one in sorted(scope.subjects)],
+        "groups": [format_id(group) for group in sorted(scope.groups)],
+    }
