@@ -81,18 +81,18 @@ def opened_fields(index_keys: Iterable[bytes], row: Any) -> dict[str, Any]:
 
 
 def inbox_entries_about(
-    house: Runtime, session: Session, subject: SubjectRef, client: str | None
+    runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
 ) -> list[str]:
     """The records in a client's inbox, refused ones too, that are about a subject."""
     kind, one = subject
-    if client is None or not house.is_processor_of(kind):
+    if client is None or not runtime.models.is_processor_of(kind):
         return []
-    layouts = {layout.name: layout for layout in house.graph.of(kind)}
-    inbox, found = house.tables.inbox, []
+    layouts = {layout.name: layout for layout in runtime.models.graph.of(kind)}
+    inbox, found = runtime.database.tables.inbox, []
     rows = session.execute(
         select(inbox).where(inbox.c.client == client, inbox.c.model.in_(layouts))
     ).all()
-    index_keys = house.keys.index_keys(session, client) if rows else ()
+    index_keys = runtime.keys.index_keys(session, client) if rows else ()
     for row in rows:
         try:
             column = subject_column(layouts[row.model])
@@ -109,40 +109,44 @@ def inbox_entries_about(
 
 
 def remove_from_inbox(
-    house: Runtime, session: Session, subject: SubjectRef, client: str | None
+    runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
 ) -> int:
     """Remove what lies in a client's inbox about a subject; returns how many records. The caller commits."""
-    gone = inbox_entries_about(house, session, subject, client)
+    gone = inbox_entries_about(runtime, session, subject, client)
     for some in chunks(gone):
-        session.execute(delete(house.tables.inbox).where(house.tables.inbox.c.id.in_(some)))
+        session.execute(
+            delete(runtime.database.tables.inbox).where(
+                runtime.database.tables.inbox.c.id.in_(some)
+            )
+        )
     return len(gone)
 
 
 class SealedInbox:
     """The inbox of one application."""
 
-    def __init__(self, house: Runtime) -> None:
-        self._house = house
-        self._inbox = house.tables.inbox
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._inbox = runtime.database.tables.inbox
 
     def public_key(self, client: Any) -> bytes:
         """The key, 32 bytes, with which devices seal records for a client; raises `SubjectErased` for an erased one."""
         name = self._client(client)
-        session = self._house.session()
-        key = self._house.keys.index_key(session, name)
+        session = self._runtime.database.session()
+        key = self._runtime.keys.index_key(session, name)
         session.commit()
         return ingest_key(key)
 
     def deposit(self, client: Any, model: str, sealed: bytes) -> str:
         """Leave a sealed record for a client and commit; returns its id."""
-        session = self._house.session()
+        session = self._runtime.database.session()
         made = deposit(
             session,
-            self._house.tables,
+            self._runtime.database.tables,
             client=self._client(client),
             model=model,
             sealed=sealed,
-            at=self._house.utcnow(),
+            at=self._runtime.utcnow(),
         )
         session.commit()
         return made
@@ -150,7 +154,7 @@ class SealedInbox:
     def waiting(self, client: Any) -> int:
         """How many records wait to be taken in."""
         query = select(func.count()).select_from(self._inbox).where(*self._of(client))
-        return int(self._house.session().execute(query).scalar_one())
+        return int(self._runtime.database.session().execute(query).scalar_one())
 
     def absorb(self, client: Any) -> dict[str, int]:
         """Take in what waits for a client, each record in a transaction of its own, as if the actor had written it.
@@ -162,13 +166,13 @@ class SealedInbox:
         Raises:
             AccessDenied: The actor may write none of them.
         """
-        opener = current_context.get()
-        if not isinstance(opener, ProcessingContext):
+        context = current_context.get()
+        if not isinstance(context, ProcessingContext):
             raise UndeclaredProcessing(
                 "absorb() runs under a declaration that writes, or in 'with privacy.processing(…)'"
             )
-        session, counts = self._house.session(), {"written": 0, "refused": 0}
-        index_keys = self._house.keys.index_keys(session, self._client(client))
+        session, counts = self._runtime.database.session(), {"written": 0, "refused": 0}
+        index_keys = self._runtime.keys.index_keys(session, self._client(client))
         denied: AccessDenied | None = None
         last: Any = None
         while row := self._next(session, client, last):
@@ -189,7 +193,7 @@ class SealedInbox:
             except Exception:  # noqa: BLE001  whatever a record makes of the application's own hooks, the next one is looked at
                 session.rollback()
                 refused = update(self._inbox).where(self._inbox.c.id == row.id)
-                session.execute(refused.values(refused_at=self._house.utcnow()))
+                session.execute(refused.values(refused_at=self._runtime.utcnow()))
                 counts["refused"] += 1
             else:
                 session.execute(delete(self._inbox).where(self._inbox.c.id == row.id))
@@ -253,8 +257,8 @@ class SealedInbox:
         return made
 
     def _layout(self, model: str) -> ModelInfo:
-        for kind in self._house.graph.subjects:
-            for layout in self._house.graph.of(kind):
-                if layout.name == model and self._house.is_processor_of(kind):
+        for kind in self._runtime.models.graph.subjects:
+            for layout in self._runtime.models.graph.of(kind):
+                if layout.name == model and self._runtime.models.is_processor_of(kind):
                     return layout
         raise RequestInvalid("records are left for models that are held for clients")

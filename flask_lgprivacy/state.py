@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import current_app
@@ -11,6 +10,7 @@ from flask_sqlalchemy import SQLAlchemy
 from .config import Config
 from .disclosure.address import RecipientAddress
 from .errors import ConfigurationError
+from .gate.host_hooks import HostHooks
 from .gate.runtime import Runtime
 from .permissions.consents import ConsentService
 from .permissions.grant_service import GrantService
@@ -20,7 +20,6 @@ from .rights.background import BackgroundRunner
 from .rights.service import RightsService
 from .stores import DataStore
 from .usage.statistics import UsageStatistics
-from .web.dispatch import DispatchGuard
 
 NAME = "lgprivacy"
 
@@ -29,10 +28,10 @@ NAME = "lgprivacy"
 class PrivacyState:
     """What one application has of this extension."""
 
-    settings: Config
+    config: Config
     policy: Policy
-    house: Runtime
-    gate: DispatchGuard
+    runtime: Runtime
+    hooks: HostHooks
     rights: RightsService
     consents: ConsentService
     grants: GrantService
@@ -43,7 +42,6 @@ class PrivacyState:
     recipients: dict[str, RecipientAddress]
     database: SQLAlchemy
     uses_key_file: bool
-    has_actor_loader: Callable[[], bool]
 
 
 def get_state() -> PrivacyState:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from .audit.events import Event
 from .audit.trail import Receipt
 from .crypto.providers.local_file import LocalKeyFile
 from .errors import PrivacyError
-from .gate.actor import Actor
+from .gate.actor import Actor, ActorLoader
+from .gate.host_hooks import HostHooks
 from .policy.explain import Explanation, MatrixCell, explain_decision, matrix
 from .policy.model import Action, Condition
 from .state import NAME, PrivacyState
+from .web.endpoints import endpoints_of
 
 
 class InMemoryAuditTrail:
@@ -37,26 +40,45 @@ class InMemoryAuditTrail:
 @contextmanager
 def acting_as(app: Flask, actor: Actor | None) -> Iterator[None]:
     """Within this, every request to `app` is made by `actor`, or by nobody for None."""
-    house = _state(app).house
-    before = house.load_actor
-    house.load_actor = lambda: actor
+    hooks = _state(app).hooks
+    before = hooks.actor_loader
+    if not isinstance(before, _ActingLoader):
+        hooks.actor_loader = before = _ActingLoader(before or _shared_loader(hooks))
+    token = before.actors.set((actor,))
     try:
         yield
     finally:
-        house.load_actor = before
+        before.actors.reset(token)
+
+
+def _shared_loader(hooks: HostHooks) -> ActorLoader:
+    shared = HostHooks(hooks.shared)
+    return shared.load_actor
+
+
+class _ActingLoader:
+    """An actor loader that a test overrides for its own thread; others ask the application's."""
+
+    def __init__(self, load: ActorLoader) -> None:
+        self._load = load
+        self.actors: ContextVar[tuple[Actor | None] | None] = ContextVar("acting", default=None)
+
+    def __call__(self) -> Actor | None:
+        acting = self.actors.get()
+        return self._load() if acting is None else acting[0]
 
 
 @contextmanager
 def captured_trail(app: Flask) -> Iterator[InMemoryAuditTrail]:
     """Within this, events of `app` go to the memory that is returned."""
-    house = _state(app).house
-    before = house.trail
+    runtime = _state(app).runtime
+    before = runtime.audit.trail
     trail = InMemoryAuditTrail()
-    house.trail = trail
+    runtime.audit.trail = trail
     try:
         yield trail
     finally:
-        house.trail = before
+        runtime.audit.trail = before
 
 
 def assert_refused(response: Any, *, clause: str | None = None, code: str | None = None) -> None:
@@ -80,7 +102,7 @@ def assert_every_route_is_declared(app: Flask) -> None:
 
 def policy_matrix(app: Flask) -> list[MatrixCell]:
     """The whole table of the policy document of `app`, as `flask privacy policy --matrix` prints it."""
-    return list(matrix(_state(app).house.decisions))
+    return list(matrix(_state(app).runtime.engine))
 
 
 def explain(
@@ -95,7 +117,7 @@ def explain(
     """A decision with everything that was considered, as `flask privacy explain` prints it; `facts` are conditions that hold."""
     holding = frozenset(Condition(fact) for fact in facts)
     return explain_decision(
-        _state(app).house.decisions, role, category, Action(action), purpose, holding
+        _state(app).runtime.engine, role, category, Action(action), purpose, holding
     )
 
 
@@ -103,7 +125,7 @@ def undeclared_endpoints(app: Flask) -> list[str]:
     """The endpoints of `app`, with their methods, that are neither declared nor exempt; assert that it is empty."""
     return [
         f"{entry.endpoint} {entry.method}"
-        for entry in _state(app).gate.census.entries()
+        for entry in endpoints_of(app).entries()
         if entry.stated is None
     ]
 

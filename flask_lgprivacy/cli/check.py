@@ -13,8 +13,9 @@ from ..database.tables import missing_tables
 from ..errors import ConfigurationError
 from ..gate.actor import NO_ACTOR_LOADER
 from ..gate.declaration import Exemption
-from ..state import get_state
+from ..state import PrivacyState, get_state
 from ..stores import categories_by_store
+from ..web.endpoints import endpoints_of
 from .group import privacy
 
 
@@ -24,22 +25,23 @@ def check(as_json: bool) -> None:
     """Every route declared or exempt, every column labelled, every recipient reachable; exit status 1 for a fault."""
     here = get_state()
     faults = []
-    entries = list(here.gate.census.entries())
+    endpoints = endpoints_of(current_app)
+    entries = list(endpoints.entries())
     for entry in entries:
         if entry.stated is None:
             faults.append(
                 f"endpoint {entry.endpoint} ({entry.method} {entry.rule}) declares no processing; "
-                f"{here.gate.census.remedy(entry.endpoint)}"
+                f"{endpoints.remedy(entry.endpoint)}"
             )
     try:
-        here.house.models_changed()
-        kinds = sorted(here.house.graph.subjects)
+        here.runtime.models.check_again()
+        kinds = sorted(here.runtime.models.graph.subjects)
     except ConfigurationError as error:
         faults.append(error.message)
         kinds = []
     faults += _faults_of_setting_up(here)
     for recipient in here.policy.recipients.values():
-        if recipient.transfer and not recipient.transfer.in_force(here.house.utcnow().date()):
+        if recipient.transfer and not recipient.transfer.in_force(here.runtime.utcnow().date()):
             faults.append(f"recipient {recipient.id}: its transfer tool is not in force today")
     exempt = {
         entry.endpoint: entry.stated.reason
@@ -72,9 +74,9 @@ def check(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _stores(here: Any) -> list[dict[str, Any]]:
+def _stores(here: PrivacyState) -> list[dict[str, Any]]:
     """Every declared store with what its labelled models hold."""
-    held = categories_by_store(here.house.graph)
+    held = categories_by_store(here.runtime.models.graph)
     return [
         {
             "name": store.name,
@@ -86,13 +88,13 @@ def _stores(here: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _faults_of_setting_up(here: Any) -> Iterator[str]:
-    if here.uses_key_file and not here.settings.key_file.exists():
-        yield f"the key file {here.settings.key_file.name} does not exist; run 'flask privacy init', or restore it"
-    for table in missing_tables(here.database.engines, here.house.tables):
+def _faults_of_setting_up(here: PrivacyState) -> Iterator[str]:
+    if here.uses_key_file and not here.config.key_file.exists():
+        yield f"the key file {here.config.key_file.name} does not exist; run 'flask privacy init', or restore it"
+    for table in missing_tables(here.database.engines, here.runtime.database.tables):
         yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"
-    if not here.has_actor_loader():
+    if not here.hooks.has_actor_loader:
         yield NO_ACTOR_LOADER
-    for endpoint in here.settings.exempt:
+    for endpoint in here.config.exempt:
         if endpoint not in current_app.view_functions:
             yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"

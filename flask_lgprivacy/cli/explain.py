@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
 
 import click
 
@@ -13,7 +12,7 @@ from ..errors import RequestInvalid
 from ..permissions.grant_repository import find_grants, has_open_assistance
 from ..policy.explain import explain_decision
 from ..policy.model import Action, Condition
-from ..state import get_state
+from ..state import PrivacyState, get_state
 from .group import privacy
 
 
@@ -59,7 +58,7 @@ def explain(
     if grant is not None:
         holding |= _facts_of_grant(here, actor_role, category, purpose, client, grant, notes)
     found = explain_decision(
-        here.house.decisions, actor_role, category, Action(action), purpose, frozenset(holding)
+        here.runtime.engine, actor_role, category, Action(action), purpose, frozenset(holding)
     )
     decision = found.decision
     if as_json:
@@ -85,18 +84,20 @@ def explain(
         click.echo(f"  {'DECIDES' if one.decides else 'no'}: {one.entry} [{one.clause}]: {one.why}")
 
 
-def _facts_of_client(here: Any, role: str, client: str, notes: list[str]) -> set[Condition]:
+def _facts_of_client(
+    here: PrivacyState, role: str, client: str, notes: list[str]
+) -> set[Condition]:
     """What is known of a client now."""
     facts = set()
     known = here.policy.roles.get(role)
     if known is not None and known.side == "client":
         facts.add(Condition.OWN_CLIENT)
         notes.append("own-client is assumed: the actor acts for this client")
-    if has_open_assistance(here.house.session(), here.house.tables, client):
+    if has_open_assistance(here.runtime.database.session(), here.runtime.database.tables, client):
         facts.add(Condition.ASSISTANCE_REQUEST)
-    if here.house.pays_directly(client) is True:
+    if here.hooks.pays_directly(client):
         facts.add(Condition.DIRECT_PAYMENT)
-    if here.house.is_on_device(here.house.session(), client):
+    if here.storage.is_on_device(here.runtime.database.session(), client):
         notes.append(
             "this client keeps its profiles on its devices: writing one is refused whatever the rules say"
         )
@@ -104,7 +105,7 @@ def _facts_of_client(here: Any, role: str, client: str, notes: list[str]) -> set
 
 
 def _facts_of_grant(
-    here: Any,
+    here: PrivacyState,
     role: str,
     category: str,
     purpose: str,
@@ -113,8 +114,10 @@ def _facts_of_grant(
     notes: list[str],
 ) -> set[Condition]:
     """What a grant gives now, and for what it does not."""
-    tables = here.house.tables
-    found = next(iter(find_grants(here.house.session(), tables, tables.grant.c.id == grant)), None)
+    tables = here.runtime.database.tables
+    found = next(
+        iter(find_grants(here.runtime.database.session(), tables, tables.grant.c.id == grant)), None
+    )
     if found is None:
         raise RequestInvalid("--grant: there is no such grant; 'flask privacy grants' lists them")
     kind = here.policy.grant_kinds.get(found.kind)
@@ -123,7 +126,7 @@ def _facts_of_grant(
             f"the grant does not count: the policy document has no kind {found.kind!r} any more"
         )
         return set()
-    state_now = found.state(here.house.utcnow())
+    state_now = found.state(here.runtime.utcnow())
     reasons = [
         *([] if state_now == "in-force" else [f"it is {state_now}"]),
         *([] if role == kind.to else [f"it is for role {kind.to}"]),
@@ -140,7 +143,7 @@ def _facts_of_grant(
         ),
         *(
             []
-            if kind.agents is None or found.to in here.house.agents
+            if kind.agents is None or found.to in here.config.agents
             else ["its agent is not on the list of agents"]
         ),
     ]

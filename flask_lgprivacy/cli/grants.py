@@ -17,9 +17,9 @@ from .output import print_rows
 def grants(client: str | None, as_json: bool) -> None:
     """Grants to guests and support agents, newest first; those to agents with how often they were used."""
     here = get_state()
-    table, session = here.house.tables.grant.c, here.house.session()
+    table, session = here.runtime.database.tables.grant.c, here.runtime.database.session()
     wanted = [] if client is None else [table.client == canonical_id(client)]
-    found = find_grants(session, here.house.tables, *wanted)
+    found = find_grants(session, here.runtime.database.tables, *wanted)
     uses = here.grants.uses_of(found)
     to_agents = {kind.id for kind in here.policy.grant_kinds.values() if kind.agents is not None}
     rows = [
@@ -27,7 +27,7 @@ def grants(client: str | None, as_json: bool) -> None:
             "id": one.id,
             "kind": one.kind,
             "client": one.client,
-            "state": one.state(here.house.utcnow()),
+            "state": one.state(here.runtime.utcnow()),
             "categories": ", ".join(sorted(one.categories)),
             "scope": "all"
             if one.scope.everybody

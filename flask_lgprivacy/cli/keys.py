@@ -36,7 +36,7 @@ def progress_bar(label: str, total: int) -> Iterator[Advance]:
 
 def custodian() -> MaintenanceRunner:
     """The custodian of the current application, with a progress bar."""
-    return MaintenanceRunner(get_state().house, progress=progress_bar)
+    return MaintenanceRunner(get_state().runtime, progress=progress_bar)
 
 
 @keys.command("list")
@@ -44,7 +44,7 @@ def custodian() -> MaintenanceRunner:
 def list_keys(as_json: bool) -> None:
     """Clients with the epochs of their keys, the key service that wraps them and how many subjects hang on them."""
     here = get_state()
-    table = here.house.keys.table
+    table = here.runtime.keys.table
     clients, subjects = table.clients.c, table.subjects.c
     counted = (
         select(subjects.holder, subjects.epoch, func.count(subjects.wrapped).label("subjects"))
@@ -58,7 +58,7 @@ def list_keys(as_json: bool) -> None:
         )
         .order_by(clients.client, clients.epoch)
     )
-    with here.house.keys.connected(here.house.session()) as connection:
+    with here.runtime.keys.connected(here.runtime.database.session()) as connection:
         rows = [
             {
                 "client": row.client,
@@ -140,7 +140,7 @@ def adopt(named: str, dry_run: bool, as_json: bool) -> None:
 @click.argument("client")
 def ingest(client: str) -> None:
     """Print the public key with which devices seal records for a client, as JSON with base64."""
-    key = SealedInbox(get_state().house).public_key(client)
+    key = SealedInbox(get_state().runtime).public_key(client)
     click.echo(json.dumps({"client": canonical_id(client), "key": base64.b64encode(key).decode()}))
 
 
@@ -159,9 +159,9 @@ def drop_root(name: str) -> None:
     """Destroy an older root key that wraps nothing any more."""
     here = get_state()
     file = _key_file()
-    clients = here.house.keys.table.clients.c
-    with here.house.keys.connected(here.house.session()) as connection:
-        here.house.keys.table.lock_all_clients(connection)
+    clients = here.runtime.keys.table.clients.c
+    with here.runtime.keys.connected(here.runtime.database.session()) as connection:
+        here.runtime.keys.table.lock_all_clients(connection)
         wrapped = connection.execute(
             select(clients.wrapped).where(clients.wrapped.is_not(None))
         ).scalars()
@@ -171,7 +171,7 @@ def drop_root(name: str) -> None:
                 f"root key {name} wraps {held} client keys; run 'flask privacy keys rotate root' first"
             )
         file.drop_root(name)
-    here.house.session().commit()
+    here.runtime.database.session().commit()
     click.echo(f"destroyed root key {name}")
 
 
@@ -192,7 +192,7 @@ def _key_file() -> LocalKeyFile:
         raise ConfigurationError(
             "the root key is held by a key service, which rotates it itself; there is no local key file"
         )
-    return LocalKeyFile(here.settings.key_file)
+    return LocalKeyFile(here.config.key_file)
 
 
 def _show(figures: dict[str, Any], *, as_json: bool) -> None:

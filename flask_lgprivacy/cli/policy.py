@@ -55,7 +55,7 @@ def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -
             )
     cells = [
         cell
-        for cell in matrix(here.house.decisions)
+        for cell in matrix(here.runtime.engine)
         if role in (None, cell.role) and category in (None, cell.category)
     ]
     if as_json:

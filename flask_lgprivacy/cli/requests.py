@@ -19,7 +19,7 @@ def requests(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     here = get_state()
-    found = list(here.rights.ledger.every(here.house.session()))
+    found = list(here.rights.ledger.every(here.runtime.database.session()))
     rows = [
         {
             "id": one.id,

@@ -25,9 +25,9 @@ privacy.add_command(retention)
 def replay(dry_run: bool, as_json: bool) -> None:
     """Repeat every erasure after a restore: those with a tombstone, and from the trail those whose key was restored too."""
     here = get_state()
-    done = ErasureReplay(here.house, dry_run=dry_run)
+    done = ErasureReplay(here.runtime, dry_run=dry_run)
     done.from_tombstones()
-    done.from_trail(read_trail(here.settings.trail_directory, where={"event": "rights-request"}))
+    done.from_trail(read_trail(here.config.trail_directory, where={"event": "rights-request"}))
     counts = {"dry run": dry_run, **done.close()}
     if as_json:
         click.echo(json.dumps(counts))

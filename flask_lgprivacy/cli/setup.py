@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from ..crypto.providers.local_file import LocalKeyFile
 from ..errors import ConfigurationError
-from ..state import get_state
+from ..state import PrivacyState, get_state
 from .group import privacy
 
 
-def initialise(here: Any) -> Iterator[str]:
+def initialise(here: PrivacyState) -> Iterator[str]:
     """Make the key file, the tables and the trail directory where they are missing; yields what was done, for people."""
     if (
         here.uses_key_file
-        and not here.settings.key_file.exists()
-        and here.house.keys.has_keys(here.database.engines[here.settings.keys_bind])
+        and not here.config.key_file.exists()
+        and here.runtime.keys.has_keys(here.database.engines[here.config.keys_bind])
     ):
         raise ConfigurationError(
-            f"the database holds keys, but their key file {here.settings.key_file.name} is gone; restore it, a new one cannot open them"
+            f"the database holds keys, but their key file {here.config.key_file.name} is gone; restore it, a new one cannot open them"
         )
     if here.uses_key_file:
         try:
-            LocalKeyFile.create(here.settings.key_file)
-            yield f"made the key file {here.settings.key_file} (mode 0600); keep a copy away from the data's backups"
+            LocalKeyFile.create(here.config.key_file)
+            yield f"made the key file {here.config.key_file} (mode 0600); keep a copy away from the data's backups"
         except FileExistsError:
-            LocalKeyFile(here.settings.key_file)
-            yield f"kept the key file {here.settings.key_file}"
-    for table in here.house.tables.all():
+            LocalKeyFile(here.config.key_file)
+            yield f"kept the key file {here.config.key_file}"
+    for table in here.runtime.database.tables.all():
         table.create(here.database.engines[table.metadata.info.get("bind_key")], checkfirst=True)
-    here.house.keys.publisher_secret(here.house.session())
-    yield f"{len(here.house.tables.all())} tables are there"
-    yield f"the trail is written to {here.settings.trail_directory}"
+    here.runtime.keys.publisher_secret(here.runtime.database.session())
+    yield f"{len(here.runtime.database.tables.all())} tables are there"
+    yield f"the trail is written to {here.config.trail_directory}"
 
 
 @privacy.command()

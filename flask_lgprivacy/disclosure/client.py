@@ -59,26 +59,26 @@ class DisclosureClient:
 
     def __init__(
         self,
-        house: Runtime,
+        runtime: Runtime,
         places: Mapping[str, RecipientAddress],
         recipient: str,
         *,
         purpose: str,
         subject: Any,
     ) -> None:
-        opener = current_context.get()
-        if not isinstance(opener, ProcessingContext):
+        context = current_context.get()
+        if not isinstance(context, ProcessingContext):
             raise UndeclaredProcessing(
                 f"a disclosure to {recipient!r} outside any declared processing"
             )
-        self._house = house
-        self._processing = opener
+        self._runtime = runtime
+        self._processing = context
         self._purpose = purpose
-        self._name = recipient if recipient in house.policy.recipients else "undeclared"
+        self._name = recipient if recipient in runtime.policy.recipients else "undeclared"
         layout = model_info_of(type(subject))
         self._subject = (layout.kind, canonical_id(getattr(subject, layout.subject)))
         self._recipient = self._decide(recipient, ())
-        declared = opener.declaration.purpose if opener.declaration else None
+        declared = context.declaration.purpose if context.declaration else None
         if declared != purpose:
             self._refuse(
                 f"the endpoint is declared for purpose {declared!r}, not {purpose!r}",
@@ -158,7 +158,11 @@ class DisclosureClient:
 
     def _decide(self, recipient: str, categories: tuple[str, ...]) -> Recipient:
         decided = decide_disclosure(
-            self._house.policy, recipient, self._purpose, categories, self._house.utcnow().date()
+            self._runtime.policy,
+            recipient,
+            self._purpose,
+            categories,
+            self._runtime.utcnow().date(),
         )
         if isinstance(decided, Decision):
             self._refuse(decided.reason, decided.clause, ", ".join(decided.missing), categories)
@@ -166,7 +170,7 @@ class DisclosureClient:
 
     def _authorize(self, part: FieldReference) -> None:
         kind, one = part.subject
-        client = self._processing.subject_key(None, kind, one).client or None
+        client = self._processing.keys.require(None, kind, one).client or None
         try:
             self._processing.authorize(
                 part.category, Action.DISCLOSE, client=client, subject=part.subject
@@ -179,13 +183,15 @@ class DisclosureClient:
                 missing=(getattr(refusal, "missing", None) or refusal.code,),
             )
             raise
-        self._processing.note(part.category, Action.DISCLOSE, client=client, subject=part.subject)
+        self._processing.record_access(
+            part.category, Action.DISCLOSE, client=client, subject=part.subject
+        )
 
     def _refuse(
         self, why: str, clause: str | None, missing: str, categories: tuple[str, ...] = ()
     ) -> NoReturn:
         known = tuple(
-            category for category in categories if category in self._house.policy.categories
+            category for category in categories if category in self._runtime.policy.categories
         )
         self._tell("refused", known, clause=clause, missing=(missing,))
         self._processing.refuse(
@@ -203,17 +209,17 @@ class DisclosureClient:
         missing: tuple[str, ...] = (),
         status: int | None = None,
     ) -> None:
-        known = self._house.policy.recipients.get(self._name)
+        known = self._runtime.policy.recipients.get(self._name)
         kind, one = self._subject
-        key = self._processing.keys(None, kind, (one,)).get(one)
-        now = self._house.utcnow()
-        self._house.trail.commit(
+        key = self._processing.keys.load(None, kind, (one,)).get(one)
+        now = self._runtime.utcnow()
+        self._runtime.audit.commit(
             DisclosureEvent(
-                at=self._house.now(),
+                at=self._runtime.audit.now(),
                 stage=stage,
                 recipient=self._name,
                 purpose=self._purpose
-                if self._purpose in self._house.policy.purposes
+                if self._purpose in self._runtime.policy.purposes
                 else "undeclared",
                 actor=self._processing.actor_name,
                 role=self._processing.actor.role if self._processing.actor else None,

@@ -38,19 +38,21 @@ class AccessLog:
         copy.withheld, copy.grants = dict(self.withheld), dict(self.grants)
         return copy
 
-    def page(
+    def subjects_for(
         self, category: str, action: str, client: str | None, kind: str
     ) -> dict[str, SubjectKey | None]:
-        """The subjects of a kind that were touched in one way, to be added to until the next `take`."""
+        """The subjects of a kind that were touched in one way, to be added to until the next `drain`."""
         return self.touched.setdefault((category, action, client, kind), {})
 
-    def use(self, grant: str, category: str, action: str, subject: tuple[str, str] | None) -> None:
+    def record_grant_use(
+        self, grant: str, category: str, action: str, subject: tuple[str, str] | None
+    ) -> None:
         """Note that a grant, whose uses its client is shown, let somebody do something, to a subject or in general."""
         self.uses.setdefault((grant, category, action), set()).update(
             [subject] if subject is not None else []
         )
 
-    def take_uses(self) -> list[tuple[tuple[str, str, str], set[tuple[str, str]]]]:
+    def drain_grant_uses(self) -> list[tuple[tuple[str, str, str], set[tuple[str, str]]]]:
         """The uses noted since the last call."""
         uses, self.uses = self.uses, {}
         return list(uses.items())
@@ -62,7 +64,7 @@ class AccessLog:
         missing = (error.missing,) if isinstance(error, AccessDenied) and error.missing else ()
         self.refused[Refusal(error.code, clause, category, action, missing)] = None
 
-    def take(self, now: dt.datetime) -> tuple[tuple[Access, ...], tuple[Refusal, ...]]:
+    def drain(self, now: dt.datetime) -> tuple[tuple[Access, ...], tuple[Refusal, ...]]:
         """Everything noted since the last call, as parts of an event."""
         if not self.touched and not self.refused:
             return (), ()
@@ -81,7 +83,7 @@ class AccessLog:
         self.touched, self.refused = {}, {}
         return touched, refused
 
-    def take_permissions(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def drain_withheld_and_grants(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The categories withheld and the grants used since the last call."""
         if not self.withheld and not self.grants:
             return (), ()

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..orm.columns import client_column, stored_forms
+from ..orm.ownership_graph import OwnershipGraph
 from .actor import Actor
 
-if TYPE_CHECKING:
-    from .runtime import Runtime
 
-
-def acting_client(house: Runtime, session: Session, actor: Actor) -> str | None:
+def acting_client(graph: OwnershipGraph, session: Session, actor: Actor) -> str | None:
     """The client for whom an actor acts, or None.
 
     Keys and trail know a UUID and each of its texts by one name. Where clients are named by texts, "f1d3ff84-4329-…" and
     "f1d3ff844329…" may be two schools; an actor who is given as one of them does not act for rows that say the other.
     """
     others = stored_forms(actor.client_text) if actor.client_text is not None else []
-    if others and any(_is_there(session, column, others) for column in _client_texts(house)):
+    if others and any(_is_there(session, column, others) for column in _client_texts(graph)):
         return None
     return actor.client
 
 
-def _client_texts(house: Runtime) -> list[Any]:
+def _client_texts(graph: OwnershipGraph) -> list[Any]:
     """The columns that hold clients as texts."""
     columns = [
-        client_column(layout)
-        for layout in house.graph.subjects.values()
-        if layout.client is not None
+        client_column(layout) for layout in graph.subjects.values() if layout.client is not None
     ]
     return [column for column in columns if column.type.python_type is str]
 

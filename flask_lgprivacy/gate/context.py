@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, NoReturn, cast
 
@@ -20,113 +20,55 @@ from ..errors import (
     PrivacyError,
     RequestConflict,
     SealBroken,
+    SubjectErased,
     UndeclaredProcessing,
 )
 from ..orm.attributes import unwrap
+from ..orm.key_access import SubjectKeyAccess
 from ..orm.model_info import ModelInfo, SealedGroup, TaggedColumn
 from ..orm.plaintext import load_plaintext
 from ..orm.row_state import CHANGED, changed_meanwhile
-from ..permissions.grants import Grant
 from ..policy.engine import CompiledRules, Decision
 from ..policy.model import Action, Condition
 from . import forks
 from .access_log import AccessLog
 from .actor import PUBLIC_ROLE, Actor, audited_role
-from .actor_names import name_of
 from .client_spelling import acting_client
 from .declaration import Declaration
-from .facts import FactResolver
-from .key_access import READ, SubjectKeyAccess
+from .facts import Evidence, FactResolver, Question
 from .runtime import Runtime
 
-
-def begin(processing: ProcessingContext, declarations: tuple[Declaration, ...]) -> None:
-    """Load the actor and enter the declaration for its role; raises `AuthenticationRequired` or `AccessDenied`."""
-    processing.entered = None
-    actor = processing.house.load_actor()
-    if actor is not None and type(actor) is not Actor:
-        raise ConfigurationError(
-            f"the actor loader must return an Actor or None, not {type(actor).__name__}"
-        )
-    role = actor.role if actor is not None else PUBLIC_ROLE
-    if role not in processing.house.policy.roles:
-        known = ", ".join(sorted(processing.house.policy.roles))
-        processing.refuse(
-            UndeclaredProcessing(
-                f"the actor's role is none of the policy document's; it has {known}"
-            )
-        )
-    for declaration in declarations:
-        if role in declaration.roles:
-            processing.enter(declaration, actor)
-            processing.entered = declarations
-            return
-    processing.enter(declarations[0], actor)
-    processing.declaration = None
-    if actor is None:
-        processing.refuse(
-            AuthenticationRequired(
-                "sign in first",
-                clause=processing.house.policy.purposes[declarations[0].purpose].clause,
-            )
-        )
-    _refuse_role(processing, declarations, role)
-
-
-def _refuse_role(
-    processing: ProcessingContext, declarations: tuple[Declaration, ...], role: str
-) -> NoReturn:
-    """Say why a role has no place at an endpoint, as the policy says it where the policy does."""
-    declaration = declarations[0]
-    action = min(declaration.actions, default=Action.READ)
-    for category in sorted(declaration.categories):
-        refusal = processing.house.decisions.cell(
-            role, category, action, declaration.purpose
-        ).conceivable
-        if refusal is not None:
-            processing.refuse(
-                AccessDenied(
-                    refusal.reason, clause=refusal.clause, missing=", ".join(refusal.missing)
-                ),
-                category=category,
-                action=action.value,
-            )
-    clause = processing.house.policy.purposes[declaration.purpose].clause
-    roles = " or ".join(sorted({name for one in declarations for name in one.roles}))
-    processing.refuse(
-        AccessDenied(
-            f"this is not for role '{role}', but for {roles}",
-            clause=clause,
-            missing=f"role {roles}",
-        )
-    )
-
-
+READ = Action.READ.value
 _numbers = itertools.count()
 MOST_REMEMBERED = 1000
 """Of how many records that were opened last the values are looked for in the address of a redirect."""
 NEVER_WITHHELD = frozenset({Condition.OWN_CLIENT.value, Condition.STRONG_AUTHENTICATION.value})
-"""Conditions that are about the whole row or the actor: where one is missing, the row is refused and not shown in part."""
+"""Conditions about the whole row or the actor: where one is missing, the row is refused."""
 
 
-def _takes_nothing(_processing: ProcessingContext, _request: Any) -> None:
+def _takes_no_body(_context: ProcessingContext, _request: Any) -> None:
     """Outside a request there is no body."""
 
 
-class ProcessingContext(SubjectKeyAccess):
-    """One request, stream or job: its declaration, its actor, what it may still do and what it did."""
+class ProcessingContext:
+    """One request, stream or job: its declaration, its actor, what it may still do and what it did.
+
+    Args:
+        runtime: The application's.
+        via: `request`, or `job` outside of one; a request becomes a `stream`.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_conditions",
-        "_forks",
+        "_fork_count",
         "_granted",
+        "_has_opened",
+        "_held_keys",
         "_intended",
-        "_keys",
-        "_opened",
+        "_own_subjects",
         "_readable",
         "_refusal",
-        "_selves",
+        "_resolver",
         "accepted",
         "actor",
         "actor_name",
@@ -134,22 +76,23 @@ class ProcessingContext(SubjectKeyAccess):
         "ended",
         "endpoint",
         "entered",
-        "house",
-        "is_direct",
-        "ledger",
-        "life",
+        "keys",
+        "lifetime_token",
+        "log",
         "method",
         "number",
-        "opened",
-        "take_in",
+        "opened_values",
+        "record_at_once",
+        "runtime",
+        "take_body",
         "via",
         "view_ran",
     )
 
-    def __init__(self, house: Runtime, via: Literal["request", "job"]) -> None:
-        self.house = house
+    def __init__(self, runtime: Runtime, via: Literal["request", "job"]) -> None:
+        self.runtime = runtime
         self.via: Literal["request", "stream", "job"] = via
-        self.life = object()
+        self.lifetime_token = object()
         self.ended = False
         self.entered: tuple[Declaration, ...] | None = None
         self.declaration: Declaration | None = None
@@ -157,105 +100,173 @@ class ProcessingContext(SubjectKeyAccess):
         self.actor_name: str | None = None
         self.endpoint: str | None = None
         self.method: str | None = None
-        self.ledger = AccessLog()
+        self.log = AccessLog()
         self.accepted: Any = None
-        self.opened: deque[Iterable[Any]] = deque(maxlen=MOST_REMEMBERED)
-        self.take_in: Callable[[ProcessingContext, Any], Any] = _takes_nothing
-        self.is_direct = False
+        self.opened_values: deque[Iterable[Any]] = deque(maxlen=MOST_REMEMBERED)
+        self.take_body: Callable[[ProcessingContext, Any], Any] = _takes_no_body
+        self.record_at_once: Callable[[ProcessingContext], None] | None = None
+        """Called at each opening, where a value leaves before the answer does (WebSockets)."""
         self.view_ran = False
         self.number = next(_numbers)
-        self._forks = forks.count
+        self.keys = SubjectKeyAccess(runtime.keys, runtime.models, self.session, self.refuse)
+        self._held_keys = self.keys.held
+        self._fork_count = forks.count
         self._intended = False
-        self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
-        self._opened = False
+        self._has_opened = False
         self._refusal: PrivacyError | None = None
         self._granted: set[tuple[Any, ...]] = set()
         self._readable: dict[tuple[SealedGroup, str], dict[str, SubjectKey | None]] = {}
-        self._selves: tuple[tuple[str, str], ...] = ()
-        self._conditions: FactResolver | None = None
+        self._own_subjects: tuple[SubjectRef, ...] = ()
+        self._resolver: FactResolver | None = None
 
     def __repr__(self) -> str:
-        return f"<Processing {self.endpoint or 'job'}>"
+        return f"<ProcessingContext {self.endpoint or 'job'}>"
 
     # --- begin and end ---
 
     def begin(self, declarations: tuple[Declaration, ...]) -> None:
-        """Load the actor and take the declaration for its role; raises `AuthenticationRequired` or `AccessDenied`."""
-        begin(self, declarations)
+        """Load the actor and enter the declaration for its role.
+
+        Raises:
+            AuthenticationRequired: Nobody is signed in, and the endpoint is not public.
+            AccessDenied: No declaration is for the actor's role.
+        """
+        self.entered = None
+        actor = self.runtime.load_actor()
+        if actor is not None and type(actor) is not Actor:
+            raise ConfigurationError(
+                f"the actor loader must return an Actor or None, not {type(actor).__name__}"
+            )
+        policy = self.runtime.policy
+        role = actor.role if actor is not None else PUBLIC_ROLE
+        if role not in policy.roles:
+            self.refuse(
+                UndeclaredProcessing(
+                    "the actor has a role that the policy document does not have; it has "
+                    f"{', '.join(sorted(policy.roles))}"
+                )
+            )
+        for declaration in declarations:
+            if role in declaration.roles:
+                self.enter(declaration, actor)
+                self.entered = declarations
+                return
+        self.enter(declarations[0], actor)
+        self.declaration = None
+        if actor is None:
+            clause = policy.purposes[declarations[0].purpose].clause
+            self.refuse(AuthenticationRequired("sign in first", clause=clause))
+        self._refuse_role(declarations, role)
 
     def enter(self, declaration: Declaration, actor: Actor | None) -> None:
         """Take a declaration and an actor that are already decided upon."""
         self._refuse_ended()
-        if self.house.before_serving is not None:
-            self._prepare()
+        if self.runtime.startup.are_due:
+            self._run_startup_checks()
         self.declaration = declaration
         self.actor = actor
-        self._selves = actor.subjects if actor is not None else ()
-        self._conditions = None
+        self._own_subjects = actor.subjects if actor is not None else ()
+        self._resolver = None
         self._readable = {}
         self._granted = set()
-        self.actor_name = name_of(self, actor) if actor is not None else None
+        self.actor_name = None
+        if actor is not None:
+            self.actor_name = self.runtime.pseudonyms.of_actor(
+                actor, self.session(), self.keys.load
+            )
 
-    def _prepare(self) -> None:
+    def _run_startup_checks(self) -> None:
         try:
-            self.house.prepare()
-        except PrivacyError as unready:
-            self.refuse(unready)
+            self.runtime.startup.run()
+        except PrivacyError as refusal:
+            self.refuse(refusal)
+
+    def _refuse_role(self, declarations: tuple[Declaration, ...], role: str) -> NoReturn:
+        """Say why a role has no place at an endpoint, as the policy says it where it does."""
+        declaration = declarations[0]
+        action = min(declaration.actions, default=Action.READ)
+        for category in sorted(declaration.categories):
+            rules = self.runtime.engine.rules_for(role, category, action, declaration.purpose)
+            refusal = rules.unconditional_refusal
+            if refusal is not None:
+                missing = ", ".join(refusal.missing)
+                self.refuse(
+                    AccessDenied(refusal.reason, clause=refusal.clause, missing=missing),
+                    category=category,
+                    action=action.value,
+                )
+        clause = self.runtime.policy.purposes[declaration.purpose].clause
+        names = {name for declaration in declarations for name in declaration.roles}
+        roles = " or ".join(sorted(names))
+        self.refuse(
+            AccessDenied(
+                f"this is not for role '{role}', but for {roles}",
+                clause=clause,
+                missing=f"role {roles}",
+            )
+        )
 
     def inner(self) -> ProcessingContext:
-        """A processing of its own for a guarded view that another view calls, with an actor of its own."""
+        """A context of its own for a guarded view that another view calls."""
         self._refuse_ended()
-        inner = ProcessingContext(self.house, "request")
-        inner.endpoint, inner.method, inner.take_in = self.endpoint, self.method, self.take_in
-        inner.is_direct = self.is_direct
+        inner = ProcessingContext(self.runtime, "request")
+        inner.endpoint, inner.method, inner.take_body = self.endpoint, self.method, self.take_body
+        inner.record_at_once = self.record_at_once
         return inner
 
     def intend(self) -> None:
-        """Say in the trail, once, what is about to be written or deleted; raises `TrailUnavailable`, and then nothing is."""
+        """Say in the trail, once, what is about to be written or deleted.
+
+        Raises:
+            TrailUnavailable: It cannot be said, and then nothing is written.
+        """
         if not self._intended:
-            self.house.trail.commit(self.event(status=None, stage="intent"))
+            self.runtime.audit.commit(self.event(status=None, stage="intent"))
             self._intended = True
 
     def end(self) -> None:
-        """Shut everything that was open under this; what still holds on to it opens nothing more."""
+        """Shut everything that was open; what still holds on to this context opens nothing more."""
         self.ended = True
-        self.life = object()
+        self.lifetime_token = object()
         self.entered = self.declaration = None
         self._granted.clear()
         self._readable.clear()
-        self._keys.clear()
+        self._held_keys.clear()
 
     @property
-    def is_telling(self) -> bool:
-        """Whether the trail has to hear of this: a declaration was entered, or something was touched or refused."""
-        return (
-            self.declaration is not None or bool(self.ledger.touched) or bool(self.ledger.refused)
-        )
+    def must_be_audited(self) -> bool:
+        """Whether the trail has to hear of this: a declaration was entered, or something happened."""
+        return self.declaration is not None or bool(self.log.touched) or bool(self.log.refused)
 
     @property
     def has_opened(self) -> bool:
         """Whether personal data was opened so far."""
-        return self._opened
+        return self._has_opened
 
-    def answer_for(self, inner: ProcessingContext) -> None:
-        """Take note that what an inner processing opened goes out with this one's answer."""
-        self._opened = self._opened or inner.has_opened
-        self.opened.extend(inner.opened)
+    def anonymous_refusal_codes(self) -> set[str]:
+        """The codes of what an anonymous request was refused; none where anything else is to be told."""
+        if self.actor is not None or self.via != "request" or self.log.touched:
+            return set()
+        return {refusal.code for refusal in self.log.refused}
+
+    def inherit_from(self, inner: ProcessingContext) -> None:
+        """Take note that what an inner context opened goes out with this one's answer."""
+        self._has_opened = self._has_opened or inner.has_opened
+        self.opened_values.extend(inner.opened_values)
 
     def event(
         self, *, status: int | None, stage: Literal["intent", "outcome"] = "outcome"
     ) -> ProcessingEvent:
         """What happened since the last call, as an event of the trail."""
-        now = self.house.utcnow()
-        ledger = (
-            self.ledger if stage == "outcome" else self.ledger.copy()
-        )  # an outcome tells what its intent told, and more
-        touched, refused = ledger.take(now)
-        withheld, grants = ledger.take_permissions()
+        now = self.runtime.utcnow()
+        # an outcome tells what its intent told, and more
+        log = self.log if stage == "outcome" else self.log.copy()
+        accesses, refusals = log.drain(now)
+        withheld, grants = log.drain_withheld_and_grants()
         self._readable = {}
-        self._opened = self._opened or bool(touched)
-        declaration, actor = self.declaration, self.actor
-        purpose = self.house.policy.purposes.get(declaration.purpose) if declaration else None
+        self._has_opened = self._has_opened or bool(accesses)
+        declaration, actor, policy = self.declaration, self.actor, self.runtime.policy
+        purpose = policy.purposes.get(declaration.purpose) if declaration else None
         return ProcessingEvent(
             at=timestamp(now),
             via=self.via,
@@ -264,13 +275,13 @@ class ProcessingContext(SubjectKeyAccess):
             method=self.method,
             status=status,
             actor=self.actor_name,
-            role=audited_role(self.house.policy, actor),
+            role=audited_role(policy, actor),
             client=actor.client if actor else None,
             purpose=purpose.id if purpose else None,
             basis=purpose.basis if purpose else None,
-            touched=touched,
+            touched=accesses,
             withheld=withheld,
-            refused=refused,
+            refused=refusals,
             grants=grants,
         )
 
@@ -287,47 +298,63 @@ class ProcessingContext(SubjectKeyAccess):
         """Note a refusal for the trail, once, wherever it was raised."""
         if error is not self._refusal:
             self._refusal = error
-            error.clause = error.clause or self.house.policy.clause_of(error.commitment)
-            self.ledger.refuse(error, error.clause, category=category, action=action)
+            error.clause = error.clause or self.runtime.policy.clause_of(error.commitment)
+            self.log.refuse(error, error.clause, category=category, action=action)
 
     # --- what columns ask ---
 
-    def open(self, instance: Any, group: SealedGroup) -> dict[str, Any]:
+    def open_group(self, instance: Any, group: SealedGroup) -> dict[str, Any]:
         """The opened fields of one group of one row."""
-        if self._forks != forks.count:
+        if self._fork_count != forks.count:
             self._refuse_in_fork()
         row = instance.__dict__
         try:
-            owner, own, held, envelope, version = group.place(row)
+            owner, own, stated_client, envelope, version = group.place(row)
         except KeyError:
             for name in group.needs:
                 getattr(instance, name)
-            owner, own, held, envelope, version = group.place(row)
-        layout = group.layout
-        one = canonical_id(owner)
-        subject = (layout.kind, one)
-        if version == 0 and layout.adopting and envelope is None:
-            self.open_plain(
-                layout, group, subject, self.clients_of(None, layout.kind, (one,)).get(one)
-            )
-            taken = load_plaintext(instance, layout)
-            if taken is not None:
-                plain = {name: taken.get(name) for name in group.fields}
-                self.opened.append(plain.values())
+            owner, own, stated_client, envelope, version = group.place(row)
+        model = group.layout
+        subject_id = canonical_id(owner)
+        subject = (model.kind, subject_id)
+        if version == 0 and model.adopting and envelope is None:
+            plain = self._open_plaintext(instance, group, subject)
+            if plain is not None:
                 return plain
             _, _, _, envelope, version = group.place(row)
-        key = self._keys[layout.kind].get(one) or self._key_of(instance, layout.kind, one)
-        if not layout.is_subject:
+        key = self._held_keys[model.kind].get(subject_id)
+        if key is None:
+            key = self.keys.of_row(instance, model.kind, subject_id)
+        if not model.is_subject:
+            row_id = canonical_id(own)
             return self.open_record(
-                group, canonical_id(own), subject, key.client, envelope, version, key, instance
+                group, row_id, subject, key.client, envelope, version, key, instance
             )
-        client = "" if layout.client is None or held is None else canonical_id(held)
-        return self.open_record(group, one, subject, client, envelope, version, key, instance)
+        client = ""
+        if model.client is not None and stated_client is not None:
+            client = canonical_id(stated_client)
+        return self.open_record(
+            group, subject_id, subject, client, envelope, version, key, instance
+        )
+
+    def _open_plaintext(
+        self, instance: Any, group: SealedGroup, subject: SubjectRef
+    ) -> dict[str, Any] | None:
+        """The fields of a row that is still in plain text; None where it was migrated meanwhile."""
+        subject_kind, subject_id = subject
+        client = self.keys.clients_of(None, subject_kind, (subject_id,)).get(subject_id)
+        self.authorize_plaintext_read(group.layout, group, subject, client)
+        loaded = load_plaintext(instance, group.layout)
+        if loaded is None:
+            return None
+        fields = {name: loaded.get(name) for name in group.fields}
+        self.opened_values.append(fields.values())
+        return fields
 
     def open_record(
         self,
         group: SealedGroup,
-        row: str,
+        row_id: str,
         subject: SubjectRef,
         client: str,
         envelope: bytes,
@@ -335,24 +362,31 @@ class ProcessingContext(SubjectKeyAccess):
         key: SubjectKey,
         instance: Any = None,
     ) -> dict[str, Any]:
-        """The opened fields of one record, allowed and in the ledger; raises before anything is decrypted.
+        """The opened fields of one record; raises before anything is decrypted.
 
-        Parameters: `row` as `identifier` gives it; `client` as the row states it, or "" where it states none; `instance` is the
-        row where it was loaded as one, and then its parts may have been loaded at different times.
+        Args:
+            group: Which record of the row.
+            row_id: The row's canonical identifier.
+            subject: Whose data it is.
+            client: As the row states it, or "" where it states none.
+            envelope: The sealed record.
+            version: The row's.
+            key: The subject's newest.
+            instance: The row, where it was loaded as one: then its parts may have been loaded at
+                different times.
         """
         touched = self._readable.get((group, client))
-        if touched is None or (self._selves and subject in self._selves):
+        if touched is None or (self._own_subjects and subject in self._own_subjects):
             touched = self._authorize_reading(group, client, subject)
         try:
             if client != key.client:
                 raise SealBroken
             try:
-                fields = group.unsealed(key, envelope, row, version)
-            except SealBroken:
-                fields = group.unsealed(
-                    self._key_named_by(envelope, subject, key), envelope, row, version
-                )
-        except (SealBroken, TypeError):  # an envelope that is none, or whose version is none
+                fields = group.unsealed(key, envelope, row_id, version)
+            except SealBroken:  # while keys are rotated, a record may name the previous one
+                previous = self.keys.named_by(envelope, subject, key)
+                fields = group.unsealed(previous, envelope, row_id, version)
+        except (SealBroken, TypeError):  # TypeError: the envelope or the version is NULL
             is_stale = instance is not None and changed_meanwhile(instance, version)
             self.refuse(
                 RequestConflict(CHANGED) if is_stale else SealBroken(),
@@ -360,157 +394,202 @@ class ProcessingContext(SubjectKeyAccess):
                 action=READ,
             )
         touched[subject[1]] = key
-        self.opened.append(fields.values())
-        if self.is_direct:
-            self.house.record(self, None)
+        self.opened_values.append(fields.values())
+        if self.record_at_once is not None:
+            self.record_at_once(self)
         return fields
 
-    def _refuse_ended(self) -> None:
-        if self.ended:
-            raise UndeclaredProcessing(
-                "this request or job has ended; nothing is processed under it any more"
-            )
-        if self._forks != forks.count:
-            self._refuse_in_fork()
-
-    def _refuse_in_fork(self) -> NoReturn:
-        """A child process has a copy of the gate as it stood open; what it did there, no trail would say."""
-        raise UndeclaredProcessing(
-            "this process was forked from one in which the processing runs; begin one here: with privacy.processing(…)"
-        )
-
     def _authorize_reading(
-        self, group: SealedGroup, client: str, who: SubjectRef
+        self, group: SealedGroup, client: str, subject: SubjectRef
     ) -> dict[str, SubjectKey | None]:
-        """Decide about one subject; where the answer holds for all subjects of the client, remember it."""
+        """Decide about one subject; remember it where it holds for all subjects of the client."""
         category = group.category
-        self.authorize(category, Action.READ, client=client or None, subject=who)
-        touched = self.ledger.page(category, READ, client or None, who[0])
-        if who not in self._selves and not self._cell(category, Action.READ).is_about_one_subject:
+        self.authorize(category, Action.READ, client=client or None, subject=subject)
+        touched = self.log.subjects_for(category, READ, client or None, subject[0])
+        is_own = subject in self._own_subjects
+        if not is_own and not self._rules(category, Action.READ).is_about_one_subject:
             self._readable[group, client] = touched
         return touched
 
-    def look_at(self, instance: Any, tagged: TaggedColumn) -> None:
-        """Allow, or refuse, that a tagged column of a row is read; the key, not the row, says whose client it is."""
-        layout = tagged.layout
-        row = instance.__dict__
-        value = row.get(layout.subject) or getattr(instance, layout.subject)
-        subject = canonical_id(value)
-        client = self.subject_key(object_session(instance), layout.kind, subject).client or None
-        if layout.is_subject and layout.client is not None:
-            held = getattr(instance, layout.client)
-            if client != (None if held is None else canonical_id(held)):
-                self.refuse(SealBroken(), category=tagged.category, action=READ)
-        self.look_at_record(tagged, subject=subject, client=client)
-        self.opened.append((unwrap(row.get(tagged.attribute)),))
+    def authorize_plaintext_read(
+        self, model: ModelInfo, group: SealedGroup, subject: SubjectRef, client: str | None
+    ) -> None:
+        """Allow, or refuse, that a row is read that is still in plain text."""
+        self.require_migration_open(model)
+        if self.keys.is_erased(None, *subject, client=client):
+            self.refuse(SubjectErased(), category=group.category, action=READ)
+        self.authorize(group.category, Action.READ, client=client, subject=subject)
+        self.record_access(group.category, Action.READ, client=client, subject=subject)
 
-    def look_at_record(self, tagged: TaggedColumn, *, subject: str, client: str | None) -> None:
-        """The same for a record that is not an instance."""
-        who = (tagged.layout.kind, subject)
-        self.authorize(tagged.category, Action.READ, client=client, subject=who)
-        self.note(tagged.category, Action.READ, client=client, subject=who)
-        if self.is_direct:
-            self.house.record(self, None)
+    def require_migration_open(self, model: ModelInfo) -> None:
+        """Refuse plain text of a model, unless it is being migrated."""
+        if not self.runtime.migration.is_open(model.name):
+            self.refuse(
+                ConfigurationError(
+                    f"{model.name}: this row is still in plain text, which is read only while "
+                    "LGPRIVACY_ADOPTION names the model; run 'flask privacy keys adopt "
+                    f"{model.name}'"
+                ),
+            )
 
-    def look_up(self, category: str, *, kind: str, client: str | None, what: str) -> None:
-        """Allow, or refuse, that subjects of a client are searched by a value that the actor already knows.
+    def authorize_tagged_read(self, instance: Any, tagged: TaggedColumn) -> None:
+        """Allow, or refuse, that a tagged column of a row is read.
 
-        Nothing is opened, so *self* counts as given; a client's data is searched only by whoever may act for it.
+        The key, not the row, says whose client it is.
         """
-        self.expects(category, Action.READ, what)
-        cell, purpose = (
-            self._cell(category, Action.READ),
-            cast(Declaration, self.declaration).purpose,
-        )
-        facts = self._holding().of_client(cell.asks, client) | {Condition.SELF}
-        more, used = self._holding().of_everybody(cell.asks, client, category, purpose)
-        facts |= more
-        self._enforce(
-            self.house.decisions.decide_cell(cell, frozenset(facts)), category, Action.READ
-        )
-        self._use(used, category, "search", None)
-        self.ledger.page(category, READ, client, kind)
+        model = tagged.layout
+        row = instance.__dict__
+        subject_id = canonical_id(row.get(model.subject) or getattr(instance, model.subject))
+        key = self.keys.require(object_session(instance), model.kind, subject_id)
+        client = key.client or None
+        if model.is_subject and model.client is not None:
+            stated_client = getattr(instance, model.client)
+            if client != (None if stated_client is None else canonical_id(stated_client)):
+                self.refuse(SealBroken(), category=tagged.category, action=READ)
+        self.authorize_tagged_record(tagged, subject_id=subject_id, client=client)
+        self.opened_values.append((unwrap(row.get(tagged.attribute)),))
+
+    def authorize_tagged_record(
+        self, tagged: TaggedColumn, *, subject_id: str, client: str | None
+    ) -> None:
+        """The same for a record that is not an instance."""
+        subject = (tagged.layout.kind, subject_id)
+        self.authorize(tagged.category, Action.READ, client=client, subject=subject)
+        self.record_access(tagged.category, Action.READ, client=client, subject=subject)
+        if self.record_at_once is not None:
+            self.record_at_once(self)
+
+    def authorize_search(
+        self, category: str, *, subject_kind: str, client: str | None, operation: str
+    ) -> None:
+        """Allow, or refuse, that subjects of a client are searched by a value that is known.
+
+        Nothing is opened, so *self* counts as given; a client's data is searched only by whoever
+        may act for it.
+        """
+        self.require_declared(category, Action.READ, operation)
+        rules, purpose = self._rules(category, Action.READ), self._declared().purpose
+        question = Question(category, purpose, client, None)
+        facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
+        decision = self.runtime.engine.decide_by(rules, frozenset(facts | {Condition.SELF}))
+        self._enforce(decision, category, Action.READ)
+        self._record_evidence(evidence, category, "search", None)
+        self.log.subjects_for(category, READ, client, subject_kind)
 
     def authorize(
-        self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]
+        self, category: str, action: Action, *, client: str | None, subject: SubjectRef
     ) -> None:
         """Allow an action on one subject's category, or raise with the clause and what was missing."""
-        actor = self.actor
-        is_self = actor is not None and subject in actor.subjects
+        is_self = subject in self._own_subjects
         memo = (category, action, client, is_self)
         if memo in self._granted:
             return
-        self.expects(category, action, f"{category} ({action})")
-        if (
-            action is Action.WRITE
-            and client is not None
-            and category in self.house.device_categories()
-        ):
-            self._refuse_on_device(category, client)
-        cell = self._cell(category, action)
-        decision, used = self._decided(cell, category, client, subject)
+        self.require_declared(category, action, f"{category} ({action})")
+        for veto in self.runtime.vetoes:
+            refusal = veto.refusal(category, action, client, self.session)
+            if refusal is not None:
+                self.refuse(refusal, category=category, action=action.value)
+        rules = self._rules(category, action)
+        decision, evidence = self._decide(rules, category, client, subject)
         self._enforce(decision, category, action)
-        self._use(used, category, action.value, subject)
-        if not cell.is_about_one_subject:
+        self._record_evidence(evidence, category, action.value, subject)
+        if not rules.is_about_one_subject:
             self._granted.add(memo)
 
-    def _use(
-        self, grants: list[Grant], category: str, action: str, subject: SubjectRef | None
-    ) -> None:
-        """Note which grants let something happen; those of agents are shown to their client."""
-        for grant in grants:
-            self.ledger.grants[grant.id] = None
-            if self.house.policy.grant_kinds[grant.kind].agents is not None:
-                self.ledger.use(grant.id, category, action, subject)
+    def should_withhold(self, instance: Any, model: ModelInfo, category: str) -> bool:
+        """Whether a category of a row is left out.
 
-    def withholds(self, instance: Any, layout: ModelInfo, category: str) -> bool:
-        """Whether a category of a row is to be left out, because the declaration says so and the actor may not read it."""
+        The declaration says so, and the actor may not read it.
+        """
         declaration = self.declaration
         if declaration is None or category not in declaration.withhold:
             return False
-        subject = (layout.kind, canonical_id(getattr(instance, layout.subject)))
-        client = self.subject_key(object_session(instance), *subject).client or None
-        decision = self._decided(self._cell(category, Action.READ), category, client, subject)[0]
+        subject = (model.kind, canonical_id(getattr(instance, model.subject)))
+        client = self.keys.require(object_session(instance), *subject).client or None
+        decision, _ = self._decide(self._rules(category, Action.READ), category, client, subject)
         if decision.allowed or not NEVER_WITHHELD.isdisjoint(decision.missing):
             return False
-        self.ledger.withheld[category] = None
+        self.log.withheld[category] = None
         return True
 
-    def _holding(self) -> FactResolver:
-        if self._conditions is None:
-            self._conditions = FactResolver(self.house, self.actor, self.session)
-        return self._conditions
+    def record_access(
+        self, category: str, action: Action, *, client: str | None, subject: SubjectRef
+    ) -> None:
+        """Note, for the trail, something that happened."""
+        subject_kind, subject_id = subject
+        subjects = self.log.subjects_for(category, action.value, client, subject_kind)
+        subjects[subject_id] = self._held_keys[subject_kind].get(subject_id)
 
-    def _cell(self, category: str, action: Action) -> CompiledRules:
-        role = self.actor.role if self.actor is not None else PUBLIC_ROLE
-        return self.house.decisions.cell(
-            role, category, action, cast(Declaration, self.declaration).purpose
+    def require_declared(self, category: str, action: Action, operation: str) -> None:
+        """Raise `UndeclaredProcessing` unless the declaration names the category and the action.
+
+        Args:
+            category: A category of the policy document.
+            action: What is about to happen.
+            operation: Names the code for the developer.
+        """
+        if self._fork_count != forks.count:
+            self._refuse_in_fork()
+        declaration = self.declaration
+        place = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
+        if declaration is None:
+            reason = f"{place} declares no processing"
+            if self.via == "request" and self.endpoint is None:
+                reason = (
+                    "no view has begun, so nothing is declared; read it in the view, not in a "
+                    "hook before it"
+                )
+        elif category not in declaration.categories:
+            reason = (
+                f"{place} does not declare {category!r}; add it to its declaration, or do not "
+                "touch it"
+            )
+        elif action not in declaration.actions:
+            reason = (
+                f"{place} does not declare the action {action.value!r}; add "
+                f"actions={{…, {action.value!r}}}"
+            )
+        else:
+            return
+        self.refuse(
+            UndeclaredProcessing(f"{operation}: {reason}"), category=category, action=action
         )
 
-    def _decided(
-        self, cell: CompiledRules, category: str, client: str | None, subject: tuple[str, str]
-    ) -> tuple[Decision, list[Grant]]:
-        """The decision about one subject, and the grants that it rests on."""
-        facts = self._holding().of_client(cell.asks, client)
-        if self.actor is not None and subject in self.actor.subjects:
-            facts.add(Condition.SELF)
-        used: list[Grant] = []
-        if cell.is_about_one_subject:
-            purpose = cast(Declaration, self.declaration).purpose
-            more, used = self._holding().of_subject(cell.asks, client, subject, category, purpose)
-            facts |= more
-        return self.house.decisions.decide_cell(cell, frozenset(facts)), used
+    def acting_client(self) -> str | None:
+        """The client for whom the actor acts."""
+        if self.actor is None:
+            return None
+        return acting_client(self.runtime.models.graph, self.session(), self.actor)
 
-    def _refuse_on_device(self, category: str, client: str) -> None:
-        """Of a client that keeps its profiles on its devices, nothing of them is written here."""
-        if self.house.is_on_device(self.session(), client):
-            commitment = self.house.policy.commitments["device-storage"]
-            denied = AccessDenied(
-                commitment.says,
-                clause=commitment.clause,
-                missing="storage in the client's cloud space",
-            )
-            self.refuse(denied, category=category, action=Action.WRITE.value)
+    def session(self) -> Session:
+        """The application's session; raises `UndeclaredProcessing` where the request has ended."""
+        try:
+            session = self.runtime.database.session()
+        except UndeclaredProcessing as ended:
+            self.refuse(ended)
+        return session
+
+    # --- inside ---
+
+    def _declared(self) -> Declaration:
+        return cast(Declaration, self.declaration)
+
+    def _facts(self) -> FactResolver:
+        if self._resolver is None:
+            self._resolver = FactResolver(self.runtime.facts, self.actor, self.session)
+        return self._resolver
+
+    def _rules(self, category: str, action: Action) -> CompiledRules:
+        role = self.actor.role if self.actor is not None else PUBLIC_ROLE
+        return self.runtime.engine.rules_for(role, category, action, self._declared().purpose)
+
+    def _decide(
+        self, rules: CompiledRules, category: str, client: str | None, subject: SubjectRef
+    ) -> tuple[Decision, list[Evidence]]:
+        """The decision about one subject, and what it rests on."""
+        question = Question(category, self._declared().purpose, client, subject)
+        facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
+        return self.runtime.engine.decide_by(rules, frozenset(facts)), evidence
 
     def _enforce(self, decision: Decision, category: str, action: Action) -> None:
         if not decision.allowed:
@@ -518,54 +597,26 @@ class ProcessingContext(SubjectKeyAccess):
             denied = AccessDenied(decision.reason, clause=decision.clause, missing=missing)
             self.refuse(denied, category=category, action=action)
 
-    def note(
-        self, category: str, action: Action, *, client: str | None, subject: tuple[str, str]
+    def _record_evidence(
+        self, evidence: list[Evidence], category: str, action: str, subject: SubjectRef | None
     ) -> None:
-        """Put something that happened into the ledger."""
-        kind, one = subject
-        self.ledger.page(category, action.value, client, kind)[one] = self._keys[kind].get(one)
+        """Note which grants let something happen; those of agents are shown to their client."""
+        for grant in evidence:
+            self.log.grants[grant.grant_id] = None
+            if grant.is_shown_to_client:
+                self.log.record_grant_use(grant.grant_id, category, action, subject)
 
-    def expects(self, category: str, action: Action, what: str) -> None:
-        """Raise `UndeclaredProcessing` unless the declaration names the category and the action."""
-        if self._forks != forks.count:
-            self._refuse_in_fork()
-        declaration = self.declaration
-        where = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
-        if declaration is None:
-            is_early = self.via == "request" and self.endpoint is None
-            says = f"{where} declares no processing"
-            if is_early:
-                says = "no view has begun, so nothing is declared; read it in the view, not in a hook before it"
-            self.refuse(
-                UndeclaredProcessing(f"{what}: {says}"),
-                category=category,
-                action=action,
+    def _refuse_ended(self) -> None:
+        if self.ended:
+            raise UndeclaredProcessing(
+                "this request or job has ended; nothing is processed under it any more"
             )
-        if category not in declaration.categories:
-            message = f"{what}: {where} does not declare {category!r}; add it to its declaration, or do not touch it"
-            self.refuse(UndeclaredProcessing(message), category=category, action=action)
-        if action not in declaration.actions:
-            message = f"{what}: {where} does not declare the action {action.value!r}; add actions={{…, {action.value!r}}}"
-            self.refuse(UndeclaredProcessing(message), category=category, action=action)
+        if self._fork_count != forks.count:
+            self._refuse_in_fork()
 
-    def acts_for(self) -> str | None:
-        """The client for whom the actor acts."""
-        return (
-            acting_client(self.house, self.session(), self.actor)
-            if self.actor is not None
-            else None
+    def _refuse_in_fork(self) -> NoReturn:
+        """Refuse a child process, whose copy of the open gate no trail would tell of."""
+        raise UndeclaredProcessing(
+            "this process was forked from one in which the processing runs; begin one here: with "
+            "privacy.processing(…)"
         )
-
-    def holds_as_processor(self, layout: ModelInfo) -> bool:
-        """Whether the subject's data is held for its client."""
-        return self.house.is_processor_of(layout.kind)
-
-    # --- inside ---
-
-    def session(self) -> Session:
-        """The application's session; raises `UndeclaredProcessing` where the request has ended."""
-        try:
-            session = self.house.session()
-        except UndeclaredProcessing as ended:
-            self.refuse(ended)
-        return session

@@ -105,7 +105,9 @@ def _check_category(
 ) -> None:
     """Every role must be allowed every action, under some condition; one that is withheld, at least for one role."""
     refusals = {
-        (role, action): decisions.cell(role, category, action, declaration.purpose).conceivable
+        (role, action): decisions.rules_for(
+            role, category, action, declaration.purpose
+        ).unconditional_refusal
         for role in sorted(declaration.roles)
         for action in sorted(declaration.actions)
     }
@@ -127,7 +129,8 @@ def _other_actions(declaration: Declaration, decisions: PolicyEngine, category: 
         for action in Action
         if action not in declaration.actions
         and all(
-            decisions.cell(role, category, action, declaration.purpose).conceivable is None
+            decisions.rules_for(role, category, action, declaration.purpose).unconditional_refusal
+            is None
             for role in declaration.roles
         )
     ]

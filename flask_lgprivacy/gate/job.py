@@ -1,4 +1,4 @@
-"""Processing outside a request: jobs, commands and the steps of a request, with intent before and outcome after."""
+"""Processing outside a request: jobs, commands and the steps of a request."""
 
 from __future__ import annotations
 
@@ -7,36 +7,44 @@ from ..orm.context import current_context
 from .actor import Actor
 from .context import ProcessingContext
 from .declaration import Declaration
+from .recording import commit_processing
 from .runtime import Runtime
 
 
 class Job:
-    """`with` this, code runs under a declaration of its own, with the intent and the outcome in the trail."""
+    """Code that runs under a declaration of its own, with its intent and its outcome in the trail.
+
+    Args:
+        runtime: The application's.
+        declaration: What the job may do.
+        actor: Who acts, or None.
+        name: The job's, for the trail.
+    """
 
     def __init__(
-        self, house: Runtime, declaration: Declaration, actor: Actor | None, what: str
+        self, runtime: Runtime, declaration: Declaration, actor: Actor | None, name: str
     ) -> None:
-        self._house = house
+        self._runtime = runtime
         self._declaration = declaration
         self._actor = actor
-        self._processing = ProcessingContext(house, "job")
-        self._processing.endpoint = what
+        self._context = ProcessingContext(runtime, "job")
+        self._context.endpoint = name
 
     def __enter__(self) -> ProcessingContext:
-        self._processing.enter(self._declaration, self._actor)
+        self._context.enter(self._declaration, self._actor)
         self._outer = current_context.get()
-        self._house.trail.commit(self._processing.event(status=None, stage="intent"))
-        self._token = current_context.set(self._processing)
-        return self._processing
+        self._runtime.audit.commit(self._context.event(status=None, stage="intent"))
+        self._token = current_context.set(self._context)
+        return self._context
 
-    def __exit__(self, _kind: object, fault: BaseException | None, _traceback: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         current_context.reset(self._token)
-        if isinstance(fault, AccessDenied):
-            self._processing.note_refusal(fault)
+        if isinstance(error, AccessDenied):
+            self._context.note_refusal(error)
         try:
-            self._house.record(self._processing, None)
-            self._house.settle()
+            commit_processing(self._context, None)
+            self._runtime.on_end()
         finally:
-            self._processing.end()
+            self._context.end()
         if isinstance(self._outer, ProcessingContext):
-            self._outer.answer_for(self._processing)
+            self._outer.inherit_from(self._context)

@@ -50,5 +50,5 @@ def rolled_back(session: Session, _transaction: SessionTransaction) -> None:
     scope = session.info.get(FRESH)
     if scope is not None:
         scope.clear()
-    for opener in session.info.get(CONTEXTS, ()):
-        opener.forget_keys()
+    for context in session.info.get(CONTEXTS, ()):
+        context.forget_keys()

@@ -16,8 +16,8 @@ from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK
 from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.model_info import VERSION_COLUMN, ModelInfo
+from ..orm.own_statements import OWN_STATEMENT
 from ..orm.ownership_graph import OwnershipGraph
-from ..orm.session_guard import OURS
 
 LONGEST_DAYS = 90
 
@@ -57,9 +57,9 @@ def migrating_model(graph: OwnershipGraph, named: str) -> ModelInfo:
 class PlaintextMigration:
     """Moves the rows of one model; a run that was cut off goes on with the rows that are left."""
 
-    def __init__(self, house: Runtime, layout: ModelInfo) -> None:
+    def __init__(self, runtime: Runtime, layout: ModelInfo) -> None:
         self.adopted = 0
-        self._house = house
+        self._runtime = runtime
         self._layout = layout
         self._plain = {
             name: layout.table.c[attribute.property.columns[0].name]
@@ -101,7 +101,9 @@ class PlaintextMigration:
                 self._adopted(session, row._asdict(), keys[canonical_id(row._owner)])
                 for row in rows
             ]
-            written: Any = session.execute(self._statement(), changed, execution_options=OURS)
+            written: Any = session.execute(
+                self._statement(), changed, execution_options=OWN_STATEMENT
+            )
             self.adopted += max(written.rowcount, 0)
             session.commit()
             last = rows[-1]._key
@@ -129,9 +131,9 @@ class PlaintextMigration:
 
     def _keys(self, session: Session, owners: list[str]) -> dict[str, SubjectKey]:
         """The subjects' keys, made for those who were recorded before there were any."""
-        house, kind = self._house, self._layout.kind
-        subjects = house.graph.subjects[kind]
-        found = house.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
+        runtime, kind = self._runtime, self._layout.kind
+        subjects = runtime.models.graph.subjects[kind]
+        found = runtime.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
         missing = sorted({one for one in owners if one not in found})
         if missing:
             column = subject_column(subjects)
@@ -143,8 +145,8 @@ class PlaintextMigration:
                 canonical_id(one): canonical_id(of) if subjects.client and of is not None else None
                 for one, of in there
             }
-            made = house.keys.create(
-                session, kind, clients, held_by_client=house.is_processor_of(kind)
+            made = runtime.keys.create(
+                session, kind, clients, held_by_client=runtime.models.is_processor_of(kind)
             )
             found = {**found, **made}
         if any(one not in found for one in owners):
@@ -179,9 +181,11 @@ class PlaintextMigration:
         return values
 
     def _index_key(self, session: Session, key: SubjectKey) -> bytes:
-        holder = key.client if self._house.is_processor_of(self._layout.kind) else PUBLISHER
+        holder = (
+            key.client if self._runtime.models.is_processor_of(self._layout.kind) else PUBLISHER
+        )
         if holder not in self._index_keys:
-            self._index_keys[holder] = self._house.keys.index_key(session, holder)
+            self._index_keys[holder] = self._runtime.keys.index_key(session, holder)
         return self._index_keys[holder]
 
     def _statement(self) -> Any:

@@ -22,8 +22,8 @@ from .table_scan import TableScan
 class Reindexing(TableScan):
     """Goes through every row of a model with blind indexes, in the order of its primary key."""
 
-    def __init__(self, house: Runtime, layout: ModelInfo) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime, layout: ModelInfo) -> None:
+        self._runtime = runtime
         columns = layout.table.c
         self._key = layout.column(layout.key)
         self._groups = [
@@ -46,7 +46,7 @@ class Reindexing(TableScan):
     def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """What the indexes of rows become under the newest index keys."""
         layout = self.layout
-        keys = self._house.keys.load(
+        keys = self._runtime.keys.load(
             session, layout.kind, {canonical_id(row._owner) for row in rows}, for_writing=True
         )
         index_keys: dict[str, bytes] = {}
@@ -55,9 +55,9 @@ class Reindexing(TableScan):
             key = keys.get(canonical_id(row._owner))
             if key is None:
                 continue
-            holder = key.client if self._house.is_processor_of(layout.kind) else PUBLISHER
+            holder = key.client if self._runtime.models.is_processor_of(layout.kind) else PUBLISHER
             if holder not in index_keys:
-                index_keys[holder] = self._house.keys.index_keys(session, holder)[0]
+                index_keys[holder] = self._runtime.keys.index_keys(session, holder)[0]
             try:
                 fields = self._opened(row, key)
             except SealBroken:

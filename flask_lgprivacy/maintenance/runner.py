@@ -1,4 +1,4 @@
-"""The custodian: rotations with their beginning, progress, end and place in the trail."""
+"""Rotations and migrations with their beginning, progress, end and place in the trail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from ..audit.events import KeyOperationEvent
 from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError, SubjectErased
 from ..gate.runtime import Runtime
@@ -35,25 +34,25 @@ def silent_progress(_label: str, _total: int) -> Iterator[Advance]:
 class MaintenanceRunner:
     """Renews the keys of one application.
 
-    Parameters: `house` is the application's; `progress` shows how far it is; `sleep` waits, in seconds.
+    Parameters: `runtime` is the application's; `progress` shows how far it is; `sleep` waits, in seconds.
     """
 
     def __init__(
         self,
-        house: Runtime,
+        runtime: Runtime,
         *,
         progress: Progress = silent_progress,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._house = house
+        self._runtime = runtime
         self._progress = progress
         self._sleep = sleep
-        self._rotation = Rotation(house.keys)
-        self._runs = MaintenanceRuns(house.tables, house.keys)
+        self._rotation = Rotation(runtime.keys)
+        self._runs = MaintenanceRuns(runtime.database.tables, runtime.keys)
 
     def plan(self, what: str, *, client: str | None = None) -> dict[str, int]:
         """What a rotation would do, as counts; changes nothing."""
-        session, now = self._house.session(), self._house.utcnow()
+        session, now = self._runtime.database.session(), self._runtime.utcnow()
         counts = {
             "root": lambda: {"client keys": self._rotation.count_client_keys(session, before=now)},
             "clients": lambda: {
@@ -65,7 +64,7 @@ class MaintenanceRunner:
             "indexes": lambda: {
                 "clients": len(self._clients(None, now)),
                 "rows": sum(
-                    Reindexing(self._house, one).count(session)
+                    Reindexing(self._runtime, one).count(session)
                     for one in self._sealed()
                     if one.indexes
                 ),
@@ -73,7 +72,8 @@ class MaintenanceRunner:
             "subjects": lambda: {
                 "subject keys": self._rotation.count_subjects(session, before=now),
                 "rows": sum(
-                    Resealing(self._house.keys, layout).count(session) for layout in self._sealed()
+                    Resealing(self._runtime.keys, layout).count(session)
+                    for layout in self._sealed()
                 ),
             },
         }
@@ -83,7 +83,7 @@ class MaintenanceRunner:
 
     def rotate_root(self) -> dict[str, int]:
         """Wrap every client key anew under the newest root key of its key service."""
-        session = self._house.session()
+        session = self._runtime.database.session()
         with self._run("root", None) as (before, counts):
             total = self._rotation.count_client_keys(session, before=before)
             with self._progress("client keys", total) as advance:
@@ -94,7 +94,7 @@ class MaintenanceRunner:
 
     def rotate_clients(self, *, client: str | None = None) -> dict[str, int]:
         """Give every client, or one, a new key; wrap its subjects' keys under it and destroy the old one."""
-        session = self._house.session()
+        session = self._runtime.database.session()
         with self._run("clients", client) as (before, counts):
             clients = self._clients(client, before)
             counts.update({"clients": len(clients), "subject keys": 0})
@@ -116,7 +116,7 @@ class MaintenanceRunner:
         Parameters: `grace` is how many seconds pass between the last new key and the destruction of the old ones, so that
         whoever was writing under an old one is done.
         """
-        session = self._house.session()
+        session = self._runtime.database.session()
         with self._run("subjects", None) as (before, counts):
             with self._progress(
                 "subject keys", self._rotation.count_subjects(session, before=before)
@@ -125,7 +125,7 @@ class MaintenanceRunner:
                     counts["subject keys"] = counts.get("subject keys", 0) + done
                     advance(done)
             self._reseal(counts)
-            made_before = self._house.utcnow()
+            made_before = self._runtime.utcnow()
             self._sleep(grace)
             while self._reseal(counts):
                 pass
@@ -144,7 +144,7 @@ class MaintenanceRunner:
 
         Parameters: `grace` as for `rotate_subjects`; here it also outlasts what other processes have cached.
         """
-        session = self._house.session()
+        session = self._runtime.database.session()
         with self._run("indexes", None) as (before, counts):
             clients = self._clients(None, before)
             for one in clients:
@@ -168,11 +168,11 @@ class MaintenanceRunner:
 
     def _reindex(self, counts: dict[str, int]) -> int:
         """Go through all indexed rows once; returns how many changed."""
-        session, changed = self._house.session(), 0
+        session, changed = self._runtime.database.session(), 0
         counts["broken records"] = 0
         for layout in self._sealed():
             if layout.indexes:
-                reindexing = Reindexing(self._house, layout)
+                reindexing = Reindexing(self._runtime, layout)
                 with self._progress(
                     f"indexes of {layout.name}", reindexing.count(session)
                 ) as advance:
@@ -188,7 +188,7 @@ class MaintenanceRunner:
         client = canonical_id(client)
         with self._run("move", client) as (_, counts):
             counts["client keys"] = self._rotation.move_client(
-                self._house.session(), client, service
+                self._runtime.database.session(), client, service
             )
         if not counts["client keys"]:
             raise ConfigurationError(
@@ -202,8 +202,11 @@ class MaintenanceRunner:
         Returns the figures, and what the operator has to run where the wiping is theirs. Raises `ConfigurationError` where plain text
         came back meanwhile.
         """
-        session, layout = self._house.session(), migrating_model(self._house.graph, named)
-        adoption = PlaintextMigration(self._house, layout)
+        session, layout = (
+            self._runtime.database.session(),
+            migrating_model(self._runtime.models.graph, named),
+        )
+        adoption = PlaintextMigration(self._runtime, layout)
         with self._run(f"adopt {layout.name}", None) as (_, counts):
             counts["rows adopted"] = 0
             for _ in range(PASSES):
@@ -224,17 +227,17 @@ class MaintenanceRunner:
 
     def plan_adoption(self, named: str) -> dict[str, int]:
         """How many rows an adoption would seal; changes nothing."""
-        session = self._house.session()
+        session = self._runtime.database.session()
         return {
             "rows": PlaintextMigration(
-                self._house, migrating_model(self._house.graph, named)
+                self._runtime, migrating_model(self._runtime.models.graph, named)
             ).count(session)
         }
 
     # --- inside ---
 
     def _clients(self, client: str | None, before: dt.datetime) -> list[str]:
-        due = self._rotation.clients_to_renew(self._house.session(), before=before)
+        due = self._rotation.clients_to_renew(self._runtime.database.session(), before=before)
         if client is None:
             return due
         if canonical_id(client) not in due:
@@ -244,29 +247,32 @@ class MaintenanceRunner:
         return [canonical_id(client)]
 
     def _sealed(self) -> list[ModelInfo]:
-        graph = self._house.graph
+        graph = self._runtime.models.graph
         return [layout for kind in graph.subjects for layout in graph.of(kind) if layout.groups]
 
     def _reseal(self, counts: dict[str, int]) -> int:
         """Go through all rows once; returns how many were resealed."""
-        session, resealed = self._house.session(), 0
+        session, resealed = self._runtime.database.session(), 0
         counts["broken records"] = 0
         for layout in self._sealed():
-            resealing = Resealing(self._house.keys, layout)
+            resealing = Resealing(self._runtime.keys, layout)
             with self._progress(f"rows of {layout.name}", resealing.count(session)) as advance:
                 for seen, done in resealing.run(session):
                     resealed += done
                     advance(seen)
             counts["broken records"] += resealing.broken
-        resealed += reseal_archives(session, self._house.keys, self._house.tables)
+        resealed += reseal_archives(session, self._runtime.keys, self._runtime.database.tables)
         counts["records resealed"] = counts.get("records resealed", 0) + resealed
         return resealed
 
     @contextmanager
     def _run(self, what: str, client: str | None) -> Iterator[tuple[dt.datetime, dict[str, int]]]:
         """A run with its beginning and end in the trail; one that was cut off is taken up where it stopped."""
-        self._house.prepare()
-        session, name = self._house.session(), f"{what}:{canonical_id(client)}" if client else what
+        self._runtime.startup.run()
+        session, name = (
+            self._runtime.database.session(),
+            f"{what}:{canonical_id(client)}" if client else what,
+        )
         before, is_taken_up = self._runs.begin(session, name)
         counts: dict[str, int] = {}
         self._tell(what, "resumed" if is_taken_up else "began", client, counts)
@@ -275,12 +281,5 @@ class MaintenanceRunner:
         self._tell(what, "ended", client, counts)
 
     def _tell(self, what: str, stage: str, client: str | None, counts: dict[str, int]) -> None:
-        self._house.trail.commit(
-            KeyOperationEvent(
-                at=self._house.now(),
-                operation=f"rotate-{what}" if what in ROTATIONS else what,
-                stage=stage,
-                client=client,
-                counts=tuple(counts.items()),
-            )
-        )
+        operation = f"rotate-{what}" if what in ROTATIONS else what
+        self._runtime.audit.key_operation(operation, stage, client=client, counts=counts)

@@ -10,7 +10,7 @@ from sqlalchemy import Select, Update, func, select
 from sqlalchemy.orm import Session
 
 from ..orm.model_info import ModelInfo
-from ..orm.session_guard import OURS
+from ..orm.own_statements import OWN_STATEMENT
 
 
 class TableScan:
@@ -43,7 +43,7 @@ class TableScan:
         while rows := session.execute(query).all():
             changes = self.changed(session, rows)
             if changes:
-                session.execute(self._replace, changes, execution_options=OURS)
+                session.execute(self._replace, changes, execution_options=OWN_STATEMENT)
             session.commit()
             yield len(rows), len(changes)
             query = self._query.where(key > rows[-1]._key)

@@ -87,8 +87,8 @@ class TaggedAttribute(InstrumentedAttribute[Any]):
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return super().__get__(instance, owner)
-        opener, tag = current_context.get(), self._tag(instance)
-        if opener is None:
+        context, tag = current_context.get(), self._tag(instance)
+        if context is None:
             raise UndeclaredProcessing(
                 f"{tag.layout.name}.{self.key} was read outside any declared processing; decorate the view with "
                 "@privacy.handles(…), or use 'with privacy.processing(…)' in a job",
@@ -98,7 +98,7 @@ class TaggedAttribute(InstrumentedAttribute[Any]):
             or type(instance.__dict__.get(self.key)) is TaggedValue
         )
         if is_stored:  # what was never stored is the caller's own
-            opener.look_at(instance, tag)
+            context.authorize_tagged_read(instance, tag)
         return unwrap(super().__get__(instance, owner))
 
     def __set__(self, instance: Any, value: Any) -> None:

@@ -32,8 +32,8 @@ def iter_records(
     memory. Raises as reading the rows one by one would.
     """
     layout = model_info_of(model)
-    opener = current_context.get()
-    if opener is None:
+    context = current_context.get()
+    if context is None:
         raise UndeclaredProcessing(
             f"records of {layout.name} were read outside any declared processing"
         )
@@ -62,20 +62,20 @@ def iter_records(
         place.get(VERSION_COLUMN, 0),
     )
     client_at = place[layout.client] if layout.client else None
-    kind, adopting, open_record = layout.kind, layout.adopting, opener.open_record
+    kind, adopting, open_record = layout.kind, layout.adopting, context.open_record
     result = session.execute(
         select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION)
     )
     with closing(result):  # a refusal in between would leave a server-side cursor open
         for partition in result.partitions():
             owners = [canonical_id(row[subject_at]) for row in partition]
-            keys = opener.keys(session, kind, dict.fromkeys(owners))
-            unkeyed = _clients_without_keys(opener, session, layout, owners, keys)
+            keys = context.keys.load(session, kind, dict.fromkeys(owners))
+            unkeyed = _clients_without_keys(context, session, layout, owners, keys)
             for row, owner in zip(partition, owners, strict=True):
                 key, version = keys.get(owner), row[version_at]
                 is_plain = bool(adopting) and version == 0
                 if key is None and not is_plain:
-                    key = opener.subject_key(session, kind, owner)
+                    key = context.keys.require(session, kind, owner)
                 if client_at is None:
                     client = key.client if key is not None else unkeyed.get(owner) or ""
                 else:
@@ -84,7 +84,9 @@ def iter_records(
                 here = owner if layout.is_subject else canonical_id(row[key_at])
                 for number, group in groups:
                     if is_plain:
-                        opener.open_plain(layout, group, (kind, owner), client or None)
+                        context.authorize_plaintext_read(
+                            layout, group, (kind, owner), client or None
+                        )
                         taken = {
                             name: row[place[attribute.key]] for name, attribute in adopting.items()
                         }
@@ -96,14 +98,14 @@ def iter_records(
                     )
                     opened = {**opened, **fields} if opened else fields
                 for tag in tags:
-                    opener.look_at_record(tag, subject=owner, client=client or None)
+                    context.authorize_tagged_record(tag, subject_id=owner, client=client or None)
                 for number, name in plain:
                     opened[name] = row[number]
                 yield opened
 
 
 def _clients_without_keys(
-    opener: AccessContext,
+    context: AccessContext,
     session: Session,
     layout: ModelInfo,
     owners: list[str],
@@ -111,4 +113,4 @@ def _clients_without_keys(
 ) -> dict[str, str | None]:
     """The clients of subjects that were recorded before this package, while their rows are adopted."""
     missing = {one for one in owners if one not in keys} if layout.adopting else set()
-    return opener.clients_of(session, layout.kind, missing) if missing else {}
+    return context.keys.clients_of(session, layout.kind, missing) if missing else {}

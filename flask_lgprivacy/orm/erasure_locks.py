@@ -21,7 +21,7 @@ from ..keys.key_table import chunks
 from ..keys.store import KeyStore
 from .columns import matches_any_id, subject_column
 from .model_info import ModelInfo
-from .session_guard import OURS
+from .own_statements import OWN_STATEMENT
 
 CLIENT_LOCKS = 0x4C47
 """The class of this package's advisory locks in PostgreSQL."""
@@ -88,7 +88,7 @@ def _begin_writing(connection: Connection, layout: ModelInfo) -> None:
     key: Any = subject_column(layout)
     try:
         connection.execute(
-            update(layout.table).where(false()).values({key: key}), execution_options=OURS
+            update(layout.table).where(false()).values({key: key}), execution_options=OWN_STATEMENT
         )
     except OperationalError:
         raise RequestConflict("the database is busy with another write; try again") from None

@@ -18,7 +18,7 @@ from .model_info import PLAINTEXT_PREFIX, VERSION_COLUMN, SealedGroup
 from .registry import INFO_KEY, model_info_of
 from .row_state import NO_ENVELOPE, SLOT, DecryptedGroup, assign, decrypted_slot
 
-_opener = current_context.get
+_context = current_context.get
 
 
 def sealed(
@@ -124,21 +124,21 @@ class SealedField:
         if instance is None:
             return self
         row = instance.__dict__
-        opener = _opener()
+        context = _context()
         opened = row.get(self.opened_at)
-        if opened is None or opener is None or opened.life is not opener.life:
-            return self._look(instance, row, opener)
+        if opened is None or context is None or opened.life is not context.lifetime_token:
+            return self._look(instance, row, context)
         if opened.envelope is row.get(self.column):
             return opened.values[self.name]
-        return self._look(instance, row, opener)
+        return self._look(instance, row, context)
 
-    def _look(self, instance: Any, row: dict[str, Any], opener: AccessContext | None) -> Any:
+    def _look(self, instance: Any, row: dict[str, Any], context: AccessContext | None) -> Any:
         draft = row.get(
             SLOT
         )  # what was assigned is no local of this frame: a traceback may print locals
         if draft is not None and draft.assigned is not None and self.name in draft.assigned:
             return draft.assigned[self.name]
-        if opener is None:
+        if context is None:
             raise UndeclaredProcessing(
                 f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
                 "or use 'with privacy.processing(…)' in a job"
@@ -150,9 +150,12 @@ class SealedField:
         if instance._sa_instance_state.key is None and self.column not in row:
             return None  # never stored and never assigned
         opened = DecryptedGroup()
-        opened.values = opener.open(instance, group)
+        opened.values = context.open_group(instance, group)
         envelope = row[self.column]
-        opened.life, opened.envelope = opener.life, NO_ENVELOPE if envelope is None else envelope
+        opened.life, opened.envelope = (
+            context.lifetime_token,
+            NO_ENVELOPE if envelope is None else envelope,
+        )
         if draft is not None and draft.assigned is not None:
             opened.assign(
                 {name: value for name, value in draft.assigned.items() if name in group.fields}

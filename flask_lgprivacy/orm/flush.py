@@ -30,14 +30,14 @@ from .row_state import CHANGED, SLOT, PendingFields, changed_meanwhile
 from .tagged_value import TaggedValue
 
 
-def _opener(names: Iterable[str]) -> AccessContext:
-    opener = current_context.get()
-    if opener is None:
+def _context(names: Iterable[str]) -> AccessContext:
+    context = current_context.get()
+    if context is None:
         raise UndeclaredProcessing(
             f"{', '.join(sorted(set(names)))} written outside any declared processing; decorate the view with @privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
         )
-    return opener
+    return context
 
 
 def has_tagged_change(row: Any, layout: ModelInfo) -> bool:
@@ -136,7 +136,7 @@ class FlushSealer:
 
     def __init__(self, session: Session, names: Iterable[str]) -> None:
         self._session = session
-        self._opener = _opener(names)
+        self._context = _context(names)
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._index_keys: dict[str, bytes] = {}
         self._about: defaultdict[str, set[str]] = defaultdict(set)
@@ -185,18 +185,18 @@ class FlushSealer:
     def look_again(self) -> None:
         """Look, when everything is written, whether those whom the rows are about are still there; raises `SubjectErased`."""
         for kind in {*self._about, *self._made_for}:
-            self._opener.refuse_erased(
+            self._context.keys.refuse_erased(
                 self._session, kind, sorted(self._about[kind]), self._made_for[kind]
             )
 
     def refuse_lost_race(self) -> None:
         """The same where the transaction cannot be asked any more; raises `SubjectErased`."""
         for kind, ids in self._about.items():
-            self._opener.refuse_lost_race(self._session, kind, sorted(ids))
+            self._context.keys.refuse_lost_race(self._session, kind, sorted(ids))
 
     def intend(self) -> None:
         """Say in the trail what is about to be written; raises `TrailUnavailable`, and then nothing is."""
-        self._opener.intend()
+        self._context.intend()
 
     def has(self, row: Any) -> bool:
         """Whether a row is in the flush, to be written or deleted."""
@@ -275,19 +275,19 @@ class FlushSealer:
         history = get_history(row, layout.subject)
         subject = (layout.kind, canonical_id((history.non_deleted() or history.deleted)[0]))
         if layout.adopting and getattr(row, VERSION_COLUMN) == 0:
-            client = self._opener.clients_of(self._session, layout.kind, (subject[1],)).get(
+            client = self._context.keys.clients_of(self._session, layout.kind, (subject[1],)).get(
                 subject[1]
             )
         else:
-            client = self._opener.subject_key(self._session, *subject).client or None
+            client = self._context.keys.require(self._session, *subject).client or None
         for category in sorted(layout.categories):
-            self._opener.authorize(category, Action.ERASE, client=client, subject=subject)
-            self._opener.note(category, Action.ERASE, client=client, subject=subject)
+            self._context.authorize(category, Action.ERASE, client=client, subject=subject)
+            self._context.record_access(category, Action.ERASE, client=client, subject=subject)
 
     def _authorize(self, one: _PendingRow, client: str | None) -> None:
         """Of a new subject, what its row says of it must be permitted before it has a key; of others, what their key says."""
         for part in one.parts:
-            self._opener.authorize(part.category, Action.WRITE, client=client, subject=one.subject)
+            self._context.authorize(part.category, Action.WRITE, client=client, subject=one.subject)
 
     # --- keys ---
 
@@ -299,12 +299,14 @@ class FlushSealer:
                 wanted[one.layout.kind][one.own] = one.client
                 layouts[one.layout.kind] = one.layout
         for kind, subjects in wanted.items():
-            by_client = self._opener.holds_as_processor(layouts[kind])
+            by_client = self._context.keys.is_processor_of(layouts[kind].kind)
             if by_client and not all(subjects.values()):
                 raise RequestInvalid(
                     f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
                 )
-            made = self._opener.create_keys(self._session, kind, subjects, held_by_client=by_client)
+            made = self._context.keys.create(
+                self._session, kind, subjects, held_by_client=by_client
+            )
             self._keys[kind].update(made)
             self._made_for[kind].update(
                 client for client in subjects.values() if by_client and client is not None
@@ -316,7 +318,7 @@ class FlushSealer:
             if one.owner not in self._keys[one.layout.kind]:
                 wanted[one.layout.kind].add(one.owner)
         for kind, ids in wanted.items():
-            self._keys[kind].update(self._opener.keys_for_writing(self._session, kind, ids))
+            self._keys[kind].update(self._context.keys.load_for_writing(self._session, kind, ids))
             self._about[kind].update(ids)
             if missing := ids - self._keys[kind].keys():
                 self._adopt_subjects(
@@ -325,10 +327,10 @@ class FlushSealer:
 
     def _adopt_subjects(self, kind: str, ids: set[str], layout: ModelInfo) -> None:
         """Make keys for subjects that were recorded before this package; only where rows are being adopted."""
-        if self._opener.has_adopting(kind):
-            clients = self._opener.clients_of(self._session, kind, ids)
-            by_client = self._opener.holds_as_processor(layout)
-            made = self._opener.create_keys(self._session, kind, clients, held_by_client=by_client)
+        if self._context.keys.is_migrating(kind):
+            clients = self._context.keys.clients_of(self._session, kind, ids)
+            by_client = self._context.keys.is_processor_of(layout.kind)
+            made = self._context.keys.create(self._session, kind, clients, held_by_client=by_client)
             self._keys[kind].update(made)
 
     # --- rows ---
@@ -336,7 +338,7 @@ class FlushSealer:
     def _key_of(self, one: _PendingRow) -> SubjectKey:
         layout, key = one.layout, self._keys[one.layout.kind].get(one.owner)
         if key is None:
-            if self._opener.erased(self._session, layout.kind, one.owner):
+            if self._context.keys.is_erased(self._session, layout.kind, one.owner):
                 raise SubjectErased
             raise RequestInvalid(
                 f"{layout.name}.{layout.subject}: leads to no {layout.kind} that is there"
@@ -357,14 +359,16 @@ class FlushSealer:
             if one.layout.indexes:
                 self._index(one, client)
         for part in one.parts:
-            self._opener.note(part.category, Action.WRITE, client=client, subject=one.subject)
+            self._context.record_access(
+                part.category, Action.WRITE, client=client, subject=one.subject
+            )
 
     def _seal(self, one: _PendingRow, key: SubjectKey) -> None:
         """Write the envelopes of a row: every group follows the row's version, so all are written together."""
         row, layout, version = one.row, one.layout, one.sealed or 1
         if not one.is_new and not one.sealed:
             if layout.adopting and not getattr(row, VERSION_COLUMN):
-                self._opener.may_adopt(layout)
+                self._context.require_migration_open(layout)
                 one.values = {**taken_plain(row, layout), **one.values}
             version = 1 + (
                 getattr(row, VERSION_COLUMN) or 0
@@ -431,7 +435,9 @@ class FlushSealer:
         layout = one.layout
         for name, index in layout.indexes.items():
             if name in one.values:
-                holder = (client if self._opener.holds_as_processor(layout) else None) or PUBLISHER
+                holder = (
+                    client if self._context.keys.is_processor_of(layout.kind) else None
+                ) or PUBLISHER
                 setattr(one.row, index.column, self._index_of(one, name, index, holder))
 
     def _index_of(
@@ -441,7 +447,7 @@ class FlushSealer:
         if one.values[name] is None:
             return None
         if holder not in self._index_keys:
-            self._index_keys[holder] = self._opener.index_key(self._session, holder)
+            self._index_keys[holder] = self._context.keys.index_key(self._session, holder)
         made: bytes = index.of(self._index_keys[holder], one.layout.table, name, one.values[name])
         return made
 

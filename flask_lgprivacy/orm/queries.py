@@ -71,8 +71,8 @@ def _candidates(
     model: type[M], layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
 ) -> Select[M]:
     """Rows whose blind indexes equal those of the values."""
-    opener = current_context.get()
-    if opener is None:
+    context = current_context.get()
+    if context is None:
         raise UndeclaredProcessing(
             f"{what} was called outside any declared processing; decorate the view with @privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
@@ -88,8 +88,8 @@ def _candidates(
                 f"{layout.name}.{name} has no blind index; declare it with index=True, or with "
                 f"index=BlindIndex(bits=8) and search with matching(…) where its values can be guessed (with one: {known})"
             )
-    client = _client(opener, layout, wanted, of_client, what)
-    index_keys = opener.index_keys(None, client or PUBLISHER)
+    client = _client(context, layout, wanted, of_client, what)
+    index_keys = context.keys.index_keys(None, client or PUBLISHER)
     query = select(model)
     for name in wanted:
         index = layout.indexes[name]
@@ -99,15 +99,17 @@ def _candidates(
 
 
 def _client(
-    opener: AccessContext, layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
+    context: AccessContext, layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
 ) -> str | None:
     """Whose rows are meant; raises where the actor may not search them."""
     client = None
-    if opener.holds_as_processor(layout):
-        client = canonical_id(of_client) if of_client is not None else opener.acts_for()
+    if context.keys.is_processor_of(layout.kind):
+        client = canonical_id(of_client) if of_client is not None else context.acting_client()
     for name in wanted:
         category = str(layout.category_of(name))
-        opener.look_up(category, kind=layout.kind, client=client, what=f"{what[:-2]}{name}=…)")
-    if client is None and opener.holds_as_processor(layout):
+        context.authorize_search(
+            category, subject_kind=layout.kind, client=client, operation=f"{what[:-2]}{name}=…)"
+        )
+    if client is None and context.keys.is_processor_of(layout.kind):
         raise SealedComparison(f"{what}: say whose rows are meant with of_client=…")
     return client

@@ -1,4 +1,4 @@
-"""What a row holds of its sealed fields: assignments until the flush, and what was opened under a living opener."""
+"""What a row holds of its sealed fields: assignments until the flush, and what was opened under a living context."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Hidden:
 
 
 class DecryptedGroup(_Hidden):
-    """The opened fields of one group of one row: shown while their opener lives and their envelope is the row's.
+    """The opened fields of one group of one row: shown while their context lives and their envelope is the row's.
 
     A row that is still in plain text has no envelope, so `NO_ENVELOPE` stands for it and what it holds is looked at anew each time.
     """

@@ -28,12 +28,10 @@ from .flush_events import (
     is_unit_of_works,
     refuse_lost_race,
 )
+from .own_statements import _TOKEN
 from .registry import labelled_tables, model_info_of_table
 from .row_state import SLOT
 
-_OURS = object()
-OURS = {"lgprivacy_statement": _OURS}
-"""Execution options of this package's own statements on labelled tables: adoption, resealing, erasure."""
 _OUTER = "lgprivacy_outer_flush"
 _flushing: ContextVar[Session | None] = ContextVar("lgprivacy_flushing", default=None)
 _guarded: WeakSet[Engine] = WeakSet()
@@ -104,7 +102,7 @@ def _refuse_statement(
     _connection: Connection, statement: Any, _many: Any, _one: Any, options: Any
 ) -> None:
     """No INSERT, UPDATE or DELETE of a labelled table, but by a flush or by this package."""
-    if not getattr(statement, "is_dml", False) or options.get("lgprivacy_statement") is _OURS:
+    if not getattr(statement, "is_dml", False) or options.get("lgprivacy_statement") is _TOKEN:
         return
     table = statement.table
     while isinstance(table, AliasedReturnsRows):

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, Table, insert, select, update
 from sqlalchemy.orm import Session
 
-from ..audit.events import PermissionEvent
 from ..database.clock import utc
 from ..database.identifiers import SubjectRef, canonical_id
+from ..database.tables import Tables
 from ..errors import RequestInvalid, SubjectErased
 from ..gate.actor import Actor
-from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
-from ..orm.context import current_context
 from ..orm.erasure_locks import refuse_erased
-from ..policy.model import Basis, Purpose
+from ..policy.model import Basis, Policy, Purpose
 
 SELF, PARENT = "self", "parent"
 
@@ -44,9 +42,9 @@ class Consent:
 class ConsentService:
     """The consents of one application."""
 
-    def __init__(self, house: Runtime) -> None:
-        self._house = house
-        self._table = house.tables.consent
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._table = runtime.database.tables.consent
 
     def give(
         self,
@@ -91,10 +89,10 @@ class ConsentService:
             how=how,
             by=by,
             needs_parent=self._needs_parent(subject[0], born),
-            given_at=self._house.utcnow(),
+            given_at=self._runtime.utcnow(),
             withdrawn_at=None,
         )
-        self._house.session().execute(
+        self._runtime.database.session().execute(
             insert(self._table).values(
                 id=consent.id,
                 subject_kind=consent.subject[0],
@@ -122,54 +120,53 @@ class ConsentService:
         """
         declared = self._purpose(purpose)
         who = (subject[0], canonical_id(subject[1]))
-        about = [*self._about(who, declared.id), self._table.c.withdrawn_at.is_(None)]
+        about = [*_about(self._table, who, declared.id), self._table.c.withdrawn_at.is_(None)]
         if by is not None:
             about.append(self._table.c.by == by)
-        statement = update(self._table).where(*about).values(withdrawn_at=self._house.utcnow())
-        done: Any = self._house.session().execute(statement)
+        statement = update(self._table).where(*about).values(withdrawn_at=self._runtime.utcnow())
+        done: Any = self._runtime.database.session().execute(statement)
         self._tell(who, purpose, "withdrawn", actor, ())
         return int(done.rowcount)
 
     def _refuse_erased(self, subject: SubjectRef) -> None:
-        layout = self._house.graph.subjects.get(subject[0])
-        if layout is not None and self._house.keys.is_erased(self._house.session(), *subject):
+        layout = self._runtime.models.graph.subjects.get(subject[0])
+        if layout is not None and self._runtime.keys.is_erased(
+            self._runtime.database.session(), *subject
+        ):
             raise SubjectErased
-        if layout is not None and self._house.keys.is_alive(self._house.session(), *subject):
-            refuse_erased(self._house.session(), self._house.keys, layout, [subject[1]], ())
+        if layout is not None and self._runtime.keys.is_alive(
+            self._runtime.database.session(), *subject
+        ):
+            refuse_erased(
+                self._runtime.database.session(), self._runtime.keys, layout, [subject[1]], ()
+            )
 
     def of(self, subject: tuple[str, Any]) -> list[Consent]:
         """Every consent of a subject, withdrawn ones too, newest first."""
-        return self._found(self._house.session(), (subject[0], canonical_id(subject[1])), None)
+        session = self._runtime.database.session()
+        return find_consents(session, self._table, (subject[0], canonical_id(subject[1])))
 
-    def covers(
-        self, session: Session, subject: tuple[str, str], purpose: str, category: str
-    ) -> bool:
-        """Whether unwithdrawn consents of a subject cover a purpose and category, under a text that still stands."""
-        declared = self._house.policy.purposes.get(purpose)
-        if declared is None:
-            return False
-        standing = [
-            one
-            for one in self._found(session, subject, purpose)
-            if one.withdrawn_at is None
-            and one.text_version in declared.texts
-            and category in one.categories
-        ]
-        own = [one for one in standing if one.by == SELF]
-        if not own:
-            return False
-        return (
-            any(one.by == PARENT for one in standing)
-            or not max(own, key=lambda one: one.given_at).needs_parent
+    def covers(self, session: Session, subject: SubjectRef, purpose: str, category: str) -> bool:
+        """Whether unwithdrawn consents of a subject cover a purpose and category."""
+        runtime = self._runtime
+        return is_covered_by_consent(
+            session,
+            runtime.database.tables,
+            runtime.policy,
+            subject,
+            purpose=purpose,
+            category=category,
         )
 
     # --- inside ---
 
     def _purpose(self, purpose: str) -> Purpose:
-        declared = self._house.policy.purposes.get(purpose)
+        declared = self._runtime.policy.purposes.get(purpose)
         if declared is None or declared.basis is not Basis.CONSENT:
             resting = sorted(
-                one.id for one in self._house.policy.purposes.values() if one.basis is Basis.CONSENT
+                one.id
+                for one in self._runtime.policy.purposes.values()
+                if one.basis is Basis.CONSENT
             )
             raise RequestInvalid(
                 f"purpose: does not rest on consent; these do: {', '.join(resting) or 'none'}"
@@ -177,57 +174,80 @@ class ConsentService:
         return declared
 
     def _categories(self, purpose: str) -> frozenset[str]:
-        rules = self._house.policy.rules
+        rules = self._runtime.policy.rules
         return frozenset().union(*(rule.categories for rule in rules if purpose in rule.purposes))
 
     def _needs_parent(self, kind: str, born: dt.date | None) -> bool:
-        parameters = self._house.policy.commitments["child-consent"].parameters
+        parameters = self._runtime.policy.commitments["child-consent"].parameters
         kinds, age = parameters.get("subjects", []), parameters.get("age", 18)
         if not isinstance(kinds, list) or kind not in kinds or not isinstance(age, int):
             return False
-        return born is None or _years(born, self._house.utcnow().date()) < age
-
-    def _about(self, subject: tuple[str, str], purpose: str | None) -> list[ColumnElement[bool]]:
-        table = self._table.c
-        about = [table.subject_kind == subject[0], table.subject == subject[1]]
-        return about if purpose is None else [*about, table.purpose == purpose]
-
-    def _found(
-        self, session: Session, subject: tuple[str, str], purpose: str | None
-    ) -> list[Consent]:
-        query = (
-            select(self._table)
-            .where(*self._about(subject, purpose))
-            .order_by(self._table.c.given_at.desc())
-        )
-        return [_consent(row) for row in session.execute(query)]
+        return born is None or _years(born, self._runtime.utcnow().date()) < age
 
     def _tell(
         self,
-        subject: tuple[str, str],
+        subject: SubjectRef,
         purpose: str,
         step: str,
         actor: Actor,
         categories: tuple[str, ...],
     ) -> None:
-        house, opener = self._house, current_context.get()
-        house.trail.commit(
-            PermissionEvent(
-                at=house.now(),
-                kind="consent",
-                step=step,
-                id=purpose,
-                to=house.pseudonym_of(subject),
-                client=actor.client,
-                purpose=purpose,
-                categories=categories,
-                until=None,
-                ground=None,
-                actor=opener.actor_name if isinstance(opener, ProcessingContext) else None,
-                role=actor.role if actor.role in house.policy.roles else None,
-                clause=house.policy.purposes[purpose].clause,
-            )
+        policy = self._runtime.policy
+        self._runtime.audit.permission(
+            kind="consent",
+            step=step,
+            id=purpose,
+            to=subject,
+            client=actor.client,
+            purpose=purpose,
+            categories=categories,
+            role=actor.role if actor.role in policy.roles else None,
+            clause=policy.purposes[purpose].clause,
         )
+
+
+def is_covered_by_consent(
+    session: Session,
+    tables: Tables,
+    policy: Policy,
+    subject: SubjectRef,
+    *,
+    purpose: str,
+    category: str,
+) -> bool:
+    """Whether unwithdrawn consents of a subject cover a purpose and category.
+
+    Only consents under a text that the policy document still names count; where the newest of the
+    person's own needs a parent's beside it, there has to be one (GDPR Art. 7, 8).
+    """
+    declared = policy.purposes.get(purpose)
+    if declared is None:
+        return False
+    standing = [
+        consent
+        for consent in find_consents(session, tables.consent, subject, purpose)
+        if consent.withdrawn_at is None
+        and consent.text_version in declared.texts
+        and category in consent.categories
+    ]
+    own = [consent for consent in standing if consent.by == SELF]
+    if not own:
+        return False
+    newest = max(own, key=lambda consent: consent.given_at)
+    return not newest.needs_parent or any(consent.by == PARENT for consent in standing)
+
+
+def find_consents(
+    session: Session, table: Table, subject: SubjectRef, purpose: str | None = None
+) -> list[Consent]:
+    """The consents of a subject, to one purpose or to all, newest first."""
+    query = select(table).where(*_about(table, subject, purpose)).order_by(table.c.given_at.desc())
+    return [_consent(row) for row in session.execute(query)]
+
+
+def _about(table: Table, subject: SubjectRef, purpose: str | None) -> list[ColumnElement[bool]]:
+    about = [table.c.subject_kind == subject[0], table.c.subject == subject[1]]
+    return about if purpose is None else [*about, table.c.purpose == purpose]
 
 
 def _years(born: dt.date, today: dt.date) -> int:

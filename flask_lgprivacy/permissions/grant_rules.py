@@ -10,7 +10,6 @@ from uuid import uuid4
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ..audit.events import PermissionEvent
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import (
     AccessDenied,
@@ -34,26 +33,33 @@ from .grants import AssistanceRequest, Grant, GrantScope
 class GrantRules:
     """The checks and records behind every step of a grant."""
 
-    def __init__(self, house: Runtime) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime, agents: frozenset[SubjectRef]) -> None:
+        self._runtime = runtime
+        self._agents = agents
 
     def _kind(self, kind: str) -> GrantKind:
-        found = self._house.policy.grant_kinds.get(kind)
+        found = self._runtime.policy.grant_kinds.get(kind)
         if found is None:
             raise RequestInvalid(
-                f"kind: one of {', '.join(sorted(self._house.policy.grant_kinds))}"
+                f"kind: one of {', '.join(sorted(self._runtime.policy.grant_kinds))}"
             )
         return found
 
     def _support(self) -> GrantKind:
-        found = next((one for one in self._house.policy.grant_kinds.values() if one.asked_by), None)
+        found = next(
+            (one for one in self._runtime.policy.grant_kinds.values() if one.asked_by), None
+        )
         if found is None:
             raise RequestInvalid("kind: the policy document knows no assistance")
         return found
 
     def _givers(self) -> frozenset[str]:
         return frozenset().union(
-            *(kind.given_by for kind in self._house.policy.grant_kinds.values() if not kind.grounds)
+            *(
+                kind.given_by
+                for kind in self._runtime.policy.grant_kinds.values()
+                if not kind.grounds
+            )
         )
 
     def _giver(self, kind: str, by: Actor) -> str:
@@ -68,7 +74,7 @@ class GrantRules:
         return client
 
     def _agent(self, by: Actor, kind: GrantKind) -> SubjectRef:
-        me = next((one for one in by.subjects if one in self._house.agents), None)
+        me = next((one for one in by.subjects if one in self._agents), None)
         if by.role != kind.to or me is None:
             self._refuse(
                 "only a support agent on the publisher's list asks to be let in",
@@ -84,7 +90,7 @@ class GrantRules:
         return me
 
     def _purpose(self, kind: GrantKind, purpose: str | None) -> str:
-        possible = allowed_categories(kind, self._house.policy.rules)
+        possible = allowed_categories(kind, self._runtime.policy.rules)
         if purpose is None and len(possible) == 1:
             return next(iter(possible))
         if purpose not in possible:
@@ -92,14 +98,17 @@ class GrantRules:
         return purpose
 
     def _check_categories(self, kind: GrantKind, purpose: str, categories: frozenset[str]) -> None:
-        possible = allowed_categories(kind, self._house.policy.rules)[purpose]
+        possible = allowed_categories(kind, self._runtime.policy.rules)[purpose]
         if not categories or categories - possible:
             raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
 
     def _scope_of(self, scope: GrantScope, client: str) -> GrantScope:
         """A scope with its names as the data has them; every subject has to be the client's own, and every group a group."""
         subjects = frozenset(self._belonging(one, client) for one in scope.subjects)
-        columns = [self._house.graph.scope_column(kind) for kind in self._house.graph.subjects]
+        columns = [
+            self._runtime.models.graph.scope_column(kind)
+            for kind in self._runtime.models.graph.subjects
+        ]
         known = [column for column in columns if column is not None]
         if scope.groups and not known:
             raise RequestInvalid(
@@ -113,9 +122,9 @@ class GrantRules:
 
     def _belonging(self, who: tuple[str, Any], client: str) -> SubjectRef:
         """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's own."""
-        layout = self._house.graph.subjects.get(who[0])
+        layout = self._runtime.models.graph.subjects.get(who[0])
         if layout is None or layout.client is None:
-            kinds = ", ".join(sorted(self._house.graph.subjects))
+            kinds = ", ".join(sorted(self._runtime.models.graph.subjects))
             raise RequestInvalid(f"kind: one of {kinds}, whose model names its client")
         key = subject_column(layout)
         absent = f"id: there is no such {who[0]} in this organisation"
@@ -127,7 +136,7 @@ class GrantRules:
 
     def _looked_up(self, query: Select[Any]) -> Any:
         """The first value of a query; None also where the database cannot hold what is looked for."""
-        session = self._house.clean_session()
+        session = self._runtime.database.clean_session()
         try:
             return session.execute(query.limit(1)).scalar()
         except (OverflowError, UnicodeError, DataError):
@@ -139,7 +148,7 @@ class GrantRules:
         absent = "client: there is no such client"
         columns = [
             client_column(layout)
-            for layout in self._house.graph.subjects.values()
+            for layout in self._runtime.models.graph.subjects.values()
             if layout.client is not None
         ]
         name = _coerce_to_columns(columns, canonical_id(client), absent)
@@ -150,9 +159,9 @@ class GrantRules:
 
     def _check_strength(self, actor: Actor) -> None:
         """Staff see nothing of grants without strong authentication (LG-23)."""
-        role = self._house.policy.roles.get(actor.role)
+        role = self._runtime.policy.roles.get(actor.role)
         if role is not None and role.side == "publisher" and not actor.strongly_authenticated:
-            text = self._house.policy.conditions[Condition.STRONG_AUTHENTICATION]
+            text = self._runtime.policy.conditions[Condition.STRONG_AUTHENTICATION]
             self._deny(
                 AccessDenied(
                     text.missing, clause=text.clause, missing=Condition.STRONG_AUTHENTICATION
@@ -160,30 +169,32 @@ class GrantRules:
             )
 
     def _client_of(self, actor: Actor) -> str | None:
-        return acting_client(self._house, self._house.session(), actor)
+        return acting_client(self._runtime.models.graph, self._runtime.database.session(), actor)
 
     def _declares(self, actor: Actor) -> bool:
         return any(
             kind.grounds and actor.role in kind.given_by
-            for kind in self._house.policy.grant_kinds.values()
+            for kind in self._runtime.policy.grant_kinds.values()
         )
 
     def _make_room(self, request: AssistanceRequest, who: SubjectRef) -> None:
         """One grant for a request and agent at a time: one that has expired gives up its place."""
-        table = self._house.tables.grant
-        place, now = slot_key(request, who), self._house.utcnow()
-        held = find_grants(self._house.session(), self._house.tables, table.c.place == place)
+        table = self._runtime.database.tables.grant
+        place, now = slot_key(request, who), self._runtime.utcnow()
+        held = find_grants(
+            self._runtime.database.session(), self._runtime.database.tables, table.c.place == place
+        )
         if held and held[0].state(now) != "expired":
             raise RequestConflict(
                 "there is one for this request and agent; it is in the list of grants"
             )
         if held:
-            self._house.clean_session().execute(
+            self._runtime.database.clean_session().execute(
                 update(table).where(table.c.id == held[0].id).values(place=None)
             )
 
     def _asked(self, request: AssistanceRequest, who: SubjectRef) -> Grant | None:
-        table = self._house.tables.grant.c
+        table = self._runtime.database.tables.grant.c
         asked = (
             table.assistance == request.id,
             table.given_at.is_(None),
@@ -191,7 +202,12 @@ class GrantRules:
         )
         mine = (table.to_kind == who[0], table.to == who[1])
         return next(
-            iter(find_grants(self._house.session(), self._house.tables, *asked, *mine)), None
+            iter(
+                find_grants(
+                    self._runtime.database.session(), self._runtime.database.tables, *asked, *mine
+                )
+            ),
+            None,
         )
 
     def _open(self, assistance: str, client: str | None = None) -> AssistanceRequest:
@@ -203,15 +219,24 @@ class GrantRules:
         return found
 
     def _assistance(self, one: str) -> AssistanceRequest:
-        is_it = self._house.tables.assistance.c.id == one
-        found = next(iter(find_assistance(self._house.session(), self._house.tables, is_it)), None)
+        is_it = self._runtime.database.tables.assistance.c.id == one
+        found = next(
+            iter(
+                find_assistance(
+                    self._runtime.database.session(), self._runtime.database.tables, is_it
+                )
+            ),
+            None,
+        )
         if found is None:
             self._miss("there is no such request for assistance here")
         return found
 
     def _grant(self, one: str) -> Grant:
         return find_grants(
-            self._house.session(), self._house.tables, self._house.tables.grant.c.id == one
+            self._runtime.database.session(),
+            self._runtime.database.tables,
+            self._runtime.database.tables.grant.c.id == one,
         )[0]
 
     def _record(
@@ -224,7 +249,7 @@ class GrantRules:
         number: str | None = None,
         **values: Any,
     ) -> Grant:
-        session = self._house.clean_session()
+        session = self._runtime.database.clean_session()
         row = {
             "id": number or uuid4().hex,
             "to_kind": to[0],
@@ -234,7 +259,7 @@ class GrantRules:
             **values,
         }
         try:
-            session.execute(insert(self._house.tables.grant).values(**row))
+            session.execute(insert(self._runtime.database.tables.grant).values(**row))
         except IntegrityError:
             session.rollback()
             raise RequestConflict(
@@ -253,9 +278,9 @@ class GrantRules:
         self._deny(RequestNotFound(why))
 
     def _deny(self, refusal: PrivacyError) -> NoReturn:
-        opener = current_context.get()
-        if isinstance(opener, ProcessingContext):
-            opener.refuse(refusal)
+        context = current_context.get()
+        if isinstance(context, ProcessingContext):
+            context.refuse(refusal)
         raise refusal
 
     def _tell_of(self, grant: Grant, step: str, by: Actor) -> None:
@@ -284,24 +309,19 @@ class GrantRules:
         until: dt.datetime | None = None,
         ground: str | None = None,
     ) -> None:
-        house, opener = self._house, current_context.get()
-        named = house.policy.grant_kinds.get(kind) or self._support()
-        house.trail.commit(
-            PermissionEvent(
-                at=house.now(),
-                kind=kind,
-                step=step,
-                id=number,
-                to=house.pseudonym_of(to) if to is not None else None,
-                client=client,
-                purpose=None,
-                categories=tuple(categories),
-                until=until.isoformat() if until is not None else None,
-                ground=ground,
-                actor=opener.actor_name if isinstance(opener, ProcessingContext) else None,
-                role=by.role,
-                clause=named.clause,
-            )
+        policy = self._runtime.policy
+        clause = (policy.grant_kinds.get(kind) or self._support()).clause
+        self._runtime.audit.permission(
+            kind=kind,
+            step=step,
+            id=number,
+            to=to,
+            client=client,
+            categories=categories,
+            until=until,
+            ground=ground,
+            role=by.role,
+            clause=clause,
         )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
 
 from ..database.clock import utc
-from ..database.identifiers import canonical_id
+from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ConfigurationError, RequestConflict, RequestInvalid
 from ..gate.actor import Actor
 from ..gate.runtime import Runtime
@@ -27,8 +27,10 @@ _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 class GrantService(GrantRules):
     """The grants of one application. Every method commits, and says in the trail what was done."""
 
-    def __init__(self, house: Runtime, notify: Notifier | None) -> None:
-        super().__init__(house)
+    def __init__(
+        self, runtime: Runtime, notify: Notifier | None, agents: frozenset[SubjectRef]
+    ) -> None:
+        super().__init__(runtime, agents)
         self._notify = notify
 
     # --- a client lets a guest in (LG-20) ---
@@ -60,7 +62,7 @@ class GrantService(GrantRules):
         scope = self._scope_of(scope, client)
         if until.tzinfo is None:
             raise RequestInvalid("until: a time with its zone, such as 2026-12-24T18:00:00+01:00")
-        now, until = self._house.utcnow(), until.astimezone(dt.UTC)
+        now, until = self._runtime.utcnow(), until.astimezone(dt.UTC)
         if not now < until <= now + dt.timedelta(hours=found.hours):
             raise RequestInvalid(f"until: after now, and within {found.hours} hours")
         return self._record(
@@ -94,7 +96,7 @@ class GrantService(GrantRules):
                 "role",
             )
         named = (agent[0], canonical_id(agent[1])) if agent is not None else None
-        if named is not None and named not in self._house.agents:
+        if named is not None and named not in self._agents:
             raise RequestInvalid("agent: nobody on the publisher's list of support agents")
         self._check_categories(kind, self._purpose(kind, None), frozenset(categories))
         scope = self._scope_of(scope, client)
@@ -102,7 +104,10 @@ class GrantService(GrantRules):
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
         if reference is not None and not _REFERENCE.fullmatch(reference):
             raise RequestInvalid("reference: a ticket's number, of letters, digits and . _ / -")
-        session, table = self._house.clean_session(), self._house.tables.assistance
+        session, table = (
+            self._runtime.database.clean_session(),
+            self._runtime.database.tables.assistance,
+        )
         number, wanted = uuid4().hex, sorted(frozenset(categories))
         values = {
             "id": number,
@@ -115,7 +120,7 @@ class GrantService(GrantRules):
             "categories": wanted,
             "scope": scope.as_json(),
             "hours": hours,
-            "opened_at": self._house.utcnow(),
+            "opened_at": self._runtime.utcnow(),
         }
         session.execute(insert(table).values(**values))
         self._tell("assistance", "opened", number, by, client=client, categories=wanted)
@@ -138,7 +143,7 @@ class GrantService(GrantRules):
         return self._record(
             kind=kind.id, client=request.client, to=me, purpose=self._purpose(kind, None), categories=request.categories,
             scope=request.scope, assistance=request.id, place=slot_key(request, me), asked_by=by.key,
-            asked_at=self._house.utcnow(), by=by,
+            asked_at=self._runtime.utcnow(), by=by,
         )  # fmt: skip
 
     def accept(
@@ -159,7 +164,7 @@ class GrantService(GrantRules):
         kind, client = self._support(), self._giver(self._support().id, by)
         who = (to[0], canonical_id(to[1]))
         request = self._open(assistance, client)
-        if who not in self._house.agents:
+        if who not in self._agents:
             self._refuse(
                 "nobody on the publisher's list of support agents", kind, Condition.SUPPORT_GRANT
             )
@@ -184,7 +189,7 @@ class GrantService(GrantRules):
             raise RequestInvalid("categories, scope: no wider than the request for assistance")
         if hours is not None and not 1 <= hours <= request.hours:
             raise RequestInvalid(f"hours: between 1 and {request.hours}")
-        now = self._house.utcnow()
+        now = self._runtime.utcnow()
         given: dict[str, Any] = {
             "given_by": by.key,
             "given_at": now,
@@ -197,7 +202,7 @@ class GrantService(GrantRules):
                 assistance=request.id, place=slot_key(request, who), asked_by=asked_by, asked_at=request.opened_at, by=by,
                 **given,
             )  # fmt: skip
-        session, table = self._house.clean_session(), self._house.tables.grant
+        session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
         values = {**given, "categories": sorted(narrowed), "scope": within.as_json()}
         is_asked = (
             (table.c.id == asked.id) & table.c.given_at.is_(None) & table.c.revoked_at.is_(None)
@@ -217,9 +222,12 @@ class GrantService(GrantRules):
         request = self._assistance(assistance)
         if request.client != self._client_of(by) or by.role not in kind.asked_by | kind.given_by:
             self._miss("there is no such request for assistance here")
-        session, table = self._house.clean_session(), self._house.tables.assistance
+        session, table = (
+            self._runtime.database.clean_session(),
+            self._runtime.database.tables.assistance,
+        )
         is_open = (table.c.id == request.id) & table.c.closed_at.is_(None)
-        session.execute(update(table).where(is_open).values(closed_at=self._house.utcnow()))
+        session.execute(update(table).where(is_open).values(closed_at=self._runtime.utcnow()))
         self._tell(
             "assistance",
             "closed",
@@ -250,7 +258,7 @@ class GrantService(GrantRules):
         Parameters: `ground` of the policy document; `case`, its reference; `by` decides, with strong authentication. Raises `AccessDenied`,
         `RequestInvalid`, and `ConfigurationError` where the application has no way to tell a client (`LGPrivacy(notify=…)`).
         """
-        kind = next((one for one in self._house.policy.grant_kinds.values() if one.grounds), None)
+        kind = next((one for one in self._runtime.policy.grant_kinds.values() if one.grounds), None)
         if kind is None:
             raise RequestInvalid("kind: the policy document knows no emergency")
         if by.role not in kind.given_by:
@@ -270,14 +278,14 @@ class GrantService(GrantRules):
             raise RequestInvalid(f"ground: one of {', '.join(sorted(kind.grounds))}")
         if not _REFERENCE.fullmatch(case):
             raise RequestInvalid("case: a reference, of letters, digits and . _ / -")
-        if who not in self._house.agents or who in by.subjects:
+        if who not in self._agents or who in by.subjects:
             raise RequestInvalid("to: a colleague on the list of support agents")
         aim, named = self._purpose(kind, None), frozenset(categories)
         self._check_categories(kind, aim, named)
         scope = self._scope_of(scope, whose)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
-        now = self._house.utcnow()
+        now = self._runtime.utcnow()
         until = now + dt.timedelta(hours=hours)
         number = uuid4().hex
         self._notify(EmergencyNotice(whose, number, ground, case, named, until))
@@ -296,8 +304,8 @@ class GrantService(GrantRules):
         )
         if found is None or not (is_theirs or (self._declares(by) and found.given_by == by.key)):
             self._miss("there is no such grant here")
-        session, table = self._house.clean_session(), self._house.tables.grant
-        ended = {"revoked_at": self._house.utcnow(), "revoked_by": by.key, "place": None}
+        session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
+        ended = {"revoked_at": self._runtime.utcnow(), "revoked_by": by.key, "place": None}
         session.execute(
             update(table).where(table.c.id == grant, table.c.revoked_at.is_(None)).values(**ended)
         )
@@ -316,7 +324,7 @@ class GrantService(GrantRules):
     def visible_to(self, actor: Actor) -> list[Grant]:
         """The grants of the actor's client, for whoever gives them; those to the actor, and those that the actor gave."""
         self._check_strength(actor)
-        table = self._house.tables.grant.c
+        table = self._runtime.database.tables.grant.c
         wanted: list[ColumnElement[bool]] = [
             (table.to_kind == kind) & (table.to == one) for kind, one in actor.subjects
         ]
@@ -326,16 +334,18 @@ class GrantService(GrantRules):
             wanted.append(table.given_by == actor.key)
         if not wanted:
             return []
-        return find_grants(self._house.session(), self._house.tables, or_(*wanted))
+        return find_grants(
+            self._runtime.database.session(), self._runtime.database.tables, or_(*wanted)
+        )
 
     def assistance_visible_to(self, actor: Actor) -> list[AssistanceRequest]:
         """The requests for assistance of the actor's client; for an agent, the open ones that name nobody else."""
         self._check_strength(actor)
-        kind, table = self._support(), self._house.tables.assistance.c
-        session, tables = self._house.session(), self._house.tables
+        kind, table = self._support(), self._runtime.database.tables.assistance.c
+        session, tables = self._runtime.database.session(), self._runtime.database.tables
         if self._client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
             return find_assistance(session, tables, table.client == actor.client)
-        mine = [one for one in actor.subjects if one in self._house.agents]
+        mine = [one for one in actor.subjects if one in self._agents]
         if actor.role != kind.to or not mine:
             return []
         is_open = find_assistance(session, tables, table.closed_at.is_(None))
@@ -343,10 +353,10 @@ class GrantService(GrantRules):
 
     def uses_of(self, grants: Iterable[Grant]) -> dict[str, list[GrantUse]]:
         """By grant, each of its uses, newest first."""
-        table = self._house.tables.grant_use
+        table = self._runtime.database.tables.grant_use
         ids = [grant.id for grant in grants]
         found: dict[str, list[GrantUse]] = {one: [] for one in ids}
-        for row in self._house.session().execute(
+        for row in self._runtime.database.session().execute(
             select(table).where(table.c.grant.in_(ids)).order_by(table.c.at.desc(), table.c.id)
         ):
             found[row.grant].append(

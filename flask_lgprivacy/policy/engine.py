@@ -34,17 +34,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class CompiledRules:
-    """All that the document says of one (role, category, action, purpose); `asks` are the facts that can matter."""
+    """All that the document says of one (role, category, action, purpose); `relevant_conditions` are those that can matter."""
 
     prohibited: Decision | None
     alternatives: tuple[tuple[frozenset[Condition], Decision], ...]
-    asks: frozenset[Condition]
+    relevant_conditions: frozenset[Condition]
     is_about_one_subject: bool
     refusals: dict[frozenset[Condition], Decision]
     no_rule: Decision
 
     @property
-    def conceivable(self) -> Decision | None:
+    def unconditional_refusal(self) -> Decision | None:
         """None where some set of conditions allows this, else the decision that refuses it always."""
         if self.prohibited is not None:
             return self.prohibited
@@ -70,18 +70,18 @@ class PolicyEngine:
 
         Returns a `Decision`; never raises for unknown names, which no rule allows.
         """
-        return self.decide_cell(self.cell(role, category, action, purpose), facts)
+        return self.decide_by(self.rules_for(role, category, action, purpose), facts)
 
-    def decide_cell(self, cell: CompiledRules, facts: frozenset[Condition]) -> Decision:
+    def decide_by(self, rules: CompiledRules, facts: frozenset[Condition]) -> Decision:
         """The same for a combination that was looked up before."""
-        if cell.prohibited is not None:
-            return cell.prohibited
-        for conditions, allowed in cell.alternatives:
+        if rules.prohibited is not None:
+            return rules.prohibited
+        for conditions, allowed in rules.alternatives:
             if conditions <= facts:
                 return allowed
-        return self._refusal(cell, facts)
+        return self._refusal(rules, facts)
 
-    def cell(self, role: str, category: str, action: Action, purpose: str) -> CompiledRules:
+    def rules_for(self, role: str, category: str, action: Action, purpose: str) -> CompiledRules:
         """Everything the document says of one combination, compiled once."""
         key = (role, category, action, purpose)
         found = self._cells.get(key)
@@ -166,13 +166,13 @@ class PolicyEngine:
         clause = self.policy.categories[category].clause
         return Decision(Outcome.NO_RULE, clause, f"no rule allows {asked}{who}", ("a rule",))
 
-    def _refusal(self, cell: CompiledRules, facts: frozenset[Condition]) -> Decision:
-        if not cell.alternatives:
-            return cell.no_rule
-        known = cell.refusals.get(facts)
+    def _refusal(self, rules: CompiledRules, facts: frozenset[Condition]) -> Decision:
+        if not rules.alternatives:
+            return rules.no_rule
+        known = rules.refusals.get(facts)
         if known is None:
             conditions, _ = min(
-                cell.alternatives,
+                rules.alternatives,
                 key=lambda found: (Condition.EMERGENCY in found[0], len(found[0] - facts)),
             )
             lacking = [condition for condition in Condition if condition in conditions - facts]
@@ -183,7 +183,7 @@ class PolicyEngine:
                 "; ".join(text.missing for text in texts),
                 tuple(str(condition) for condition in lacking),
             )
-            cell.refusals[facts] = known
+            rules.refusals[facts] = known
         return known
 
 

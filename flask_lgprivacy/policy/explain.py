@@ -73,7 +73,7 @@ def matrix(decisions: PolicyEngine) -> Iterator[MatrixCell]:
     for role, category, action, purpose in product(
         policy.roles, policy.categories, Action, policy.purposes
     ):
-        cell = decisions.cell(role, category, action, purpose)
+        cell = decisions.rules_for(role, category, action, purpose)
         conditions: tuple[tuple[str, ...], ...] = ()
         if cell.prohibited is not None:
             outcome, clause = "prohibited", cell.prohibited.clause

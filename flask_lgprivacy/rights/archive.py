@@ -32,14 +32,14 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def build_archive(
-    house: Runtime, kind: str, found: Sequence[tuple[ModelInfo, Rows]], *, made_at: str
+    runtime: Runtime, kind: str, found: Sequence[tuple[ModelInfo, Rows]], *, made_at: str
 ) -> bytes:
     """A ZIP of everything held about one subject.
 
     Parameters: `found` holds, for every model, its rows with opened values; `made_at` is ISO 8601 text. Returns the bytes.
     Files: `data.json`, one CSV for each model, `index.html`, `about.json` and `manifest.json` with SHA-256 sums.
     """
-    about = describe_processing(house, kind, made_at=made_at)
+    about = describe_processing(runtime, kind, made_at=made_at)
     tables = {layout.name: _table(layout, rows) for layout, rows in found}
     data = {
         name: [dict(zip(header, map(_plain, values), strict=True)) for values in rows]
@@ -61,16 +61,18 @@ def build_archive(
     return buffer.getvalue()
 
 
-def describe_processing(house: Runtime, kind: str, *, made_at: str) -> dict[str, Any]:
+def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[str, Any]:
     """Purposes, recipients, retention, rights and contact for one kind of subject (GDPR Art. 15(1)(a) to (h))."""
-    policy = house.policy
-    held = frozenset().union(*(layout.categories for layout in house.graph.of(kind)))
+    policy = runtime.policy
+    held = frozenset().union(*(layout.categories for layout in runtime.models.graph.of(kind)))
     rules = [rule for rule in policy.rules if rule.categories & held]
     purposes = sorted({purpose for rule in rules for purpose in rule.purposes})
     return {
         "made_at": made_at,
         "policy": {"name": policy.name, "version": policy.version, "source": policy.source},
-        "held_as": "processor for the client" if house.is_processor_of(kind) else "controller",
+        "held_as": "processor for the client"
+        if runtime.models.is_processor_of(kind)
+        else "controller",
         "categories": {
             name: {
                 "label": policy.categories[name].label,

@@ -29,19 +29,19 @@ def archive_associated_data(client: str, request: str, key_version: int) -> byte
     return build_associated_data(prefix, request, key_version, row_version=1)
 
 
-def expire_archives(session: Session, house: Runtime, *, of: SubjectRef | None = None) -> int:
+def expire_archives(session: Session, runtime: Runtime, *, of: SubjectRef | None = None) -> int:
     """Remove archives whose time is over, and those that a newer one of the same subject replaces; the caller commits.
 
     Args:
         session: On the data.
-        house: The application's.
+        runtime: The application's.
         of: A subject for whom an archive is about to be kept.
 
     Returns:
         How many went.
     """
-    archives, requests = house.tables.archive.c, house.tables.request.c
-    gone = archives.expires_at < house.utcnow()
+    archives, requests = runtime.database.tables.archive.c, runtime.database.tables.request.c
+    gone = archives.expires_at < runtime.utcnow()
     if of is not None:
         replaced = select(requests.id).where(
             requests.subject_kind == of[0],
@@ -49,7 +49,7 @@ def expire_archives(session: Session, house: Runtime, *, of: SubjectRef | None =
             requests.right == Right.EXPORT.value,
         )
         gone = gone | archives.request.in_(replaced)
-    return int(session.execute(delete(house.tables.archive).where(gone)).rowcount)  # type: ignore[attr-defined]
+    return int(session.execute(delete(runtime.database.tables.archive).where(gone)).rowcount)  # type: ignore[attr-defined]
 
 
 def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:

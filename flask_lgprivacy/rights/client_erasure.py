@@ -8,13 +8,11 @@ from typing import Any
 from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
-from ..audit.events import RightsRequestEvent as RightsEvent
 from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK
 from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.erasure_locks import wait_for_writers_of_client
 from ..orm.model_info import ModelInfo
-from ..policy.model import Right
 from .removal import mark_erasure, remove_rows
 from .requests import RequestRepository, RightsRequest
 
@@ -25,22 +23,26 @@ Tell = Callable[[RightsRequest, str], None]
 
 
 def begin_client_erasure(
-    house: Runtime, ledger: RequestRepository, session: Session, request: RightsRequest, tell: Tell
+    runtime: Runtime,
+    ledger: RequestRepository,
+    session: Session,
+    request: RightsRequest,
+    tell: Tell,
 ) -> None:
     """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
     client = request.subject[1]
-    house.keys.destroy_client(session, client)
-    mark_erasure(session, house, client=client)
+    runtime.keys.destroy_client(session, client)
+    mark_erasure(session, runtime, client=client)
     ledger.move(session, request.id, "in-progress", note=DESTROYED)
     session.commit()
     tell(request, "key-destroyed")
 
 
 def open_client_erasures(
-    house: Runtime, ledger: RequestRepository, session: Session
+    runtime: Runtime, ledger: RequestRepository, session: Session
 ) -> list[RightsRequest]:
     """The requests whose rows are not all removed yet."""
-    requests = house.tables.request.c
+    requests = runtime.database.tables.request.c
     query = select(requests.id).where(
         requests.subject_kind == KIND, requests.state == "in-progress"
     )
@@ -49,34 +51,38 @@ def open_client_erasures(
 
 
 def remove_client_rows(
-    house: Runtime, ledger: RequestRepository, session: Session, request: RightsRequest, tell: Tell
+    runtime: Runtime,
+    ledger: RequestRepository,
+    session: Session,
+    request: RightsRequest,
+    tell: Tell,
 ) -> Iterator[int]:
     """Remove the rows of an erased client, batch by batch, then look a second time; yields how many subjects are gone.
 
     May be repeated after a crash: what is gone is not counted again.
     """
     client = request.subject[1]
-    if not house.keys.shares_the_data:
-        for _, layout in client_kinds(house):
+    if not runtime.keys.shares_the_data:
+        for _, layout in client_kinds(runtime):
             wait_for_writers_of_client(session, layout, client)
         session.commit()
     erased: dict[str, int] = dict((request.outcome or {}).get("erased", {}))
-    for kind, layout in client_kinds(house):
+    for kind, layout in client_kinds(runtime):
         while ones := _some(session, layout, client):
-            for name, count in remove_rows(house, session, kind, ones).items():
+            for name, count in remove_rows(runtime, session, kind, ones).items():
                 erased[name] = erased.get(name, 0) + count
             ledger.note_outcome(session, request.id, {"erased": erased})
             session.commit()
             yield len(ones)
-    _bury_subjects(house, session, client)
-    _remove_what_is_about_the_client(house, session, client)
+    _bury_subjects(runtime, session, client)
+    _remove_what_is_about_the_client(runtime, session, client)
     left = {
         layout.name: len(ones)
-        for _, layout in client_kinds(house)
+        for _, layout in client_kinds(runtime)
         if (ones := _some(session, layout, client))
     }
     session.commit()
-    if not house.keys.empty_log(session):
+    if not runtime.keys.empty_log(session):
         left["write-ahead log"] = 1
     state = "completed-with-remainder" if left else "completed"
     outcome = {
@@ -85,38 +91,22 @@ def remove_client_rows(
         "left": left,
         "kept": {"this request": "proof that it was answered (GDPR Art. 5(2))"},
     }
-    mark_erasure(session, house, client=client)
+    mark_erasure(session, runtime, client=client)
     ledger.move(session, request.id, state, outcome=outcome, ended=True)
     session.commit()
     tell(request, state)
 
 
-def client_kinds(house: Runtime) -> Iterator[tuple[str, ModelInfo]]:
+def client_kinds(runtime: Runtime) -> Iterator[tuple[str, ModelInfo]]:
     """The kinds of subject that are held for clients."""
-    for kind, layout in house.graph.subjects.items():
-        if layout.client is not None and house.is_processor_of(kind):
+    for kind, layout in runtime.models.graph.subjects.items():
+        if layout.client is not None and runtime.models.is_processor_of(kind):
             yield kind, layout
 
 
-def event_of(house: Runtime, request: RightsRequest, state: str) -> RightsEvent:
-    """A step of the request as an event of the trail."""
-    return RightsEvent(
-        at=house.now(),
-        request=request.id,
-        right=Right.DELETE.value,
-        state=state,
-        subject_kind=KIND,
-        pseudonym=None,
-        actor=None,
-        role=request.requester_role,
-        client=request.client,
-        clause=request.clause,
-    )
-
-
-def _remove_what_is_about_the_client(house: Runtime, session: Session, client: str) -> None:
+def _remove_what_is_about_the_client(runtime: Runtime, session: Session, client: str) -> None:
     """Its inbox, grants and requests for assistance."""
-    tables = house.tables
+    tables = runtime.database.tables
     its_grants = select(tables.grant.c.id).where(tables.grant.c.client == client)
     session.execute(delete(tables.grant_use).where(tables.grant_use.c.grant.in_(its_grants)))
     for table in (tables.inbox, tables.grant, tables.assistance):
@@ -131,16 +121,16 @@ def _some(session: Session, layout: ModelInfo, client: str) -> list[Any]:
     return list(session.execute(some).scalars())
 
 
-def _bury_subjects(house: Runtime, session: Session, client: str) -> None:
+def _bury_subjects(runtime: Runtime, session: Session, client: str) -> None:
     """Leave tombstones for the subjects of an erased client, whose keys no key opens any more."""
-    subjects = house.keys.table.subjects
+    subjects = runtime.keys.table.subjects
     some = (
         select(subjects.c.kind, subjects.c.subject)
         .where(subjects.c.holder == client, subjects.c.wrapped.is_not(None))
         .limit(CHUNK)
     )
     while True:
-        with house.keys.connected(session) as connection:
+        with runtime.keys.connected(session) as connection:
             found = connection.execute(some).all()
             for kind in {kind for kind, _ in found}:
                 connection.execute(
@@ -149,7 +139,7 @@ def _bury_subjects(house: Runtime, session: Session, client: str) -> None:
                         subjects.c.kind == kind,
                         subjects.c.subject.in_([one for of, one in found if of == kind]),
                     )
-                    .values(wrapped=null(), erased_at=house.utcnow())
+                    .values(wrapped=null(), erased_at=runtime.utcnow())
                 )
         session.commit()
         if not found:

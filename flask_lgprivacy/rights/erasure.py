@@ -18,14 +18,14 @@ from .removal import mark_erasure, owned_tables, pseudonymise_evidence, remove_r
 
 
 def authorize_erasure(
-    house: Runtime, processing: ProcessingContext, subject: SubjectRef, client: str | None
+    runtime: Runtime, processing: ProcessingContext, subject: SubjectRef, client: str | None
 ) -> None:
     """Authorise the erasure of every category that is held of a subject, and note it."""
     for held in sorted(
-        frozenset().union(*(layout.categories for layout in house.graph.of(subject[0])))
+        frozenset().union(*(layout.categories for layout in runtime.models.graph.of(subject[0])))
     ):
         processing.authorize(held, Action.ERASE, client=client, subject=subject)
-        processing.note(held, Action.ERASE, client=client, subject=subject)
+        processing.record_access(held, Action.ERASE, client=client, subject=subject)
 
 
 Record = Callable[[dict[str, int], dict[str, int]], None]
@@ -33,14 +33,14 @@ Record = Callable[[dict[str, int], dict[str, int]], None]
 
 
 def erase_subject(
-    house: Runtime, session: Session, subject: SubjectRef, client: str | None, record: Record
+    runtime: Runtime, session: Session, subject: SubjectRef, client: str | None, record: Record
 ) -> None:
     """Erase one subject and commit; may be repeated after a crash, also where the key is destroyed already.
 
     Whoever writes about the subject meanwhile is waited for, or sees that the key is gone (`models/holding.py`).
 
     Args:
-        house: The application's.
+        runtime: The application's.
         session: Without changes; a transaction of its own begins.
         subject: Kind and identifier.
         client: The subject's.
@@ -48,44 +48,44 @@ def erase_subject(
     """
     kind, one = subject
     session.commit()
-    if not house.keys.shares_the_data:
-        house.keys.destroy(session, kind, one, client=client)
-    wait_for_writers(session, house.graph.subjects[kind], one)
-    if house.keys.shares_the_data:
-        house.keys.lock(session, kind, one)  # after the row, as a writer's foreign key does it
-    sifted = remove_from_inbox(house, session, subject, client)
-    column = subject_column(house.graph.subjects[kind])
+    if not runtime.keys.shares_the_data:
+        runtime.keys.destroy(session, kind, one, client=client)
+    wait_for_writers(session, runtime.models.graph.subjects[kind], one)
+    if runtime.keys.shares_the_data:
+        runtime.keys.lock(session, kind, one)  # after the row, as a writer's foreign key does it
+    sifted = remove_from_inbox(runtime, session, subject, client)
+    column = subject_column(runtime.models.graph.subjects[kind])
     rows = list(session.execute(select(column).where(matches_any_id(column, [one]))).scalars()) or [
         one
     ]
-    erased = remove_rows(house, session, kind, rows)
+    erased = remove_rows(runtime, session, kind, rows)
     erased["inbox"] = erased.get("inbox", 0) + sifted
-    kept = pseudonymise_evidence(house, session, kind, [one])
-    if house.keys.shares_the_data:
-        house.keys.destroy(session, kind, one, client=client)
-    mark_erasure(session, house, subject=subject)
+    kept = pseudonymise_evidence(runtime, session, kind, [one])
+    if runtime.keys.shares_the_data:
+        runtime.keys.destroy(session, kind, one, client=client)
+    mark_erasure(session, runtime, subject=subject)
     record(erased, kept)
     session.commit()
     session.expire_all()
 
 
 def find_remaining(
-    house: Runtime, session: Session, subject: SubjectRef, client: str | None
+    runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
 ) -> dict[str, int]:
     """The second look: rows, by model, that still lead to the subject, and `key` where one still opens."""
     kind, one = subject
     left = {}
-    for name, table, condition in owned_tables(house, kind, [one]):
+    for name, table, condition in owned_tables(runtime, kind, [one]):
         count = session.execute(
             select(func.count()).select_from(table).where(condition)
         ).scalar_one()
         if count:
             left[name] = int(count)
-    if waiting := inbox_entries_about(house, session, subject, client):
+    if waiting := inbox_entries_about(runtime, session, subject, client):
         left["inbox"] = len(waiting)
-    if house.keys.is_alive(session, kind, one):
+    if runtime.keys.is_alive(session, kind, one):
         left["key"] = 1
     session.commit()
-    if not house.keys.empty_log(session):
+    if not runtime.keys.empty_log(session):
         left["write-ahead log"] = 1
     return left

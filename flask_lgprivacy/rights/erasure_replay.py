@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..audit.events import KeyOperationEvent
 from ..crypto.pseudonym_period import school_year
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ErasuresPending
@@ -23,24 +22,24 @@ from .removal import marked_erasure, pseudonymise_evidence, remove_rows, set_mar
 class ErasureReplay:
     """Repeats erasures in the data of one application.
 
-    Parameters: `house` is the application's; `dry_run` counts only.
+    Parameters: `runtime` is the application's; `dry_run` counts only.
     """
 
-    def __init__(self, house: Runtime, *, dry_run: bool = False) -> None:
-        self._house = house
+    def __init__(self, runtime: Runtime, *, dry_run: bool = False) -> None:
+        self._runtime = runtime
         self._dry_run = dry_run
-        self._table = house.keys.table
+        self._table = runtime.keys.table
         self._buried: set[str | None] = set()
         self._seen: set[SubjectRef] = set()
         self.counts: dict[str, int] = {"subjects": 0, "clients": 0, "keys": 0, "rows": 0}
 
     def before_serving(self) -> None:
         """Repeat what the tombstones know and the data does not; raises `ErasuresPending` where the keys are older than the data."""
-        session = self._house.session()
+        session = self._runtime.database.session()
         marked = marked_erasure(
-            session, self._house
+            session, self._runtime
         )  # first: an erasure elsewhere may end between the two looks
-        buried = self._house.keys.last_erasure(session)
+        buried = self._runtime.keys.last_erasure(session)
         if marked is not None and (buried is None or buried < marked):
             raise ErasuresPending
         if buried is not None and (marked is None or marked < buried):
@@ -49,11 +48,11 @@ class ErasureReplay:
 
     def from_tombstones(self, *, since: dt.datetime | None = None) -> None:
         """Delete the rows of everybody for whom a tombstone stands, or stands since a moment, and of every erased client."""
-        session = self._house.session()
-        for client in self._house.keys.erased_clients(session):
+        session = self._runtime.database.session()
+        for client in self._runtime.keys.erased_clients(session):
             self._remove_client(session, client)
         subjects = self._table.subjects.c
-        for kind in self._house.graph.subjects:
+        for kind in self._runtime.models.graph.subjects:
             query = (
                 select(subjects.subject)
                 .where(subjects.kind == kind, subjects.erased_at.is_not(None))
@@ -61,13 +60,13 @@ class ErasureReplay:
             )
             if since is not None:
                 query = query.where(subjects.erased_at > since)
-            with self._house.keys.connected(session) as connection:
+            with self._runtime.keys.connected(session) as connection:
                 erased = list(connection.execute(query).scalars())
             self._remove(session, kind, erased)
 
     def from_trail(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Erase again whom the trail says was erased and whose key is alive: the key table was restored too."""
-        session = self._house.session()
+        session = self._runtime.database.session()
         clients: set[str] = set()
         wanted: dict[tuple[str, str | None, int], set[str]] = defaultdict(set)
         for event in events:
@@ -91,21 +90,16 @@ class ErasureReplay:
     def close(self) -> dict[str, int]:
         """Set the mark and put what was done into the trail; returns the figures."""
         if not self._dry_run:
-            session = self._house.session()
-            set_mark(session, self._house)
+            session = self._runtime.database.session()
+            set_mark(session, self._runtime)
             session.commit()
-            self._house.trail.commit(
-                KeyOperationEvent(
-                    at=self._house.now(), operation="replay-erasures", stage="ended", client=None,
-                    counts=tuple(self.counts.items()),
-                )
-            )  # fmt: skip
+            self._runtime.audit.key_operation("replay-erasures", "ended", counts=self.counts)
         return self.counts
 
     # --- inside ---
 
     def _remove(self, session: Session, kind: str, erased: list[str]) -> None:
-        column = subject_column(self._house.graph.subjects[kind])
+        column = subject_column(self._runtime.models.graph.subjects[kind])
         for some in chunks(erased):
             there = list(
                 session.execute(select(column).where(matches_any_id(column, some))).scalars()
@@ -113,15 +107,15 @@ class ErasureReplay:
             self._count(kind, there)
             if not self._dry_run:
                 self.counts["rows"] += sum(
-                    remove_rows(self._house, session, kind, there or list(some)).values()
+                    remove_rows(self._runtime, session, kind, there or list(some)).values()
                 )
-                pseudonymise_evidence(self._house, session, kind, list(some))
+                pseudonymise_evidence(self._runtime, session, kind, list(some))
             session.commit()
 
     def _remove_client(self, session: Session, client: str) -> None:
         was = len(self._seen)
-        for kind, layout in self._house.graph.subjects.items():
-            if layout.client is None or not self._house.is_processor_of(kind):
+        for kind, layout in self._runtime.models.graph.subjects.items():
+            if layout.client is None or not self._runtime.models.is_processor_of(kind):
                 continue
             column = subject_column(layout)
             mine = matches_any_id(client_column(layout), [client])
@@ -139,7 +133,7 @@ class ErasureReplay:
                 self._count(kind, ones)
                 if not self._dry_run:
                     self.counts["rows"] += sum(
-                        remove_rows(self._house, session, kind, ones).values()
+                        remove_rows(self._runtime, session, kind, ones).values()
                     )
                 session.commit()
         self.counts["clients"] += len(self._seen) > was
@@ -150,12 +144,12 @@ class ErasureReplay:
         self.counts["subjects"] = len(self._seen)
 
     def _bury_client(self, session: Session, client: str) -> None:
-        if client in self._house.keys.erased_clients(session):
+        if client in self._runtime.keys.erased_clients(session):
             return
         self.counts["keys"] += 1
         self._buried.add(client)
         if not self._dry_run:
-            self._house.keys.destroy_client(session, client)
+            self._runtime.keys.destroy_client(session, client)
             session.commit()
         self._remove_client(session, client)
 
@@ -163,7 +157,7 @@ class ErasureReplay:
         self, session: Session, kind: str, client: str | None, year: int, pseudonyms: set[str]
     ) -> None:
         """Destroy the living keys of a client's subjects whose pseudonym of a year is among those of the erased."""
-        if kind not in self._house.graph.subjects:
+        if kind not in self._runtime.models.graph.subjects:
             return
         subjects = self._table.subjects.c
         query = (
@@ -175,17 +169,17 @@ class ErasureReplay:
             .where(subjects.wrapped.is_not(None))
             .distinct()
         )
-        with self._house.keys.connected(session) as connection:
+        with self._runtime.keys.connected(session) as connection:
             alive = list(connection.execute(query).scalars())
         found = [
             one
             for some in chunks(alive)
-            for one, key in self._house.keys.load(session, kind, some).items()
+            for one, key in self._runtime.keys.load(session, kind, some).items()
             if key.pseudonym(year) in pseudonyms and client not in self._buried
         ]
         self.counts["keys"] += len(found)
         if not self._dry_run:
             for one in found:
-                self._house.keys.destroy(session, kind, one)
+                self._runtime.keys.destroy(session, kind, one)
             session.commit()
         self._remove(session, kind, found)

@@ -13,28 +13,34 @@ from ..database.identifiers import SubjectRef, canonical_id
 from ..gate.actor import actor_part
 from ..gate.runtime import Runtime
 from ..orm.columns import matches_any_id, subject_column
-from ..orm.session_guard import OURS
+from ..orm.own_statements import OWN_STATEMENT
 
 ERASED = "erased"
 """Who stands where the name of an erased person stood."""
 
 
 def owned_tables(
-    house: Runtime, kind: str, ones: Sequence[Any]
+    runtime: Runtime, kind: str, ones: Sequence[Any]
 ) -> Iterator[tuple[str, Table, Any]]:
     """Every table that holds the data of some subjects: a name for people, the table, and the condition that selects the rows."""
     order = {
         table: number
-        for number, table in enumerate(house.graph.subjects[kind].table.metadata.sorted_tables)
+        for number, table in enumerate(
+            runtime.models.graph.subjects[kind].table.metadata.sorted_tables
+        )
     }
-    layouts = sorted(house.graph.of(kind), key=lambda layout: -order.get(layout.table, 0))
+    layouts = sorted(runtime.models.graph.of(kind), key=lambda layout: -order.get(layout.table, 0))
     for layout in layouts:
         yield (
             layout.name,
             layout.table,
             matches_any_id(subject_column(layout), [canonical_id(one) for one in ones]),
         )
-    requests, archives, consents = house.tables.request, house.tables.archive, house.tables.consent
+    requests, archives, consents = (
+        runtime.database.tables.request,
+        runtime.database.tables.archive,
+        runtime.database.tables.consent,
+    )
     texts = [canonical_id(one) for one in ones]
     about = select(requests.c.id).where(
         requests.c.subject_kind == kind, requests.c.subject.in_(texts)
@@ -43,16 +49,20 @@ def owned_tables(
     yield "consents", consents, (consents.c.subject_kind == kind) & consents.c.subject.in_(texts)
 
 
-def remove_rows(house: Runtime, session: Session, kind: str, ones: Sequence[Any]) -> dict[str, int]:
+def remove_rows(
+    runtime: Runtime, session: Session, kind: str, ones: Sequence[Any]
+) -> dict[str, int]:
     """Delete every row of some subjects; returns, by model, how many. The caller commits."""
     return {
-        name: session.execute(delete(table).where(condition), execution_options=OURS).rowcount  # type: ignore[attr-defined]
-        for name, table, condition in owned_tables(house, kind, ones)
+        name: session.execute(
+            delete(table).where(condition), execution_options=OWN_STATEMENT
+        ).rowcount  # type: ignore[attr-defined]
+        for name, table, condition in owned_tables(runtime, kind, ones)
     }
 
 
 def pseudonymise_evidence(
-    house: Runtime, session: Session, kind: str, ones: Sequence[str]
+    runtime: Runtime, session: Session, kind: str, ones: Sequence[str]
 ) -> dict[str, int]:
     """Take the names of erased people out of what stays: who was let in, by whom, and what they saw is the client's evidence.
 
@@ -61,7 +71,7 @@ def pseudonymise_evidence(
     Returns:
         By table, how many rows were kept without the name.
     """
-    tables, now = house.tables, house.utcnow()
+    tables, now = runtime.database.tables, runtime.utcnow()
     grants, assistance = tables.grant.c, tables.assistance.c
     to_them = (grants.to_kind == kind) & grants.to.in_(ones)
     ended = {"revoked_at": func.coalesce(grants.revoked_at, now), "place": None}
@@ -87,7 +97,7 @@ def pseudonymise_evidence(
 
 def mark_erasure(
     session: Session,
-    house: Runtime,
+    runtime: Runtime,
     *,
     subject: SubjectRef | None = None,
     client: str | None = None,
@@ -96,20 +106,22 @@ def mark_erasure(
 
     Where another one may not be done yet, the mark stays, so that the next start looks again; it never goes back.
     """
-    marked = marked_erasure(session, house)
-    if not house.keys.has_other_erasures(session, marked, subject=subject, client=client):
-        set_mark(session, house)
+    marked = marked_erasure(session, runtime)
+    if not runtime.keys.has_other_erasures(session, marked, subject=subject, client=client):
+        set_mark(session, runtime)
 
 
-def set_mark(session: Session, house: Runtime) -> None:
+def set_mark(session: Session, runtime: Runtime) -> None:
     """Say that every erasure that the key table knows is done in this database. The caller commits."""
-    last, marked = house.keys.last_erasure(session), marked_erasure(session, house)
+    last, marked = runtime.keys.last_erasure(session), marked_erasure(session, runtime)
     if last is not None and (marked is None or last > marked):
-        session.execute(delete(house.tables.erasure_mark))
-        session.execute(insert(house.tables.erasure_mark).values(name="erasures", at=last))
+        session.execute(delete(runtime.database.tables.erasure_mark))
+        session.execute(
+            insert(runtime.database.tables.erasure_mark).values(name="erasures", at=last)
+        )
 
 
-def marked_erasure(session: Session, house: Runtime) -> dt.datetime | None:
+def marked_erasure(session: Session, runtime: Runtime) -> dt.datetime | None:
     """Up to when this database says that erasures are done in it."""
-    found = session.execute(select(house.tables.erasure_mark.c.at)).scalar()
+    found = session.execute(select(runtime.database.tables.erasure_mark.c.at)).scalar()
     return found.replace(tzinfo=dt.UTC) if found is not None and found.tzinfo is None else found

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from ..audit.events import RightsRequestEvent as RightsEvent
 from ..crypto.envelope import envelope_key_version, seal, unseal
 from ..crypto.keys import SubjectKey
 from ..crypto.pseudonym_period import school_year
@@ -28,6 +27,7 @@ from ..errors import (
     TooManyRequests,
 )
 from ..gate.actor import Actor
+from ..gate.audit_recorder import acting_pseudonym
 from ..gate.client_spelling import acting_client
 from ..gate.context import ProcessingContext
 from ..gate.declaration import Declaration
@@ -36,7 +36,6 @@ from ..gate.runtime import Runtime
 from ..orm.bulk_read import iter_records
 from ..orm.codec import encode_fields, from_json
 from ..orm.columns import coerce, field_type, matches_any_id, subject_column
-from ..orm.context import current_context
 from ..orm.hidden_values import HiddenValues
 from ..policy.model import Action, Condition, Right, RightOutcome, RightRule
 from .archive import build_archive
@@ -45,7 +44,6 @@ from .client_erasure import (
     KIND,
     begin_client_erasure,
     client_kinds,
-    event_of,
     open_client_erasures,
     remove_client_rows,
 )
@@ -81,9 +79,9 @@ def has_certificate(request: RightsRequest) -> bool:
 class RightsService:
     """The rights of data subjects in one application."""
 
-    def __init__(self, house: Runtime) -> None:
-        self._house = house
-        self.ledger = RequestRepository(house.tables, house.policy, house.utcnow)
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.ledger = RequestRepository(runtime.database.tables, runtime.policy, runtime.utcnow)
 
     def submit(
         self,
@@ -103,7 +101,7 @@ class RightsService:
             return self._submit_for_client(right, actor, one)
         wanted = HiddenValues(changes or {})
         del changes
-        session = self._house.clean_session()
+        session = self._runtime.database.clean_session()
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = canonical_id(subject[0])
@@ -113,7 +111,7 @@ class RightsService:
         known = self.ledger.find_open(session, right, (kind, text), actor.key)
         if known is not None and right is not Right.RECTIFY:
             raise RequestConflict(f"this was asked for already and is open: request {known}")
-        if not self._house.graph.subjects[kind].indexes.keys().isdisjoint(asked):
+        if not self._runtime.models.graph.subjects[kind].indexes.keys().isdisjoint(asked):
             self._refuse_guessing(session, (kind, text))
         client, clause = subject[1], rule.clause
         request = retry_conflicts(
@@ -137,26 +135,26 @@ class RightsService:
 
     def _submit_for_client(self, right: Right, actor: Actor, client: str) -> RightsRequest:
         """Receive that everything of a client be erased, and destroy its key; `work` removes the rows."""
-        session, client = self._house.session(), canonical_id(client)
+        session, client = self._runtime.database.session(), canonical_id(client)
         if right is not Right.DELETE:
             raise RequestInvalid(
                 "subject: everything of a client can be deleted; export and rectify name one person"
             )
         rules = [
             self._authorize(right, actor, kind, ("", client))
-            for kind, _ in client_kinds(self._house)
+            for kind, _ in client_kinds(self._runtime)
         ]
         request = self.ledger.receive(
             session, right, subject=(KIND, client), client=client, requester=actor.key, requester_role=actor.role,
             clause=rules[0].clause,
         )  # fmt: skip
         self._tell(request, "received", actor, rules[0].clause)
-        begin_client_erasure(self._house, self.ledger, session, request, self._tell_about_client)
+        begin_client_erasure(self._runtime, self.ledger, session, request, self._tell_about_client)
         return self._found(session, request.id)
 
     def has_work(self) -> bool:
         """Whether requests are open that somebody began to carry out."""
-        return bool(self.ledger.unfinished(self._house.session()))
+        return bool(self.ledger.unfinished(self._runtime.database.session()))
 
     def work(self) -> Iterator[tuple[str, int]]:
         """Do what open requests still need, batch by batch; yields the request's id and how many subjects are gone.
@@ -164,13 +162,13 @@ class RightsService:
         What was cut off is taken up: erasures are repeated; exports and rectifications, of which nobody knows how far they came, are
         told as failed an hour after they were received, so that they can be asked for again. Archives that expired go.
         """
-        self._house.prepare()
-        session = self._house.session()
-        expire_archives(session, self._house)
+        self._runtime.startup.run()
+        session = self._runtime.database.session()
+        expire_archives(session, self._runtime)
         session.commit()
-        for request in open_client_erasures(self._house, self.ledger, session):
+        for request in open_client_erasures(self._runtime, self.ledger, session):
             for gone in remove_client_rows(
-                self._house, self.ledger, session, request, self._tell_about_client
+                self._runtime, self.ledger, session, request, self._tell_about_client
             ):
                 yield request.id, gone
         for request in self.ledger.unfinished(session):
@@ -179,19 +177,19 @@ class RightsService:
                 if done is not None:
                     self._end(session, request, *done, None, request.clause)
                     yield request.id, 1
-        for request in self.ledger.unfinished(session, before=self._house.utcnow() - CUT_OFF):
+        for request in self.ledger.unfinished(session, before=self._runtime.utcnow() - CUT_OFF):
             if request.right is not Right.DELETE:
                 self._fail(session, request, "interrupted", None, request.clause)
 
     def _tell_about_client(self, request: RightsRequest, state: str) -> None:
-        self._house.trail.commit(event_of(self._house, request, state))
+        self._tell(request, state, None, request.clause)
 
     def visible_to(
         self, actor: Actor, *, after: str | None = None, limit: int = PAGE
     ) -> list[RightsRequest]:
         """A page of the requests that an actor made; for whoever acts for a client, also those about the data held for it."""
         return self.ledger.visible(
-            self._house.session(),
+            self._runtime.database.session(),
             requester=actor.key,
             client=self._desk_of(actor),
             kinds=self._held_for_clients(),
@@ -201,18 +199,18 @@ class RightsService:
 
     def find(self, actor: Actor, request: str) -> RightsRequest:
         """One request that an actor may see; raises `RequestNotFound`, also for one that it may not."""
-        found = self.ledger.find(self._house.session(), request)
+        found = self.ledger.find(self._runtime.database.session(), request)
         if found is None or not self._may_see(actor, found):
             raise RequestNotFound("there is no such request here")
         return found
 
     def archive(self, actor: Actor, request: str) -> bytes:
         """The archive of an export, until it expires; raises `RequestConflict` where there is none."""
-        house, session = self._house, self._house.session()
+        runtime, session = self._runtime, self._runtime.database.session()
         found = self.find(actor, request)
-        archives = house.tables.archive
+        archives = runtime.database.tables.archive
         row = session.execute(select(archives).where(archives.c.request == found.id)).first()
-        if row is None or _utc(row.expires_at) < house.utcnow():
+        if row is None or _utc(row.expires_at) < runtime.utcnow():
             raise RequestConflict("this request has no archive, or it has expired; export again")
         kind, text = found.subject
         rule = self._authorize(Right.EXPORT, actor, kind, (text, found.client))
@@ -229,8 +227,10 @@ class RightsService:
                 processing.authorize(
                     category, Action.READ, client=found.client, subject=(kind, text)
                 )
-                processing.note(category, Action.READ, client=found.client, subject=(kind, text))
-            newest = processing.subject_key(session, kind, text)
+                processing.record_access(
+                    category, Action.READ, client=found.client, subject=(kind, text)
+                )
+            newest = processing.keys.require(session, kind, text)
             key = newest.at(envelope_key_version(row.sealed) or newest.version) or newest
             bound_to = archive_associated_data(key.client, found.id, key.version)
             return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
@@ -254,13 +254,13 @@ class RightsService:
 
     def _find_subject(self, session: Session, kind: str, one: str) -> tuple[Any, str | None]:
         """The primary key and client of a subject; nobody learns here whether it exists."""
-        layout = self._house.graph.subjects.get(kind)
+        layout = self._runtime.models.graph.subjects.get(kind)
         absent = AccessDenied(
             "no such data subject, or not one that you may ask about", missing="own-client or self"
         )
         absent.clause = self._clause_of_rights(kind)
         if layout is None:
-            kinds = ", ".join(sorted(self._house.graph.subjects))
+            kinds = ", ".join(sorted(self._runtime.models.graph.subjects))
             raise RequestInvalid(f"subject: its kind is one of {kinds}")
         column = subject_column(layout)
         try:
@@ -280,7 +280,7 @@ class RightsService:
 
     def _clause_of_rights(self, kind: str) -> str | None:
         return next(
-            (rule.clause for rule in self._house.policy.rights if rule.subject == kind), None
+            (rule.clause for rule in self._runtime.policy.rights if rule.subject == kind), None
         )
 
     def _authorize(
@@ -291,7 +291,7 @@ class RightsService:
             facts.add(Condition.OWN_CLIENT)
         if (kind, canonical_id(subject[0])) in actor.subjects:
             facts.add(Condition.SELF)
-        for rule in self._house.policy.rights:
+        for rule in self._runtime.policy.rights:
             if (
                 right in rule.rights
                 and rule.subject == kind
@@ -301,7 +301,7 @@ class RightsService:
                 return rule
         others = {
             role
-            for rule in self._house.policy.rights
+            for rule in self._runtime.policy.rights
             if right in rule.rights and rule.subject == kind and rule.condition in facts
             for role in rule.roles
         }
@@ -335,10 +335,10 @@ class RightsService:
                         session, lambda: self._rectify(session, request, one, changes)
                     )
                 else:
-                    authorize_erasure(self._house, processing, request.subject, request.client)
+                    authorize_erasure(self._runtime, processing, request.subject, request.client)
                     self._tell_erasing(session, processing, request)
                     done = self._erased_unless_busy(session, request)
-                    processing.forget_key(kind, text)
+                    processing.keys.forget(kind, text)
                     if done is None:
                         return
                     state, outcome = done
@@ -386,10 +386,10 @@ class RightsService:
     def _export(
         self, processing: ProcessingContext, session: Session, request: RightsRequest, one: Any
     ) -> tuple[str, dict[str, Any]]:
-        house = self._house
+        runtime = self._runtime
         kind, text = request.subject
         found = []
-        for layout in reversed(house.graph.of(kind)):
+        for layout in reversed(runtime.models.graph.of(kind)):
             rows = iter_records(
                 session,
                 layout.model,
@@ -397,15 +397,15 @@ class RightsService:
                 categories=self._exportable(kind),
             )
             found.append((layout, list(rows)))
-        content = build_archive(house, kind, found, made_at=house.now())
-        expires = house.utcnow() + dt.timedelta(days=house.policy.deadline.archive_days)
+        content = build_archive(runtime, kind, found, made_at=runtime.audit.now())
+        expires = runtime.utcnow() + dt.timedelta(days=runtime.policy.deadline.archive_days)
         session.commit()
-        key = processing.keys_for_writing(session, kind, [text]).get(text)
+        key = processing.keys.load_for_writing(session, kind, [text]).get(text)
         if key is None:
             raise SubjectErased
-        expire_archives(session, house, of=request.subject)
+        expire_archives(session, runtime, of=request.subject)
         self._keep_archive(session, request, key, content, expires)
-        processing.refuse_erased(session, kind, [text], ())
+        processing.keys.refuse_erased(session, kind, [text], ())
         session.commit()
         return "completed", {
             "rows": {layout.name: len(rows) for layout, rows in found},
@@ -415,7 +415,7 @@ class RightsService:
     def _rectify(
         self, session: Session, request: RightsRequest, one: Any, changes: HiddenValues
     ) -> tuple[str, dict[str, Any]]:
-        layout = self._house.graph.subjects[request.subject[0]]
+        layout = self._runtime.models.graph.subjects[request.subject[0]]
         row = session.get(layout.model, one, populate_existing=True)
         if row is None:
             raise SubjectErased
@@ -430,7 +430,7 @@ class RightsService:
 
     def _erased(self, session: Session, request: RightsRequest) -> tuple[str, dict[str, Any]]:
         """Erase the subject of a request, whose erasure is authorised; may be repeated."""
-        house, subject, client = self._house, request.subject, request.client
+        runtime, subject, client = self._runtime, request.subject, request.client
 
         def record(erased: dict[str, int], kept: dict[str, int]) -> None:
             before = self._found(session, request.id).outcome or {}
@@ -442,8 +442,8 @@ class RightsService:
                 session, request.id, {name: dict(of) for name, of in counts.items()}
             )
 
-        retry_conflicts(session, lambda: erase_subject(house, session, subject, client, record))
-        left = retry_conflicts(session, lambda: find_remaining(house, session, subject, client))
+        retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
+        left = retry_conflicts(session, lambda: find_remaining(runtime, session, subject, client))
         done = self._found(session, request.id).outcome or {}
         erased, kept = done.get("erased", {}), done.get("kept_rows", {})
         outcome = {
@@ -483,14 +483,14 @@ class RightsService:
     ) -> None:
         """Say whom the erasure is about before the key goes, so that a replay can repeat it; afterwards nobody could."""
         kind, text = request.subject
-        key = processing.keys(session, kind, (text,)).get(text)
+        key = processing.keys.load(session, kind, (text,)).get(text)
         if key is not None:
-            pseudonym = key.pseudonym(school_year(self._house.utcnow()))
+            pseudonym = key.pseudonym(school_year(self._runtime.utcnow()))
             self._tell(request, "erasing", None, request.clause, pseudonym)
 
     def _checked_changes(self, kind: str, changes: HiddenValues) -> HiddenValues:
         """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming the field."""
-        layout = self._house.graph.subjects[kind]
+        layout = self._runtime.models.graph.subjects[kind]
         if not changes:
             raise RequestInvalid("changes: name at least one field with its new value")
         checked = {}
@@ -517,7 +517,7 @@ class RightsService:
 
     def _refuse_guessing(self, session: Session, subject: SubjectRef) -> None:
         """Limit how often somebody learns, by rectifying what must be unique, whether a value is taken."""
-        since = self._house.utcnow() - GUESSING_PERIOD
+        since = self._runtime.utcnow() - GUESSING_PERIOD
         if self.ledger.count(session, Right.RECTIFY, subject, since=since) >= MOST_GUESSES:
             raise TooManyRequests(
                 f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at most; try again tomorrow"
@@ -529,7 +529,7 @@ class RightsService:
         """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
         kind, text = request.subject
         if changes:
-            key = self._house.keys.load(session, kind, [text])[text]
+            key = self._runtime.keys.load(session, kind, [text])[text]
             self._keep_archive(
                 session,
                 request,
@@ -556,17 +556,19 @@ class RightsService:
         sealed = seal(key.key, content, key_version=key.version, bound_to=bound_to)
         del content
         session.execute(
-            insert(self._house.tables.archive).values(
+            insert(self._runtime.database.tables.archive).values(
                 request=request.id, expires_at=expires, sealed=sealed
             )
         )
 
     def _categories(self, kind: str) -> frozenset[str]:
-        return frozenset().union(*(layout.categories for layout in self._house.graph.of(kind)))
+        return frozenset().union(
+            *(layout.categories for layout in self._runtime.models.graph.of(kind))
+        )
 
     def _exportable(self, kind: str) -> frozenset[str]:
         """The categories that may leave in an archive or be rectified; credentials never do (LG-04)."""
-        known = self._house.policy.categories
+        known = self._runtime.policy.categories
         return frozenset(name for name in self._categories(kind) if known[name].exportable)
 
     def _processing(self, right: Right, rule: RightRule, actor: Actor, kind: str, what: str) -> Job:
@@ -574,18 +576,18 @@ class RightsService:
         declaration = Declaration(
             categories, frozenset({actor.role}), rule.purpose, ACTIONS_OF[right]
         )
-        return Job(self._house, declaration, actor, what)
+        return Job(self._runtime, declaration, actor, what)
 
     def _desk_of(self, actor: Actor) -> str | None:
         """The client whose requests an actor answers."""
         answers = any(
             actor.role in rule.roles and rule.condition is Condition.OWN_CLIENT
-            for rule in self._house.policy.rights
+            for rule in self._runtime.policy.rights
         )
         return self._client_of(actor) if answers else None
 
     def _client_of(self, actor: Actor) -> str | None:
-        return acting_client(self._house, self._house.session(), actor)
+        return acting_client(self._runtime.models.graph, self._runtime.database.session(), actor)
 
     def _may_see(self, actor: Actor, request: RightsRequest) -> bool:
         desk = self._desk_of(actor)
@@ -596,7 +598,7 @@ class RightsService:
 
     def _held_for_clients(self) -> frozenset[str]:
         """The kinds of subject whose requests their client answers; of the others the publisher is controller."""
-        return frozenset({KIND, *(kind for kind, _ in client_kinds(self._house))})
+        return frozenset({KIND, *(kind for kind, _ in client_kinds(self._runtime))})
 
     def _found(self, session: Session, request: str) -> RightsRequest:
         found = self.ledger.find(session, request)
@@ -612,20 +614,16 @@ class RightsService:
         clause: str | None,
         pseudonym: str | None = None,
     ) -> None:
-        opener = current_context.get() if actor is not None else None
-        self._house.trail.commit(
-            RightsEvent(
-                at=self._house.now(),
-                request=request.id if pseudonym is None else None,
-                right=request.right.value,
-                state=state,
-                subject_kind=request.subject[0],
-                pseudonym=pseudonym,
-                actor=opener.actor_name if isinstance(opener, ProcessingContext) else None,
-                role=request.requester_role,
-                client=request.client,
-                clause=clause,
-            )
+        self._runtime.audit.rights_request(
+            request=request.id if pseudonym is None else None,
+            right=request.right.value,
+            state=state,
+            subject_kind=request.subject[0],
+            pseudonym=pseudonym,
+            actor=acting_pseudonym() if actor is not None else None,
+            role=request.requester_role,
+            client=request.client,
+            clause=clause,
         )
 
 

@@ -48,12 +48,12 @@ class LabelledSchema(Schema):
             model_info_on(state.mapper) if state is not None and hasattr(state, "mapper") else None
         )
         category = None if layout is None else layout.category_of(attr)
-        opener = current_context.get()
+        context = current_context.get()
         if (
             layout is not None
             and category is not None
-            and opener is not None
-            and opener.withholds(obj, layout, category)
+            and context is not None
+            and context.should_withhold(obj, layout, category)
         ):
             return missing
         return super().get_attribute(obj, attr, default)

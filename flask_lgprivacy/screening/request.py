@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from ..errors import BodyTooLong, IntakeRefused, RequestInvalid
-from ..gate.context import ProcessingContext
-from ..gate.declaration import Declaration
-from ..gate.runtime import Runtime
-from ..policy.model import Action
+from ..orm.ownership_graph import OwnershipGraph
+from ..policy.model import Action, Policy
 from ..schemas.load import load_body
 from ..schemas.paths import path_segment
 from .csv_scan import TABLE_TYPES, scan_table
@@ -19,22 +17,38 @@ from .scanner import ScreeningFinding, SensitiveDataScanner
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
+class BodyDeclaration(Protocol):
+    """What an endpoint declares of what it takes."""
+
+    @property
+    def categories(self) -> frozenset[str]: ...
+
+    @property
+    def actions(self) -> frozenset[Action]: ...
+
+    @property
+    def accepts(self) -> Any: ...
+
+
 class RequestScreening:
     """What one application takes in."""
 
-    def __init__(self, house: Runtime, longest_body: int) -> None:
-        self._house = house
+    def __init__(
+        self, policy: Policy, graph: Callable[[], OwnershipGraph], longest_body: int
+    ) -> None:
+        self._policy = policy
+        self._graph = graph
         self._longest_body = longest_body
-        self._screen = SensitiveDataScanner(house.policy)
+        self._screen = SensitiveDataScanner(policy)
         self._names: dict[frozenset[str], frozenset[str]] = {}
         self._routes: dict[tuple[str, frozenset[str]], ScreeningFinding | None] = {}
 
-    def take(self, processing: ProcessingContext, request: Any) -> Any:
+    def take(self, request: Any, declaration: BodyDeclaration | None) -> Any:
         """Look through the URL and body of a request; returns what `accepts=` made of the body, or None.
 
         Raises `IntakeRefused` for what must not be sent, and `RequestInvalid` for what the declared schema does not know.
         """
-        declaration, environ = processing.declaration, request.environ
+        environ = request.environ
         schema = declaration.accepts if declaration is not None else None
         has_body = (
             environ.get("CONTENT_LENGTH", "0") not in ("", "0")
@@ -42,82 +56,72 @@ class RequestScreening:
             or bool(environ.get("wsgi.input_terminated"))
         )
         if request.view_args or environ.get("QUERY_STRING"):
-            self._check_url(processing, declaration, request)
+            self._check_url(declaration, request)
         if schema is None and not has_body:
             return None
         if has_body:
-            self._limit(processing, request)
-        content = self._read(processing, request) if has_body else None
+            self._limit(request)
+        content = self._read(request) if has_body else None
         if schema is not None and content is None and has_body and request.content_length != 0:
-            processing.refuse(
-                self._invalid("send a JSON object with Content-Type application/json, or a form")
-            )
+            raise self._invalid("send a JSON object with Content-Type application/json, or a form")
         if schema is None or request.method in ("GET", "HEAD", "OPTIONS"):
-            self._refuse_found(processing, self._screen.find(content))
+            self._refuse_found(self._screen.find(content))
             if content and declaration is not None and Action.WRITE in declaration.actions:
                 why = "this endpoint writes and declares no field that may be sent; name them with accepts=schema_of(…)"
-                processing.refuse(self._invalid(why))
+                raise self._invalid(why)
             return None
-        self._refuse_found(processing, self._screen.find(content, schema))
+        self._refuse_found(self._screen.find(content, schema))
         try:
             return load_body(schema, {} if content is None else content)
-        except RequestInvalid as fault:
-            processing.refuse(self._invalid(fault.message))
+        except RequestInvalid as error:
+            raise self._invalid(error.message) from None
 
-    def _limit(self, processing: ProcessingContext, request: Any) -> None:
+    def _limit(self, request: Any) -> None:
         """Refuse a body that says that it is too long before it is read, and stop reading one that does not say it."""
         longest = self._longest(request)
         if (request.content_length or 0) > longest:
-            processing.refuse(BodyTooLong(longest))
+            raise BodyTooLong(longest)
         request.max_content_length = longest + 1
 
     def _longest(self, request: Any) -> int:
         own = request.max_content_length
         return self._longest_body if own is None else min(own, self._longest_body)
 
-    def _content(self, processing: ProcessingContext, request: Any) -> bytes:
+    def _content(self, request: Any) -> bytes:
         content: bytes = request.get_data(cache=True)
         longest = request.max_content_length - 1
         if len(content) > longest:
-            processing.refuse(BodyTooLong(longest))
+            raise BodyTooLong(longest)
         return content
 
     def _invalid(self, why: str) -> RequestInvalid:
-        return RequestInvalid(why, clause=self._house.policy.clause_of("minimisation"))
+        return RequestInvalid(why, clause=self._policy.clause_of("minimisation"))
 
-    def _read(self, processing: ProcessingContext, request: Any) -> Any:
+    def _read(self, request: Any) -> Any:
         """The body as one JSON value, where it is JSON or a form; tables and texts are looked through here."""
         kind = request.mimetype
         if request.is_json:
-            return self._parsed(processing, self._content(processing, request))
+            return self._parsed(self._content(request))
         if kind in FORM_TYPES:
             for name, file in request.files.items(multi=True):
-                self._refuse_found(
-                    processing, self._of_part(processing, file, f"{path_segment(name, 0)}: ")
-                )
-            self._refuse_found(
-                processing, self._screen.of_names([*request.form, *request.files], "")
-            )
+                self._refuse_found(self._of_part(file, f"{path_segment(name, 0)}: "))
+            self._refuse_found(self._screen.of_names([*request.form, *request.files], ""))
             return {
                 name: values[0] if len(values) == 1 else values
                 for name, values in request.form.lists()
             }
         if kind in TABLE_TYPES:
-            self._refuse_found(
-                processing, scan_table(self._screen, self._content(processing, request), "")
-            )
+            self._refuse_found(scan_table(self._screen, self._content(request), ""))
         elif not kind or kind.startswith("text/"):
-            content = self._content(processing, request)
-            parsed = self._parsed(processing, content)
+            content = self._content(request)
+            parsed = self._parsed(content)
             found = self._screen.find(
                 parsed if parsed is not None else content.decode("utf-8", errors="replace")
             )
-            self._refuse_found(processing, found)
+            self._refuse_found(found)
         return None
 
-    def _of_part(
-        self, processing: ProcessingContext, file: Any, place: str
-    ) -> ScreeningFinding | None:
+    def _of_part(self, file: Any, place: str) -> ScreeningFinding | None:
         """What must not be in a file of a form, where it is a table or JSON."""
         name = (file.filename or "").lower()
         is_table = file.mimetype in TABLE_TYPES or name.endswith((".csv", ".tsv"))
@@ -128,21 +132,19 @@ class RequestScreening:
         return (
             scan_table(self._screen, content, place)
             if is_table
-            else self._screen.find(self._parsed(processing, content))
+            else self._screen.find(self._parsed(content))
         )
 
-    def _parsed(self, processing: ProcessingContext, content: bytes) -> Any:
+    def _parsed(self, content: bytes) -> Any:
         """A JSON value, None where the content is none; refused where it is nested too deeply to be read."""
         try:
             return json.loads(content)
         except RecursionError:
-            processing.refuse(RequestInvalid("the body is nested too deeply"))
+            raise RequestInvalid("the body is nested too deeply") from None
         except ValueError:
             return None
 
-    def _check_url(
-        self, processing: ProcessingContext, declaration: Declaration | None, request: Any
-    ) -> None:
+    def _check_url(self, declaration: BodyDeclaration | None, request: Any) -> None:
         """A URL stands in logs, histories and referrers, so no personal value has a place in it (ASVS 14.2.1)."""
         categories = declaration.categories if declaration is not None else frozenset()
         parts = [
@@ -151,17 +153,13 @@ class RequestScreening:
             if isinstance(value, str)
         ]
         if request.view_args:
-            self._refuse_found(
-                processing, self._of_route(request.endpoint, request.view_args, categories)
-            )
+            self._refuse_found(self._of_route(request.endpoint, request.view_args, categories))
         if request.query_string:
             asked = dict(request.args.lists())
-            self._refuse_found(processing, self._of_names(asked, categories))
+            self._refuse_found(self._of_names(asked, categories))
             parts += [(name, value) for name, values in asked.items() for value in values]
         for number, (name, value) in enumerate(parts):
-            self._refuse_found(
-                processing, self._screen.of_text(value, f"URL: {path_segment(name, number)}")
-            )
+            self._refuse_found(self._screen.of_text(value, f"URL: {path_segment(name, number)}"))
 
     def _of_route(
         self, endpoint: str, names: Iterable[str], categories: frozenset[str]
@@ -189,7 +187,7 @@ class RequestScreening:
         """The names of columns that hold any of some categories."""
         known = self._names.get(categories)
         if known is None:
-            graph = self._house.graph
+            graph = self._graph()
             layouts = [layout for kind in graph.subjects for layout in graph.of(kind)]
             known = frozenset(
                 name
@@ -200,7 +198,7 @@ class RequestScreening:
             self._names[categories] = known
         return known
 
-    def _refuse_found(self, processing: ProcessingContext, found: ScreeningFinding | None) -> None:
+    def _refuse_found(self, found: ScreeningFinding | None) -> None:
         if found is not None:
-            clause = found.clause or self._house.policy.clause_of("minimisation")
-            processing.refuse(IntakeRefused(f"{found.path}: {found.why}", clause=clause))
+            clause = found.clause or self._policy.clause_of("minimisation")
+            raise IntakeRefused(f"{found.path}: {found.why}", clause=clause)

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -14,12 +14,14 @@ from sqlalchemy import ColumnElement, case, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ..database.access import Database
 from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError, RequestInvalid, UsageRefused
 from ..gate.context import ProcessingContext
-from ..gate.runtime import Runtime
 from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.context import current_context
+from ..orm.labelled_models import LabelledModels
+from ..policy.model import Policy
 from .aggregation import OTHER, Dimensions, PublishableCount, publishable
 from .events import UsageEvent
 
@@ -42,11 +44,21 @@ class UsageReport:
 class UsageStatistics:
     """The usage statistics of one application."""
 
-    def __init__(self, house: Runtime, events: Mapping[str, UsageEvent]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        models: LabelledModels,
+        database: Database,
+        events: Mapping[str, UsageEvent],
+        utcnow: Callable[[], dt.datetime],
+    ) -> None:
         self.events = events
-        self._house = house
-        self._table = house.tables.usage
-        self._people = house.tables.usage_population
+        self._policy = policy
+        self._models = models
+        self._database = database
+        self._utcnow = utcnow
+        self._table = database.tables.usage
+        self._people = database.tables.usage_population
         self._pending: Counter[UsageKey] = Counter()
         self._least: dict[tuple[str, str], int] = {}
         self._lock = threading.Lock()
@@ -54,7 +66,7 @@ class UsageStatistics:
     @property
     def threshold(self) -> int:
         """The smallest group that is shown, by the policy document."""
-        least = self._house.policy.commitments["statistics"].parameters.get("minimum_group")
+        least = self._policy.commitments["statistics"].parameters.get("minimum_group")
         if not isinstance(least, int) or least < 2:
             raise ConfigurationError(
                 "the policy document's commitments.statistics needs minimum_group, at least 2"
@@ -85,13 +97,13 @@ class UsageStatistics:
                 )
         if type(times) is not int or not 1 <= times <= MOST_TIMES:
             self._refuse(f"times is a whole number between 1 and {MOST_TIMES}")
-        opener = current_context.get()
+        context = current_context.get()
         if client is not None and not self._is_client(canonical_id(client)):
             self._refuse("client names nobody for whom data is held")
         whose = (
             canonical_id(client)
             if client is not None
-            else (opener.acts_for() if opener is not None else None) or ""
+            else (context.acting_client() if context is not None else None) or ""
         )
         held = (whose, declared.by)
         least = None if held in self._least else self._living(*held)
@@ -99,7 +111,7 @@ class UsageStatistics:
             self._pending[event, whose, _written(tuple(sorted(dimensions.items())))] += times
             if least is not None:
                 self._least.setdefault(held, least)
-        if opener is None:
+        if context is None:
             self.store()
 
     def store(self) -> None:
@@ -115,8 +127,8 @@ class UsageStatistics:
             least, self._least = self._least, {}
         try:
             people = {held: min(number, self._living(*held)) for held, number in least.items()}
-            today = self._house.utcnow().date()
-            with Session(self._house.engine) as session:
+            today = self._utcnow().date()
+            with Session(self._database.engine) as session:
                 for cell, times in sorted(counted.items()):
                     self._add(session, today, cell, times)
                 for (client, kind), number in sorted(people.items()):
@@ -162,14 +174,14 @@ class UsageStatistics:
 
     def _refuse(self, why: str) -> NoReturn:
         refused = UsageRefused(why)
-        opener = current_context.get()
-        if isinstance(opener, ProcessingContext):
-            opener.refuse(refused)
-        refused.clause = self._house.policy.clause_of(refused.commitment)
+        context = current_context.get()
+        if isinstance(context, ProcessingContext):
+            context.refuse(refused)
+        refused.clause = self._policy.clause_of(refused.commitment)
         raise refused
 
     def _is_client(self, client: str) -> bool:
-        return any(self._living(client, kind) for kind in self._house.graph.subjects)
+        return any(self._living(client, kind) for kind in self._models.graph.subjects)
 
     def _add(self, session: Session, day: dt.date, cell: UsageKey, times: int) -> None:
         event, client, dimensions = cell
@@ -198,7 +210,7 @@ class UsageStatistics:
 
     def _living(self, client: str, kind: str) -> int:
         """How many people of a kind a client has, by their rows that are committed; counted up to the threshold."""
-        layout = self._house.graph.subjects.get(kind)
+        layout = self._models.graph.subjects.get(kind)
         if layout is None or (client and layout.client is None):
             return 0
         some = select(subject_column(layout)).limit(self.threshold)
@@ -208,15 +220,15 @@ class UsageStatistics:
                 some = some.where(matches_any_id(column, [client]))
             except (TypeError, ValueError):
                 return 0
-        with Session(self._house.engine) as session:
+        with Session(self._database.engine) as session:
             connection = session.connection(bind_arguments={"mapper": inspect(layout.model)})
             return len(connection.execute(some).all())
 
     def _atoms(
         self, declared: UsageEvent, since: dt.date | None, until: dt.date | None
     ) -> list[PublishableCount]:
-        session, table, people = self._house.session(), self._table.c, self._people.c
-        days: list[ColumnElement[bool]] = [table.day < self._house.utcnow().date()]
+        session, table, people = self._database.session(), self._table.c, self._people.c
+        days: list[ColumnElement[bool]] = [table.day < self._utcnow().date()]
         days += [table.day >= since] if since else []
         days += [table.day <= until] if until else []
         query = select(table.day, table.client, table.dimensions, table.times).where(

@@ -13,6 +13,7 @@ from flask.globals import request_ctx
 from ..errors import DeclarationInvalid, UndeclaredProcessing
 from ..gate.context import ProcessingContext
 from ..gate.declaration import Declaration, Exemption
+from ..gate.recording import commit_processing
 from ..orm.context import current_context
 
 DECLARATION_ATTRIBUTE = "__lgprivacy__"
@@ -75,21 +76,21 @@ def _running(declarations: tuple[Declaration, ...]) -> Iterator[None]:
     token = current_context.set(inner)
     try:
         inner.begin(declarations)
-        inner.accepted = inner.take_in(inner, request_ctx.request)
+        inner.accepted = inner.take_body(inner, request_ctx.request)
         yield
     finally:
         current_context.reset(token)
         try:
-            inner.house.record(inner, None)
+            commit_processing(inner, None)
         finally:
             inner.end()
-            outer.answer_for(inner)
+            outer.inherit_from(inner)
 
 
 def current_processing() -> ProcessingContext:
-    opener = current_context.get()
-    if not isinstance(opener, ProcessingContext):
+    context = current_context.get()
+    if not isinstance(context, ProcessingContext):
         raise UndeclaredProcessing(
             "the application was called around its gate: call the Flask object, or its wsgi_app, not something captured before init_app"
         )
-    return opener
+    return context

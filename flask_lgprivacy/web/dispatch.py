@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any, cast
 
-from flask import Flask, Response, current_app, has_request_context
+from flask import Flask, Request, Response
 from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,8 +21,8 @@ from ..orm.context import current_context
 from ..orm.row_state import CHANGED
 from ..screening.request import RequestScreening
 from .decorators import DECLARATION_ATTRIBUTE, current_processing
-from .endpoints import EndpointRegistry
-from .problems import RETRY_AFTER, TITLES, _page
+from .endpoints import EXTENSION_NAME, EndpointRegistry
+from .problems import problem_response
 from .redirects import reveals_opened_value
 from .response_ownership import (
     refuse_answer_without_view,
@@ -38,11 +38,16 @@ class DispatchGuard:
     """
 
     def __init__(
-        self, app: Flask, house: Runtime, exemptions: Mapping[str, str], *, longest_body: int
+        self, app: Flask, runtime: Runtime, exemptions: Mapping[str, str], *, longest_body: int
     ) -> None:
-        self.census = EndpointRegistry(app, exemptions, calls_views=_dispatches_as_flask_does(app))
-        self._house = house
-        self._intake = RequestScreening(house, longest_body)
+        self.endpoints = EndpointRegistry(
+            app, exemptions, calls_views=_dispatches_as_flask_does(app)
+        )
+        app.extensions[EXTENSION_NAME] = self.endpoints
+        self._runtime = runtime
+        self._screening = RequestScreening(
+            runtime.policy, lambda: runtime.models.graph, longest_body
+        )
         self._app = app
         self._dispatch = app.dispatch_request
         app.dispatch_request = self._gated_dispatch  # type: ignore[method-assign]
@@ -50,7 +55,7 @@ class DispatchGuard:
         app.process_response = self._processed  # type: ignore[method-assign, assignment]
         self._preprocess = app.preprocess_request
         app.preprocess_request = self._preprocessed  # type: ignore[method-assign]
-        app.register_error_handler(PrivacyError, self.answer)
+        app.register_error_handler(PrivacyError, self._problem)
         self._check_at_registration(app)
 
     def check_endpoint(self, endpoint: str, view: Any) -> None:
@@ -67,7 +72,7 @@ class DispatchGuard:
         for handler in handlers:
             stated = getattr(handler, DECLARATION_ATTRIBUTE, None)
             for declaration in stated if isinstance(stated, tuple) else ():
-                check_declaration(declaration, self._house.decisions, f"endpoint {endpoint!r}")
+                check_declaration(declaration, self._runtime.engine, f"endpoint {endpoint!r}")
                 if declaration.categories:
                     refuse_cached(view, endpoint)
                     refuse_cached(handler, endpoint)
@@ -110,31 +115,36 @@ class DispatchGuard:
     def _refused(self, refusal: PrivacyError) -> ResponseReturnValue:
         """The application's own answer to a kind of refusal, where it has one, else ours."""
         handler = self._handler_of(refusal)
-        return self.answer(refusal) if handler is None else self._app.ensure_sync(handler)(refusal)
+        return (
+            self._problem(refusal) if handler is None else self._app.ensure_sync(handler)(refusal)
+        )
 
     def _handler_of(self, fault: Exception) -> Any:
         """What the application registered for a fault itself, or for its kind among ours; not for all exceptions."""
         for name in (*request_ctx.request.blueprints, None):
             for kind in type(fault).__mro__:
                 handler = self._app.error_handler_spec[name][None].get(kind)
-                if handler is not None and handler != self.answer:
+                if handler is not None and handler != self._problem:
                     return handler
                 if kind in (PrivacyError, SQLAlchemyError):
                     break
         return None
 
+    def _problem(self, error: PrivacyError) -> Response:
+        return problem_response(self._runtime.policy, error)
+
     def _dispatched(self) -> ResponseReturnValue:
         """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps the view; else dispatch."""
-        here = request_ctx.request
-        rule = here.url_rule
-        if rule is None or here.routing_exception is not None:
+        request = request_ctx.request
+        rule = request.url_rule
+        if rule is None or request.routing_exception is not None:
             return self._dispatch()
         processing = current_processing()
         processing.endpoint = endpoint = rule.endpoint
-        processing.method = method = here.method
-        _, stated, call = self.census.registered(endpoint, method)
+        processing.method = method = request.method
+        _, stated, call = self.endpoints.registered(endpoint, method)
         if stated is None:
-            remedy = self.census.remedy(endpoint)
+            remedy = self.endpoints.remedy(endpoint)
             processing.refuse(
                 EndpointUndeclared(
                     f"endpoint {endpoint!r} declares no processing for {method}; {remedy}"
@@ -145,26 +155,33 @@ class DispatchGuard:
             call, is_declared = None, False
         elif is_declared:
             processing.begin(cast("tuple[Declaration, ...]", stated))
-        processing.take_in = self._intake.take
-        processing.accepted = self._intake.take(processing, here)
+        processing.take_body = self._take_body
+        processing.accepted = self._take_body(processing, request)
         if call is None:
             answer = self._dispatch()
         else:
             processing.view_ran = call is not self._app.view_functions[endpoint]
-            answer = call(**(here.view_args or {}))
+            answer = call(**(request.view_args or {}))
         if is_declared:
             refuse_answer_without_view(processing, answer)
         return answer
 
+    def _take_body(self, processing: ProcessingContext, request: Request) -> Any:
+        """Screen what a request sends; returns what the declared schema made of its body."""
+        try:
+            return self._screening.take(request, processing.declaration)
+        except PrivacyError as refusal:
+            processing.refuse(refusal)
+
     def _preprocessed(self, *args: Any) -> ResponseReturnValue | None:
-        """What a hook answers in place of a declared view is released only if it is a refusal, or sends somebody elsewhere."""
+        """What a hook answers in place of a declared view is released only if it is a refusal, or sends somebody elsewrequest."""
         answer = self._preprocess(*args)
-        here = request_ctx.request
-        if answer is None or here.url_rule is None or here.method == "OPTIONS":
+        request = request_ctx.request
+        if answer is None or request.url_rule is None or request.method == "OPTIONS":
             return answer
-        if type(self.census.stated(here.url_rule.endpoint, here.method)) is tuple:
+        if type(self.endpoints.stated(request.url_rule.endpoint, request.method)) is tuple:
             processing = current_processing()
-            processing.endpoint, processing.method = here.url_rule.endpoint, here.method
+            processing.endpoint, processing.method = request.url_rule.endpoint, request.method
             try:
                 refuse_answer_without_view(processing, answer)
             except PrivacyError as refusal:
@@ -174,73 +191,30 @@ class DispatchGuard:
     def _processed(self, *args: Any) -> Response:
         """A response as it leaves, whoever made it: a view, an error handler, a hook."""
         response = self._process(*args)
-        opener = current_context.get()
-        here = request_ctx.request
-        rule = here.url_rule
-        stated = self.census.stated(rule.endpoint, here.method) if rule is not None else None
-        if isinstance(opener, ProcessingContext) and type(stated) is tuple:
+        context = current_context.get()
+        request = request_ctx.request
+        rule = request.url_rule
+        stated = self.endpoints.stated(rule.endpoint, request.method) if rule is not None else None
+        if isinstance(context, ProcessingContext) and type(stated) is tuple:
             try:
-                refuse_response_of_another(opener, response)
-                self._refuse_personal_url(opener, response)
+                refuse_response_of_another(context, response)
+                self._refuse_personal_url(context, response)
             except PrivacyError as refusal:
-                return self.answer(refusal)
+                return self._problem(refusal)
         return response
 
     def _refuse_personal_url(self, processing: ProcessingContext, response: Response) -> None:
         """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
-        if not processing.opened:
+        if not processing.opened_values:
             return
         if any(
-            reveals_opened_value(processing.opened, location)
+            reveals_opened_value(processing.opened_values, location)
             for location in response.headers.getlist("Location")
         ):
-            clause = self._house.policy.clause_of("minimisation")
+            clause = self._runtime.policy.clause_of("minimisation")
             processing.refuse(
                 IntakeRefused("a redirect's URL holds personal data; redirect by id", clause=clause)
             )
-
-    def answer(self, error: PrivacyError) -> Response:
-        """A refusal or fault as problem details (RFC 9457), with clause, what was missing and whom to ask."""
-        policy = self._house.policy
-        clause = error.clause or policy.clause_of(error.commitment)
-        shown = not error.opaque or current_app.debug or current_app.testing
-        if error.opaque or error.status >= 500:
-            current_app.logger.error("%s: %s", error.code, error.message)
-        problem: dict[str, Any] = {
-            "type": f"urn:lgprivacy:{error.code}",
-            "title": TITLES.get(error.status, "Internal Server Error"),
-            "status": error.status,
-            "code": error.code,
-            "detail": error.message
-            if shown
-            else "the application tried something that it has not declared",
-            "contact": {
-                "name": policy.contact.name,
-                "email": policy.contact.email,
-                "phone": policy.contact.phone,
-                "address": policy.contact.address,
-            },
-        }
-        if clause is not None and clause in policy.clauses:
-            problem["clause"] = clause
-            problem["says"] = policy.clauses[clause].says
-        missing = getattr(error, "missing", None)
-        if missing:
-            problem["missing"] = missing
-        accepted = request_ctx.request.accept_mimetypes if has_request_context() else None
-        if (
-            accepted
-            and accepted.best_match(["application/problem+json", "application/json", "text/html"])
-            == "text/html"
-        ):
-            response = Response(_page(problem), status=error.status, mimetype="text/html")
-        else:
-            content = current_app.json.dumps(problem)
-            response = Response(content, status=error.status, mimetype="application/problem+json")
-        response.headers["Cache-Control"] = "no-store"
-        if error.status in RETRY_AFTER:
-            response.headers["Retry-After"] = RETRY_AFTER[error.status]
-        return response
 
 
 def _dispatches_as_flask_does(app: Flask) -> bool:

@@ -33,6 +33,16 @@ class RegisteredView(NamedTuple):
     call: Callable[..., Any] | None
 
 
+EXTENSION_NAME = "lgprivacy.endpoints"
+"""Where an application keeps its registry."""
+
+
+def endpoints_of(app: Flask) -> EndpointRegistry:
+    """The registry of an application that is set up."""
+    registry: EndpointRegistry = app.extensions[EXTENSION_NAME]
+    return registry
+
+
 class EndpointRegistry:
     """Every endpoint of an application with what it states, looked up on the view that is really registered."""
 

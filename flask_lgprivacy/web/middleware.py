@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrailUnavailable
 from ..gate.context import ProcessingContext
+from ..gate.recording import commit_processing, record_grant_uses
 from ..gate.runtime import Runtime
-from ..orm.context import AccessContext, current_context
+from ..orm.context import current_context
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-_slot: ContextVar[AccessContext | None] = current_context
 SOCKETS = (
     "werkzeug.socket",
     "gunicorn.socket",
@@ -42,17 +42,17 @@ UNAVAILABLE = json.dumps(
 class AuditMiddleware:
     """WSGI middleware around a Flask application.
 
-    Every request runs under a `Processing` of its own. The answer is held back until what was opened, refused or
+    Every request runs under a `ProcessingContext` of its own. The answer is held back until what was opened, refused or
     written stands in the trail; where that fails, the answer is 503 and nothing of it is sent.
     """
 
-    def __init__(self, inner: WSGIApplication, house: Runtime) -> None:
+    def __init__(self, inner: WSGIApplication, runtime: Runtime) -> None:
         self._inner = inner
-        self._house = house
+        self._runtime = runtime
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        processing = self._begun(environ)
-        token = _slot.set(processing)
+        processing = self._begin(environ)
+        token = current_context.set(processing)
         status, headers, raised = "", [], None
 
         def hold(
@@ -70,9 +70,9 @@ class AuditMiddleware:
             is_whole = _is_whole(first, headers)
             if is_whole:
                 _close(body)
-            if processing.is_telling:
-                self._house.record(processing, int(status[:3]))
-            self._house.settle()
+            if processing.must_be_audited:
+                commit_processing(processing, int(status[:3]))
+            self._runtime.on_end()
         except TrailUnavailable:
             _close(body)
             processing.end()
@@ -82,13 +82,13 @@ class AuditMiddleware:
                 _close(body)
             finally:
                 try:
-                    if processing.is_telling:
-                        self._house.record(processing, 500)
+                    if processing.must_be_audited:
+                        commit_processing(processing, 500)
                 finally:
                     processing.end()
             raise
         finally:
-            _slot.reset(token)
+            current_context.reset(token)
         if processing.declaration is not None or processing.has_opened:
             headers = [(name, value) for name, value in headers if name.lower() != "cache-control"]
             headers.append(("Cache-Control", "no-store"))
@@ -98,12 +98,14 @@ class AuditMiddleware:
             return (first,)
         return _Chunks(processing, body, chunks, first)
 
-    def _begun(self, environ: WSGIEnvironment) -> ProcessingContext:
+    def _begin(self, environ: WSGIEnvironment) -> ProcessingContext:
         """The processing of a request, and the client's connection kept from a view that has no use for it."""
-        processing = ProcessingContext(self._house, "request")
-        processing.is_direct = "HTTP_UPGRADE" in environ
-        for name in () if processing.is_direct else SOCKETS:
-            environ.pop(name, None)
+        processing = ProcessingContext(self._runtime, "request")
+        if "HTTP_UPGRADE" in environ:
+            processing.record_at_once = partial(commit_processing, status=None)
+        else:
+            for name in SOCKETS:
+                environ.pop(name, None)
         return processing
 
 
@@ -164,7 +166,7 @@ class _Chunks:
             with self._recorded():
                 return next(self._chunks)
         except StopIteration:
-            self._processing.house.record_uses(self._processing)
+            record_grant_uses(self._processing)
             raise
 
     def close(self) -> None:
@@ -174,17 +176,17 @@ class _Chunks:
                 _close(self._body)
         finally:
             try:
-                self._processing.house.record_uses(self._processing)
-                self._processing.house.settle()
+                record_grant_uses(self._processing)
+                self._processing.runtime.on_end()
             finally:
                 self._processing.end()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
-        token = _slot.set(self._processing)
+        token = current_context.set(self._processing)
         try:
             yield
         finally:
-            _slot.reset(token)
-            if self._processing.ledger:
-                self._processing.house.record(self._processing, None)
+            current_context.reset(token)
+            if self._processing.log:
+                commit_processing(self._processing, None)

@@ -47,7 +47,7 @@ def refuse_response_of_another(processing: ProcessingContext, response: Response
                 "of declared views"
             )
         )
-    if processing.ledger.touched or processing.has_opened:
+    if processing.log.touched or processing.has_opened:
         setattr(response, MADE_BY, mine)
 
 

@@ -27,7 +27,7 @@ from custody import custody
 from databases import past_the_gate, uri
 from decisions import decisions
 from flask import Flask, jsonify
-from floors import GateAlone, least_gate, opening
+from floors import Unrecorded, least_gate, opening
 from intake import intake
 from models import FIELDS, Base, School, Sealed, Utils, db, fields
 from reference import Least, Reference, least_rows, reference_app, within
@@ -78,7 +78,7 @@ def measure(database: str, clock: Callable[[Work], float]) -> None:
     keepers_app = application(folder, alone, "custody")
     with keepers_app.app_context():
         db.create_all()
-        custody(alone, house(keepers_app), row)
+        custody(alone, runtime(keepers_app), row)
     if database == "SQLite":
         endpoint(folder)
         decisions(row)
@@ -96,9 +96,9 @@ def application(folder: Path, privacy: LGPrivacy, name: str = "bench") -> Flask:
     return app
 
 
-def house(app: Flask) -> Any:
+def runtime(app: Flask) -> Any:
     state: PrivacyState = app.extensions["lgprivacy"]
-    return state.house
+    return state.runtime
 
 
 def job(privacy: LGPrivacy, school_id: UUID, action: str) -> Any:
@@ -170,7 +170,7 @@ def reading(app: Flask, privacy: LGPrivacy, reference: Flask, school_id: UUID) -
         with within(reference) as session:
             read(session, Reference)
 
-    forget = house(app).keys.forget_all
+    forget = runtime(app).keys.forget_all
     row("read 10,000 rows through the ORM against plaintext, keys warm", sealed, plain, aim=1.2)
     row(
         "read 10,000 rows through the ORM against plaintext, keys cold",
@@ -262,7 +262,7 @@ def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> Non
         with within(plain) as session:
             hold(session, Reference)
 
-    for state, before in (("warm", None), ("cold", house(app).keys.forget_all)):
+    for state, before in (("warm", None), ("cold", runtime(app).keys.forget_all)):
         measured = pairs(
             lambda: traced(sealed),
             lambda: traced(reference),
@@ -279,7 +279,7 @@ def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> Non
 def listing(app: Flask, plain: Flask, school_id: UUID) -> None:
     privacy = LGPrivacy()
     actor = Actor("bench", role="teacher", client=school_id)
-    house(app).load_actor = lambda: actor
+    privacy.actor_loader(lambda: actor)
 
     def first(session: Any, model: Any) -> list[UUID]:
         return list(session.scalars(select(model.id).limit(30)).all())
@@ -304,7 +304,7 @@ def listing(app: Flask, plain: Flask, school_id: UUID) -> None:
 
     ours, reference = caller(app, "/sealed", 20), caller(plain, "/plain", 20)
     row("list 30 students as JSON against the plaintext view, keys warm", ours, reference, aim=1.25)
-    forget = house(app).keys.forget_all
+    forget = runtime(app).keys.forget_all
     cold = caller(app, "/sealed", 20, before=forget)
     row("list 30 students as JSON against the plaintext view, keys cold", cold, reference, aim=1.6)
 
@@ -354,7 +354,7 @@ def endpoint(folder: Path) -> None:
         db.init_app(app)
         privacy = LGPrivacy(app, trail=trail or InMemoryAuditTrail())
         if trail is None:
-            app.wsgi_app._house = GateAlone.of(house(app))  # type: ignore[attr-defined]
+            app.wsgi_app = Unrecorded(app.wsgi_app._inner, runtime(app))  # type: ignore[attr-defined]
         with app.app_context():
             db.create_all()
         actor = Actor("bench", role="teacher", client=uuid4())

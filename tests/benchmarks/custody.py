@@ -18,9 +18,9 @@ ROWS = 4_000
 BATCH = 500
 
 
-def custody(privacy: LGPrivacy, house: Any, row: Callable[..., None]) -> None:
+def custody(privacy: LGPrivacy, runtime: Any, row: Callable[..., None]) -> None:
     """The rows of this file; `row` measures and prints one."""
-    keeper = MaintenanceRunner(house)
+    keeper = MaintenanceRunner(runtime)
     school = _school_with_students(privacy)
     ids = list(_plain_rows(school))
     plain_update = lambda: _update_plainly(ids)  # noqa: E731

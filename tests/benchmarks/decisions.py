@@ -97,7 +97,7 @@ def casbin_peer(policy: Any, asked: list[Question], expected: list[bool]) -> Cal
         for role, category, action, purpose in product(
             rule.roles, rule.categories, rule.actions, rule.purposes
         ):
-            if decided.cell(role, category, action, purpose).prohibited is None:
+            if decided.rules_for(role, category, action, purpose).prohibited is None:
                 enforcer.add_policy(
                     role, category, action.value, purpose, " ".join(sorted(rule.conditions))
                 )
@@ -141,7 +141,7 @@ def principal_peer(policy: Any, asked: list[Question], expected: list[bool]) -> 
     for role, category, action, purpose, facts in asked:
         identity = Identity("x")
         identity.provides.add(UserNeed(role))
-        cell = decided.cell(role, category, action, purpose)
+        cell = decided.rules_for(role, category, action, purpose)
         if cell.prohibited is None and any(needed <= facts for needed, _ in cell.alternatives):
             identity.provides.add(UserNeed((category, action.value, purpose)))
         held.append((identity, (category, action.value, purpose)))

@@ -5,7 +5,6 @@ Rows that say how near an aim can be come at all; they measure no part of the pa
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -16,23 +15,27 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Flask
 from flask.globals import request_ctx
 
-from flask_lgprivacy.gate.runtime import Runtime
+from flask_lgprivacy.gate.context import ProcessingContext
+from flask_lgprivacy.web.middleware import AuditMiddleware
 
 AAD = b"what a record is bound to: client, group, table, row, versions"
 
 
-class GateAlone(Runtime):
-    """A house that records nothing, to measure the gate alone; only this benchmark has one."""
+class _Untold(ProcessingContext):
+    """A processing context of which the trail hears nothing; only this benchmark has one."""
 
     __slots__ = ()
 
-    @classmethod
-    def of(cls, house: Runtime) -> GateAlone:
-        """The same house, whose trail hears nothing."""
-        return cls(**{one.name: getattr(house, one.name) for one in dataclasses.fields(Runtime)})
+    @property
+    def must_be_audited(self) -> bool:
+        return False
 
-    def record(self, *_: Any) -> None:
-        pass
+
+class Unrecorded(AuditMiddleware):
+    """The gate alone."""
+
+    def _begin(self, _environ: Any) -> ProcessingContext:
+        return _Untold(self._runtime, "request")
 
 
 def opening(

@@ -171,7 +171,7 @@ def test_a_mistake_at_the_start_is_named_with_what_to_do(
         blog = start(text)
         with blog.app.app_context():
             blog.privacy.initialise()
-            _ = blog.app.extensions["lgprivacy"].house.graph
+            _ = blog.app.extensions["lgprivacy"].runtime.models.graph
     assert says in str(met.value)
 
 

@@ -60,7 +60,7 @@ def let_go(app: Flask) -> None:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-    app.extensions["lgprivacy"].house.trail.close()
+    app.extensions["lgprivacy"].runtime.audit.trail.close()
 
 
 def adopt(app: Flask, *words: str) -> Any:
@@ -161,7 +161,7 @@ def test_the_command_rehearses_adopts_verifies_and_is_repeatable(made: Any) -> N
     done = json.loads(adopt(app, "Pupil.first_name", "--json").stdout)
     assert (done["rows adopted"], done["rows left"]) == (6, 0)
     assert json.loads(adopt(app, "Pupil", "--json").stdout)["rows adopted"] == 0
-    app.extensions["lgprivacy"].house.adoption = {}
+    app.extensions["lgprivacy"].runtime.migration.last_days.clear()
     with app.app_context(), job(privacy):
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} 0"
         assert len(db.session.scalars(find_by(Pupil, last_name=f"{CANARY} Le Goff 4")).all()) == 1

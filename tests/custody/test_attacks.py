@@ -49,14 +49,14 @@ def let_go(app: Flask) -> None:
         adopting_db.session.remove()
         for engine in adopting_db.engines.values():
             engine.dispose()
-    app.extensions["lgprivacy"].house.trail.close()
+    app.extensions["lgprivacy"].runtime.audit.trail.close()
 
 
 @pytest.mark.parametrize("what", ["clients", "subjects"])
 def test_who_is_erased_while_keys_are_renewed_stays_erased(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    keys, client = backend.house.keys, backend.schools[0].hex
+    keys, client = backend.runtime.keys, backend.schools[0].hex
     one = backend.students[backend.schools[0]][0].hex
     begun: list[threading.Thread] = []
 
@@ -84,7 +84,7 @@ def test_who_is_erased_while_keys_are_renewed_stays_erased(
     holder = keys.clients if what == "clients" else keys
     monkeypatch.setattr(holder, name, meanwhile(getattr(holder, name)))
     with backend.app.app_context():
-        keeper = MaintenanceRunner(backend.house)
+        keeper = MaintenanceRunner(backend.runtime)
         if what == "clients":
             keeper.rotate_clients(client=client)
         else:
@@ -131,7 +131,7 @@ def test_identifiers_that_stand_as_text_are_found_in_either_spelling(tmp_path: P
         assert (found.state, (found.outcome or {})["erased"]) == ("completed", {"Reader": 2})
         assert texts.session.scalars(select(Reader.id)).all() == []
         with pytest.raises(RequestInvalid, match="publisher's own key"):
-            app.extensions["lgprivacy"].house.keys.destroy_client(texts.session(), "publisher")
+            app.extensions["lgprivacy"].runtime.keys.destroy_client(texts.session(), "publisher")
         with pytest.raises(RequestInvalid, match="names the publisher's own key"):
             with privacy.processing(
                 "student.profile", actor=Actor("h", role="administrator", client="publisher"),
@@ -141,7 +141,7 @@ def test_identifiers_that_stand_as_text_are_found_in_either_spelling(tmp_path: P
                 texts.session.flush()
         texts.session.remove()
         texts.engine.dispose()
-    app.extensions["lgprivacy"].house.trail.close()
+    app.extensions["lgprivacy"].runtime.audit.trail.close()
 
 
 # --- erasure and its mark ---
@@ -185,7 +185,7 @@ def test_an_erasure_that_stopped_half_way_is_repeated_though_a_later_one_ended(
     backend: Backend,
 ) -> None:
     with backend.app.app_context():
-        backend.house.keys.destroy(
+        backend.runtime.keys.destroy(
             db.session(), "student", backend.students[backend.schools[0]][0].hex
         )
         db.session.rollback()
@@ -215,7 +215,7 @@ def test_a_rehearsed_replay_counts_as_the_real_one(backend: Backend) -> None:
     with again.app.app_context():
         figures = []
         for dry_run in (True, False):
-            replay = ErasureReplay(again.house, dry_run=dry_run)
+            replay = ErasureReplay(again.runtime, dry_run=dry_run)
             replay.from_tombstones()
             replay.from_trail(read_trail(again.folder / "trail", where={"event": "rights-request"}))
             counts = replay.close()
@@ -256,7 +256,7 @@ def test_what_an_old_process_writes_while_its_row_is_sealed_is_kept(
 
     monkeypatch.setattr(PlaintextMigration, "_keys", written_meanwhile)
     with app.app_context():
-        counts, _ = MaintenanceRunner(app.extensions["lgprivacy"].house).adopt("Pupil")
+        counts, _ = MaintenanceRunner(app.extensions["lgprivacy"].runtime).adopt("Pupil")
         assert counts["rows left"] == 0
         with job(privacy):
             assert adopting_db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
@@ -277,7 +277,7 @@ def test_plain_text_of_the_erased_opens_for_nobody_and_stays_erased_after_a_rest
     with again.app_context(), job(privacy):
         assert adopting_db.session.get(Pupil, ids[0]) is None
     with again.app_context():
-        again.extensions["lgprivacy"].house.keys.destroy_client(
+        again.extensions["lgprivacy"].runtime.keys.destroy_client(
             adopting_db.session(), SCHOOLS[0].hex
         )
         adopting_db.session.commit()
@@ -294,7 +294,7 @@ def test_nothing_planted_in_plain_text_is_taken_in_outside_the_window(plain: Any
     with app.app_context(), job(privacy, "read", "write"), pytest.raises(SealBroken):
         adopting_db.session.get(Pupil, ids[0]).level = "CE2"
         adopting_db.session.flush()
-    app.extensions["lgprivacy"].house.adoption = {}
+    app.extensions["lgprivacy"].runtime.migration.last_days.clear()
     run_sql(
         folder,
         "data",
@@ -340,9 +340,10 @@ def test_rows_that_belong_to_somebody_without_a_key_are_read_written_and_deleted
         adopting_db.session.delete(gone)
         adopting_db.session.commit()
     with app.app_context():
-        MaintenanceRunner(app.extensions["lgprivacy"].house).rotate_subjects(grace=0)
+        MaintenanceRunner(app.extensions["lgprivacy"].runtime).rotate_subjects(grace=0)
         assert (
-            migrating_model(app.extensions["lgprivacy"].house.graph, "Homework").name == "Homework"
+            migrating_model(app.extensions["lgprivacy"].runtime.models.graph, "Homework").name
+            == "Homework"
         )
 
 

@@ -59,12 +59,12 @@ def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(
     backend = serviced(tmp_path, service)
     with backend.app.app_context():
         add_school(backend, 1000)
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     assert len(listing(backend, 0).json) == 2
     service.asked.clear()
     assert len(listing(backend, 2).json) == 1000
     assert service.asked == ["/v1/transit/decrypt/lg"]
-    backend.house.keys.forget_client(backend.schools[2].hex)
+    backend.runtime.keys.forget_client(backend.schools[2].hex)
     service.asked.clear()
     answers: list[int] = []
     threads = [
@@ -88,7 +88,7 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
     assert listing(backend, 2).status_code == 200
     service.stop()
     assert listing(backend, 2).status_code == 200, "what is cached goes on"
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     away = listing(backend, 2)
     assert (away.status_code, away.json["code"], away.headers["Retry-After"]) == (
         503,
@@ -104,7 +104,7 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
     ]
     assert "key-unavailable" in refused
     service.start()
-    backend.house.keys.clients.services.named("root")._until = 0.0
+    backend.runtime.keys.clients.services.named("root")._until = 0.0
     assert listing(backend, 2).status_code == 200
 
 
@@ -122,10 +122,10 @@ def test_a_client_brings_its_own_service_and_withdraws(
         with backend.app.app_context(), backend.reading(school):
             return len([row.first_name for row in db.session.scalars(own)])
 
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     assert (can_read(0), can_read(1)) == (2, 2)
     service.mood = "refusing"
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     with pytest.raises(Exception, match="'school-one': refused access"):
         can_read(0)
     assert can_read(1) == 2, "other clients do not notice"
@@ -139,5 +139,5 @@ def test_a_client_brings_its_own_service_and_withdraws(
     )
     assert run(args=["privacy", "keys", "move", mine, "--to", "root"]).exit_code == 0
     service.mood = "refusing"
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     assert can_read(0) == 2

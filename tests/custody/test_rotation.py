@@ -55,7 +55,7 @@ def keys_of(backend: Backend, columns: str, table: str, where: str = "1 = 1") ->
 
 def rotate(backend: Backend, what: str) -> dict[str, int]:
     with backend.app.app_context():
-        keeper = MaintenanceRunner(backend.house)
+        keeper = MaintenanceRunner(backend.runtime)
         return {
             "root": keeper.rotate_root,
             "clients": keeper.rotate_clients,
@@ -81,7 +81,7 @@ def test_after_a_rotation_everything_reads_as_before(backend: Backend, what: str
     )
     assert wrapped.isdisjoint(row[0] for row in now)
     assert values(backend) == before
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     assert values(backend) == before
     events = [
         event for event in read_trail(backend.folder / "trail") if event["event"] == "key-operation"
@@ -119,7 +119,7 @@ def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_ne
         seen.append((found(backend), found(other)))
 
     with backend.app.app_context():
-        MaintenanceRunner(backend.house, sleep=look).rotate_indexes(grace=60)
+        MaintenanceRunner(backend.runtime, sleep=look).rotate_indexes(grace=60)
     assert seen == [([one_id(backend)], [one_id(backend)])]
     after = run_sql(
         backend.folder, "data", "select lgprivacy_last_name_index from student order by 1"
@@ -127,7 +127,7 @@ def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_ne
     assert {row[0] for row in before}.isdisjoint(row[0] for row in after)
     name = f"{CANARY} later"
     for where in (backend, other):
-        where.house.keys.forget_all()
+        where.runtime.keys.forget_all()
         assert len(found(where)) == 1
     living = keys_of(backend, "count(*)", "client_key", "wrapped is not null")
     assert living == [(3,)]
@@ -157,7 +157,7 @@ def test_a_process_that_holds_the_old_keys_goes_on_reading_and_writing(backend: 
         one = db.session.get(Student, other.students[other.schools[0]][0])
         one.first_name = f"{CANARY} later"
         db.session.commit()
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     with backend.app.app_context(), backend.reading():
         assert db.session.get(Student, one_id(backend)).first_name == f"{CANARY} later"
 
@@ -174,14 +174,16 @@ def test_a_row_that_was_read_before_its_key_was_renewed_is_written_under_the_new
         assert student.first_name
         with backend.app.app_context():
             session_of_rotation = db.session()
-            keeper = MaintenanceRunner(backend.house)
+            keeper = MaintenanceRunner(backend.runtime)
             list(
-                keeper._rotation.renew_subjects(session_of_rotation, before=backend.house.utcnow())
+                keeper._rotation.renew_subjects(
+                    session_of_rotation, before=backend.runtime.utcnow()
+                )
             )
         student.first_name = f"{CANARY} meanwhile"
         db.session.commit()
     rotate(backend, "subjects")
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     with backend.app.app_context(), backend.reading():
         assert db.session.get(Student, one_id(backend)).first_name == f"{CANARY} meanwhile"
 
@@ -249,7 +251,7 @@ def test_the_commands_list_rehearse_rotate_and_drop_an_old_root(backend: Backend
     assert "wraps 3 client keys" in run(backend, "drop-root", "r1").output
     assert run(backend, "rotate", "root").exit_code == 0
     assert run(backend, "drop-root", "r1").exit_code == 0
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     assert values(backend)
 
 
@@ -347,7 +349,7 @@ def test_a_rotation_that_is_killed_again_and_again_ends_complete(
         assert "ended" in out
     assert traffic.failures == []
     assert min(traffic.done.values()) > 3
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     after = values(backend)
     assert set(after) == set(before)
     touched = {one.hex for one in traffic.written}

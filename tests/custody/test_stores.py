@@ -35,7 +35,7 @@ def test_a_store_outside_its_region_stops_the_start(tmp_path: Path, outside: str
     with pytest.raises(
         ConfigurationError, match=rf"\['{outside}'\]: stands in DE, and .* stays in region FR \[LG-"
     ):
-        _ = start(tmp_path, backend_stores).house.graph
+        _ = start(tmp_path, backend_stores).runtime.models.graph
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_a_file_store_of_commercial_data_may_stand_in_the_eea_and_no_further(
             "files:crm": {"host": "somebody", "country": country, "categories": [category]},
         }
 
-    assert start(tmp_path, files("DE", "commercial.contact")).house.graph
+    assert start(tmp_path, files("DE", "commercial.contact")).runtime.models.graph
     for country, category in (("US", "commercial.contact"), ("DE", "student.profile")):
         with pytest.raises(ConfigurationError, match="files:crm.*stays in region"):
-            _ = start(tmp_path, files(country, category)).house.graph
+            _ = start(tmp_path, files(country, category)).runtime.models.graph
 
 
 def test_check_lists_the_stores(backend: Backend) -> None:

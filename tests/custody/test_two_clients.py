@@ -26,7 +26,7 @@ def test_no_value_is_sealed_under_the_wrong_key(backend: Backend, cache: str) ->
             while counts[number] < OPERATIONS // 2:
                 with backend.app.app_context(), backend.writing(number):
                     if cache == "cold" and counts[number] % 7 == 0:
-                        backend.house.keys.forget_all()
+                        backend.runtime.keys.forget_all()
                     said = f"{CANARY} {number} {counts[number]}"
                     students: list[Any] = list(db.session.scalars(own))
                     if counts[number] % 100 < 4:
@@ -49,7 +49,7 @@ def test_no_value_is_sealed_under_the_wrong_key(backend: Backend, cache: str) ->
     for thread in threads:
         thread.join()
     assert faults == []
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     for number in range(2):
         own = select(Student).where(Student.school_id == backend.schools[number])
         with backend.app.app_context(), backend.reading(number):

@@ -30,4 +30,4 @@ def app(tmp_path: Path) -> Any:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-    made.extensions["lgprivacy"].house.trail.close()
+    made.extensions["lgprivacy"].runtime.audit.trail.close()

@@ -104,7 +104,7 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(
         with privacy.processing(
             "student.profile", actor=stranger, purpose="provide-service", why="x"
         ) as processing:
-            assert processing.acts_for() is None
+            assert processing.acting_client() is None
         for kind, of in (("student", str(one)), ("client", other), ("client", school)):
             with pytest.raises(AccessDenied):
                 privacy.rights.submit(Right.DELETE, stranger, kind=kind, one=of)
@@ -124,7 +124,7 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(
         assert reading(head) == CANARY
         own.session.remove()
         own.engine.dispose()
-    app.extensions["lgprivacy"].house.trail.close()
+    app.extensions["lgprivacy"].runtime.audit.trail.close()
 
 
 def test_a_belonging_of_another_school_is_denied_too(backend: Backend) -> None:
@@ -355,7 +355,7 @@ def test_the_trail_names_nobody(backend: Backend) -> None:
 )
 @given(data=st.data())
 def test_only_what_is_declared_and_permitted_opens(backend: Backend, data: st.DataObject) -> None:
-    policy = backend.house.policy
+    policy = backend.runtime.policy
     role = data.draw(st.sampled_from(sorted(policy.roles)))
     purpose = data.draw(st.sampled_from(sorted(policy.purposes)))
     categories = data.draw(
@@ -374,11 +374,11 @@ def test_only_what_is_declared_and_permitted_opens(backend: Backend, data: st.Da
     from flask_lgprivacy.gate.job import Job
 
     declaration = Declaration(categories, frozenset({role}), purpose, frozenset({Action.READ}))
-    permitted = backend.house.decisions.decide(
+    permitted = backend.runtime.engine.decide(
         role, "student.profile", Action.READ, purpose, facts
     ).allowed
     opened = True
-    with backend.app.app_context(), Job(backend.house, declaration, actor, "law"):
+    with backend.app.app_context(), Job(backend.runtime, declaration, actor, "law"):
         db.session.expunge_all()
         try:
             assert db.session.get(Student, target).first_name

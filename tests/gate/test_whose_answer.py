@@ -32,7 +32,7 @@ def names(backend: Backend) -> list[str]:
     from flask_lgprivacy.orm.context import current_context
 
     opener: Any = current_context.get()
-    mine = [school for school in backend.schools if school.hex == opener.acts_for()]
+    mine = [school for school in backend.schools if school.hex == opener.acting_client()]
     return [
         row.first_name
         for row in db.session.scalars(select(Student).where(Student.school_id.in_(mine)))

@@ -309,7 +309,7 @@ def test_what_a_refused_flush_sealed_is_asked_about_again(
                 def unavailable(*_: Any) -> None:
                     raise TrailUnavailable("the disk is full")
 
-                broken.setattr(backend.house.trail, "commit", unavailable)
+                broken.setattr(backend.runtime.audit.trail, "commit", unavailable)
                 with pytest.raises(TrailUnavailable):
                     db.session.commit()
                 raise TrailUnavailable("and the block ends")
@@ -492,7 +492,7 @@ def test_where_the_trail_cannot_take_the_intent_nothing_is_written(
             def unavailable(*_: Any) -> None:
                 raise TrailUnavailable("the disk is full")
 
-            monkeypatch.setattr(backend.house.trail, "commit", unavailable)
+            monkeypatch.setattr(backend.runtime.audit.trail, "commit", unavailable)
             db.session.get(Student, one_of(backend)).first_name = "Zoé"
             try:
                 db.session.commit()

@@ -60,7 +60,7 @@ def learners(tmp_path: Path) -> Iterator[tuple[LGPrivacy, Path]]:
         yield privacy, folder
         db.session.remove()
         db.engine.dispose()
-    app.extensions["lgprivacy"].house.trail.close()
+    app.extensions["lgprivacy"].runtime.audit.trail.close()
 
 
 def learner(number: int) -> Learner:

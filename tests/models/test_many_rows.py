@@ -36,7 +36,7 @@ def queries_for_keys(backend: Backend) -> Iterator[list[str]]:
 
 
 def test_keys_come_together_whichever_rows_are_read_first(backend: Backend) -> None:
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     actor = backend.teacher()
     with backend.app.app_context(), backend.job("student.profile", "student.activity", actor=actor):
         students = db.session.scalars(
@@ -71,7 +71,7 @@ def test_a_session_of_many_rows_does_not_ask_for_key_after_key(
     monkeypatch.setattr(residents, "PER_QUERY", 50)
     with backend.app.app_context():
         add_school(backend, 180)
-        backend.house.keys.forget_all()
+        backend.runtime.keys.forget_all()
         with backend.reading(2), queries_for_keys(backend) as found:
             students = db.session.scalars(
                 select(Student).where(Student.school_id == backend.schools[2])
@@ -170,7 +170,7 @@ def test_keys_are_found_where_a_host_moves_its_tables_to_another_schema(tmp_path
         separate_keys=False,
         SQLALCHEMY_ENGINE_OPTIONS={"execution_options": {"schema_translate_map": {None: schema}}},
     )
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     asked: list[str] = []
     with backend.app.app_context(), backend.reading():
         event.listen(db.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))

@@ -42,7 +42,7 @@ def student_of(school: UUID, **fields: Any) -> Student:
 
 
 def reopened(backend: Backend, number: int, one: UUID) -> str:
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     db.session.expunge_all()
     with backend.reading(number):
         name: str = db.session.get(Student, one).first_name
@@ -119,7 +119,7 @@ def test_after_a_failed_first_write_of_a_school_the_next_one_opens(either: Backe
     with either.app.app_context():
         school = new_school(either)
         gone = either.students[either.schools[0]][1]
-        either.house.keys.destroy(db.session(), "student", gone.hex)
+        either.runtime.keys.destroy(db.session(), "student", gone.hex)
         db.session.commit()
         with either.writing(2):
             db.session.add_all([student_of(school), student_of(school, id=gone)])
@@ -377,7 +377,7 @@ def test_a_flush_that_failed_half_way_can_be_tried_again(backend: Backend) -> No
 def test_an_erased_key_that_was_cached_meanwhile_is_forgotten(either: Backend) -> None:
     with either.app.app_context():
         one = either.students[either.schools[0]][0].hex
-        keys, session = either.house.keys, db.session()
+        keys, session = either.runtime.keys, db.session()
         alive = keys.load(session, "student", [one])
         keys.destroy(session, "student", one)
         keys._caches["student"].put(one, alive[one])

@@ -35,7 +35,7 @@ def holders(backend: Backend) -> list[Any]:
     file = LocalKeyFile(backend.folder / "lgprivacy.key")
     client, person = ClientKey("c", 1, MATERIAL), SubjectKey("c", 1, MATERIAL[:48])
     return [
-        client, person, person.key, person.secret, client.index_key, cache, file, KeyProviders({"root": file}), backend.house,
+        client, person, person.key, person.secret, client.index_key, cache, file, KeyProviders({"root": file}), backend.runtime,
         new_client_material(lambda _: MATERIAL), new_subject_material(lambda _: MATERIAL),
     ]  # fmt: skip
 
@@ -56,8 +56,8 @@ def with_locals(fault: BaseException) -> str:
 def secrets_of(backend: Backend) -> list[str]:
     one = backend.students[backend.schools[0]][0].hex
     with backend.app.app_context():
-        key = backend.house.keys.load(db.session(), "student", [one])[one]
-        owner = backend.house.keys.index_key(db.session(), backend.schools[0].hex)
+        key = backend.runtime.keys.load(db.session(), "student", [one])[one]
+        owner = backend.runtime.keys.index_key(db.session(), backend.schools[0].hex)
     return [bytes.__repr__(bytes(secret))[2:20] for secret in (key.key, key.secret, owner)]
 
 
@@ -99,7 +99,7 @@ def test_an_opened_row_shows_nothing(backend: Backend) -> None:
 
 
 def test_a_page_of_settings_shows_no_key(backend: Backend) -> None:
-    shown = repr(dict(backend.app.config)) + repr(backend.app.extensions["lgprivacy"].settings)
+    shown = repr(dict(backend.app.config)) + repr(backend.app.extensions["lgprivacy"].config)
     key = (backend.folder / "lgprivacy.key").read_text().split('"r1": "')[1][:20]
     assert key not in shown
 
@@ -131,11 +131,11 @@ def test_values_that_are_looked_for_or_rectified_are_in_no_local_where_a_table_d
         )
 
     def look_up() -> Any:
-        backend.house.keys.forget_all()
+        backend.runtime.keys.forget_all()
         return find_by(Student, last_name=f"{CANARY}Last")
 
     def match() -> Any:
-        backend.house.keys.forget_all()
+        backend.runtime.keys.forget_all()
         return find_matching(db.session(), Student, last_name=f"{CANARY}Last")
 
     with backend.app.app_context():
@@ -154,7 +154,7 @@ def test_a_value_is_in_no_local_where_the_key_of_its_index_cannot_be_had(
         raise KeyUnavailable("away")
 
     with backend.app.app_context(), backend.writing():
-        monkeypatch.setattr(backend.house.keys, "index_key", away)
+        monkeypatch.setattr(backend.runtime.keys, "index_key", away)
         db.session.add(Student(school_id=backend.schools[0], first_name=CANARY, last_name=CANARY))
         with pytest.raises(KeyUnavailable) as fault:
             db.session.flush()

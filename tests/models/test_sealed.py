@@ -128,7 +128,7 @@ def test_a_row_added_again_after_a_rollback_keeps_its_values(either: Backend) ->
         db.session.rollback()
         db.session.add(student)
         one = saved(student)
-        either.house.keys.forget_all()
+        either.runtime.keys.forget_all()
     with either.app.app_context(), either.reading():
         assert db.session.get(Student, one).first_name == CANARY
 
@@ -148,7 +148,7 @@ def test_a_rolled_back_client_key_is_used_by_nobody(tmp_path: Path) -> None:
             student = Student(school_id=school.id, first_name=CANARY, last_name=CANARY)
             db.session.add(student)
             one = saved(student)
-        backend.house.keys.forget_all()
+        backend.runtime.keys.forget_all()
         with backend.reading():
             assert db.session.get(Student, one).first_name == CANARY
 
@@ -295,21 +295,21 @@ def test_a_record_that_is_not_the_one_written_here_is_refused(
 
 def test_a_key_that_vanished_is_an_alarm_and_no_erasure(backend: Backend) -> None:
     run_sql(backend.folder, "keys", "delete from lgprivacy_subject_key")
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     with backend.app.app_context(), backend.reading(), pytest.raises(KeyLost):
         _ = db.session.get(Student, one_of(backend)).first_name
 
 
 def test_a_tombstone_is_an_erasure(backend: Backend) -> None:
     with backend.app.app_context():
-        backend.house.keys.destroy(db.session(), "student", one_of(backend).hex)
+        backend.runtime.keys.destroy(db.session(), "student", one_of(backend).hex)
         with backend.reading(), pytest.raises(SubjectErased):
             _ = db.session.get(Student, one_of(backend)).first_name
 
 
 def test_an_erased_person_is_not_recorded_again_under_the_same_id(backend: Backend) -> None:
     with backend.app.app_context(), backend.writing():
-        backend.house.keys.destroy(db.session(), "student", one_of(backend).hex)
+        backend.runtime.keys.destroy(db.session(), "student", one_of(backend).hex)
         db.session.add(
             Student(
                 id=one_of(backend),
@@ -394,7 +394,7 @@ def test_records_of_another_school_are_refused(backend: Backend) -> None:
 def test_the_keys_of_many_rows_come_in_one_query(backend: Backend) -> None:
     from sqlalchemy import event
 
-    backend.house.keys.forget_all()
+    backend.runtime.keys.forget_all()
     queries: list[str] = []
     with backend.app.app_context(), backend.reading():
         event.listen(db.engines["keys"], "before_cursor_execute", lambda *a: queries.append(a[2]))

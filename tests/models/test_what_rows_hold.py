@@ -141,7 +141,7 @@ def written_by_another_model(backend: Backend, fields: dict[str, Any]) -> UUID:
     one = backend.students[backend.schools[0]][0].hex
     found = db.session.execute(select(table).where(table.c.student_id == UUID(one))).first()
     assert found is not None
-    key = backend.house.keys.load(db.session(), "student", [one])[one]
+    key = backend.runtime.keys.load(db.session(), "student", [one])[one]
     made = key.seal(
         orjson.dumps(fields), group.prefixes[key.client], found.id.hex, found.lgprivacy_version
     )
@@ -182,11 +182,11 @@ def test_a_field_that_the_model_has_no_more_makes_up_for_none_that_is_required(
 def test_who_is_erased_while_a_key_is_made_gets_none(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, one = backend.house.keys.table, uuid4()
+    table, one = backend.runtime.keys.table, uuid4()
     insert = table.insert_subjects
 
     def erased_meanwhile(connection: Any, rows: Any) -> bool:
-        table.bury_subject(connection, "student", one.hex, "publisher", backend.house.utcnow())
+        table.bury_subject(connection, "student", one.hex, "publisher", backend.runtime.utcnow())
         return bool(insert(connection, rows))
 
     monkeypatch.setattr(table, "insert_subjects", erased_meanwhile)
@@ -213,7 +213,7 @@ def test_an_archive_holds_a_field_that_the_model_has_no_more(backend: Backend) -
             rows = list(iter_records(db.session(), Exercise, Exercise.student_id == one))
     for found in (rows, rows[::-1]):
         content = build_archive(
-            backend.house, "student", [(model_info_of(Exercise), found)], made_at="2026"
+            backend.runtime, "student", [(model_info_of(Exercise), found)], made_at="2026"
         )
         archive = zipfile.ZipFile(io.BytesIO(content))
         for name in ("Exercise.csv", "data.json", "index.html"):
@@ -255,7 +255,7 @@ def test_what_was_to_be_written_is_in_no_traceback_of_a_refused_flush(
 def test_any_identifier_that_a_database_takes_keeps_its_key(either: Backend, one: str) -> None:
     if "\0" in one and IS_POSTGRESQL:
         pytest.skip("PostgreSQL holds no text with a NUL")
-    keys, client = either.house.keys, either.schools[0].hex
+    keys, client = either.runtime.keys, either.schools[0].hex
     with either.app.app_context():
         first = keys.create(db.session(), "student", {one: client}, held_by_client=True)
         db.session.commit()

@@ -56,7 +56,7 @@ def allowed(policy: Policy) -> dict[tuple[str, str, str, str], list[frozenset[st
     for role, category, action, purpose in product(
         policy.roles, policy.categories, Action, policy.purposes
     ):
-        cell = decisions.cell(role, category, action, purpose)
+        cell = decisions.rules_for(role, category, action, purpose)
         if cell.prohibited is None and cell.alternatives:
             table[role, category, action.value, purpose] = [
                 frozenset(map(str, conditions)) for conditions, _ in cell.alternatives

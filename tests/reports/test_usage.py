@@ -110,7 +110,7 @@ def test_what_is_not_declared_is_refused_without_its_value(
         False,
     )
     assert trail.events[-1].refused[0].code == "usage-refused"
-    assert db.session.execute(select(backend.house.tables.usage)).all() == []
+    assert db.session.execute(select(backend.runtime.database.tables.usage)).all() == []
 
 
 def test_a_labelled_value_is_refused(backend: Backend) -> None:
@@ -158,7 +158,7 @@ def test_nothing_of_the_only_student_of_a_school_is_in_any_report_or_any_two(
         completed(backend, middle, 3, "CE2")
         clock.now += dt.timedelta(days=1)
     without = every_report(backend)
-    table = backend.house.tables.usage
+    table = backend.runtime.database.tables.usage
     for day, times in ((0, 1), (1, 9), (2, 25), (3, 500)):
         clock.now = dt.datetime(2026, 11, 2 + day, 12, tzinfo=dt.UTC)
         completed(backend, tiny, times)
@@ -309,11 +309,11 @@ def test_a_request_counts_when_it_ends_for_the_client_it_acts_for(backend: Backe
 
     with acting_as(backend.app, backend.teacher()):
         assert backend.app.test_client().post("/done").status_code == 200
-    rows = db.session.execute(select(backend.house.tables.usage)).all()
+    rows = db.session.execute(select(backend.runtime.database.tables.usage)).all()
     assert [(row.client, row.dimensions, row.times) for row in rows] == [
         (backend.schools[0].hex, "level=CE1", 1)
     ]
-    assert list(backend.house.tables.usage.c.keys()) == [
+    assert list(backend.runtime.database.tables.usage.c.keys()) == [
         "day",
         "event",
         "client",
@@ -336,13 +336,16 @@ def test_threads_count_everything_once(backend: Backend) -> None:
     for thread in threads:
         thread.join()
     backend.privacy.usage.store()
-    assert sum(db.session.execute(select(backend.house.tables.usage.c.times)).scalars()) == 100
+    assert (
+        sum(db.session.execute(select(backend.runtime.database.tables.usage.c.times)).scalars())
+        == 100
+    )
 
 
 def test_counts_wait_while_the_database_is_away(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    usage = backend.house.tables.usage
+    usage = backend.runtime.database.tables.usage
     db.session.execute(text(f"ALTER TABLE {usage.name} RENAME TO away"))
     db.session.commit()
     completed(backend, backend.schools[0], 3)

@@ -83,7 +83,10 @@ def test_erasures_at_once_with_writers_and_exports_leave_nothing(
         for model, column in ((Student, Student.id), (Exercise, Exercise.student_id)):
             query = select(func.count()).select_from(model).where(column.in_(ids))
             assert db.session.execute(query).scalar_one() == 0, model
-        archives, requests = backend.house.tables.archive, backend.house.tables.request
+        archives, requests = (
+            backend.runtime.database.tables.archive,
+            backend.runtime.database.tables.request,
+        )
         theirs = (
             select(func.count())
             .select_from(archives)

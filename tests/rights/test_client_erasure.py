@@ -155,9 +155,9 @@ def test_the_moment_does_not_depend_on_how_many_students_there_are(tmp_path: Pat
         with backend.app.app_context():
             add_school(backend, size)
             mine = backend.schools[-1]
-            backend.house.keys.forget_all()
+            backend.runtime.keys.forget_all()
             begun = time.perf_counter()
-            assert backend.house.keys.destroy_client(db.session(), mine.hex) == 1
+            assert backend.runtime.keys.destroy_client(db.session(), mine.hex) == 1
             db.session.commit()
             seconds.append(time.perf_counter() - begun)
     print(f"destroying the key of {sizes[1]} students against 100: {seconds[1] / seconds[0]:.2f}")
@@ -216,8 +216,10 @@ def test_when_the_keys_are_restored_too_nothing_is_served_until_the_trail_is_rep
         own = select(Student).where(Student.school_id == again.schools[1])
         assert len([row.first_name for row in db.session.scalars(own)]) == 2
     with again.app.app_context():
-        assert not again.house.keys.is_alive(db.session(), "student", gone.hex)
-        assert again.house.keys.is_alive(db.session(), "student", stays.hex) is (whom == "student")
+        assert not again.runtime.keys.is_alive(db.session(), "student", gone.hex)
+        assert again.runtime.keys.is_alive(db.session(), "student", stays.hex) is (
+            whom == "student"
+        )
 
 
 def test_when_everything_was_restored_the_command_repeats_it_from_the_trail(tmp_path: Path) -> None:

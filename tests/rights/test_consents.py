@@ -72,7 +72,9 @@ def test_before_during_and_after_a_consent(contacted: Backend) -> None:
 def test_a_consent_to_a_text_that_no_longer_stands_covers_nothing(contacted: Backend) -> None:
     with contacted.app.app_context():
         given(contacted)
-        db.session.execute(update(contacted.house.tables.consent).values(text_version="2019-01"))
+        db.session.execute(
+            update(contacted.runtime.database.tables.consent).values(text_version="2019-01")
+        )
         db.session.commit()
         with pytest.raises(AccessDenied):
             email(contacted)
@@ -82,7 +84,7 @@ def test_a_consent_for_other_categories_covers_nothing(contacted: Backend) -> No
     with contacted.app.app_context():
         given(contacted)
         db.session.execute(
-            update(contacted.house.tables.consent).values(categories=["visitor.message"])
+            update(contacted.runtime.database.tables.consent).values(categories=["visitor.message"])
         )
         db.session.commit()
         with pytest.raises(AccessDenied):

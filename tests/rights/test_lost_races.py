@@ -85,7 +85,7 @@ def test_a_row_that_is_written_while_its_person_is_erased_is_refused(
 def test_a_new_pupil_of_a_school_that_is_erased_meanwhile_is_refused(either: Backend) -> None:
     school, said = either.schools[0], []
     listener = between(either, "client", school, said)
-    if either.house.keys.shares_the_data:
+    if either.runtime.keys.shares_the_data:
         pytest.skip(
             "the school's key row is locked from the sealing on, so the erasure waits for the writer"
         )
@@ -125,7 +125,7 @@ def test_an_export_that_ends_after_the_erasure_leaves_no_archive(
             either.privacy.rights.submit(
                 Right.EXPORT, either.administrator(), kind="student", one=str(one)
             )
-        assert db.session.execute(select(either.house.tables.archive)).all() == []
+        assert db.session.execute(select(either.runtime.database.tables.archive)).all() == []
 
 
 def test_a_consent_is_not_recorded_of_somebody_who_was_erased(backend: Backend) -> None:

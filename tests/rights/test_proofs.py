@@ -61,7 +61,11 @@ def test_no_event_that_names_a_request_has_a_pseudonym_and_no_request_or_certifi
         backend, admin, "GET", f"/privacy/requests/{done.json['id']}/certificate"
     ).json
     with backend.app.app_context():
-        rows = db.session.execute(select(backend.house.tables.request.c.outcome)).scalars().all()
+        rows = (
+            db.session.execute(select(backend.runtime.database.tables.request.c.outcome))
+            .scalars()
+            .all()
+        )
     assert erasing.pseudonym not in json.dumps([rows, certificate])
 
 

@@ -256,14 +256,16 @@ def test_the_key_bytes_are_gone_from_the_key_file(backend: Backend) -> None:
 def test_a_second_look_that_finds_something_does_not_say_completed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flask_lgprivacy.orm.session_guard import OURS
+    from flask_lgprivacy.orm.own_statements import OWN_STATEMENT
     from flask_lgprivacy.rights import erasure as erase
     from flask_lgprivacy.rights.removal import owned_tables
 
-    def forgetful(house: Any, session: Any, kind: str, ones: Any) -> dict[str, int]:
-        tables = [entry for entry in owned_tables(house, kind, ones) if entry[0] != "archives"]
+    def forgetful(runtime: Any, session: Any, kind: str, ones: Any) -> dict[str, int]:
+        tables = [entry for entry in owned_tables(runtime, kind, ones) if entry[0] != "archives"]
         return {
-            name: session.execute(delete(table).where(condition), execution_options=OURS).rowcount
+            name: session.execute(
+                delete(table).where(condition), execution_options=OWN_STATEMENT
+            ).rowcount
             for name, table, condition in tables
         }
 
@@ -496,7 +498,7 @@ def test_a_teacher_is_told_that_the_role_is_missing(backend: Backend) -> None:
 
 def test_an_erasure_that_failed_after_the_key_can_be_repeated(backend: Backend) -> None:
     with backend.app.app_context():
-        backend.house.keys.destroy(
+        backend.runtime.keys.destroy(
             db.session(), "student", backend.students[backend.schools[0]][0].hex
         )
     done = ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).json

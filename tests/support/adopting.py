@@ -120,7 +120,7 @@ def job(privacy: LGPrivacy, *actions: str, school: int = 0) -> Any:
 def main() -> None:
     app, _ = make(Path(sys.argv[1]))
     with app.app_context():
-        keeper = MaintenanceRunner(app.extensions["lgprivacy"].house, progress=telling)
+        keeper = MaintenanceRunner(app.extensions["lgprivacy"].runtime, progress=telling)
         for model in ("Pupil", "Homework"):
             keeper.adopt(model)
     print("ended")

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from flask_lgprivacy.orm.session_guard import OURS
+from flask_lgprivacy.orm.own_statements import OWN_STATEMENT
 
 CHOSEN = os.environ.get("LGPRIVACY_TEST_DATABASE", "sqlite")
 IS_POSTGRESQL = CHOSEN == "postgresql"
@@ -117,4 +117,4 @@ def _disconnect(database: str) -> None:
 
 def past_the_gate(connection: Any) -> Any:
     """A connection as somebody has it who is not held by this package: software from before, or an administrator of the database."""
-    return connection.execution_options(**OURS)
+    return connection.execution_options(**OWN_STATEMENT)

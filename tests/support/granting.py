@@ -11,6 +11,7 @@ from school import Backend, Student, db
 
 from flask_lgprivacy import Actor, GrantScope
 from flask_lgprivacy.errors import AccessDenied
+from flask_lgprivacy.permissions.facts import GrantFacts
 
 AGENTS = [("account", uuid4()), ("account", uuid4())]
 PROFILE = {"student.profile"}
@@ -87,3 +88,11 @@ def emergency(backend: Backend, **changes: Any) -> Any:
         "categories": PROFILE, "scope": EVERYBODY, "hours": 2, **changes,
     }  # fmt: skip
     return backend.privacy.grants.declare_emergency(**asked)
+
+
+def leave_no_agent(backend: Backend) -> None:
+    """Take everybody off the publisher's list of support agents."""
+    for provider in backend.runtime.facts:
+        if isinstance(provider, GrantFacts):
+            provider.agents = frozenset()
+    backend.privacy.grants._agents = frozenset()

@@ -14,7 +14,7 @@ from flask_lgprivacy.maintenance.runner import MaintenanceRunner
 def main() -> None:
     backend = make_backend(Path(sys.argv[1]), filled=False)
     with backend.app.app_context():
-        keeper = MaintenanceRunner(backend.house, progress=telling)
+        keeper = MaintenanceRunner(backend.runtime, progress=telling)
         if sys.argv[2] == "clients":
             keeper.rotate_clients()
         else:

@@ -103,8 +103,8 @@ class Backend:
     contact: UUID = field(default_factory=uuid4)
 
     @property
-    def house(self) -> Any:
-        return self.app.extensions["lgprivacy"].house
+    def runtime(self) -> Any:
+        return self.app.extensions["lgprivacy"].runtime
 
     def teacher(self, number: int = 0) -> Actor:
         return Actor(f"teacher-{number}", role="teacher", client=self.schools[number])
@@ -271,4 +271,4 @@ def close(backend: Backend) -> None:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-    backend.house.trail.close()
+    backend.runtime.audit.trail.close()

@@ -93,7 +93,7 @@ def test_the_policy_is_printed(run: Any) -> None:
 
 
 def test_the_matrix_holds_every_cell(run: Any, backend: Backend) -> None:
-    policy = backend.house.policy
+    policy = backend.runtime.policy
     cells = json.loads(run("policy", "--matrix", "--json")[1])
     assert len(cells) == len(policy.roles) * len(policy.categories) * 4 * len(policy.purposes)
     assert "teacher" in run("policy", "--matrix")[1]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, request
+from flask import Response, jsonify, request
 from marshmallow import RAISE, Schema
 
 from ...errors import RequestInvalid
 from ...gate.actor import Actor
 from ...gate.context import ProcessingContext
-from ...gate.declaration import Declaration
 from ...orm.context import current_context
 from ...schemas.load import load_body
-from ..decorators import guard
 
 
 class BodySchema(Schema):
@@ -25,21 +22,10 @@ class BodySchema(Schema):
         unknown = RAISE
 
 
-def guarded_routes(
-    blueprint: Blueprint, declaration: Declaration
-) -> Callable[[str, str, Callable[..., Any]], None]:
-    """A function that mounts a view under a rule and method of the blueprint, guarded by the declaration."""
-
-    def route(rule: str, method: str, view: Callable[..., Any]) -> None:
-        blueprint.add_url_rule(rule, view_func=guard(view, declaration), methods=[method])
-
-    return route
-
-
 def require_actor() -> Actor:
     """The actor of the running request; raises `RequestInvalid` where nobody is signed in."""
-    opener = current_context.get()
-    actor = opener.actor if isinstance(opener, ProcessingContext) else None
+    context = current_context.get()
+    actor = context.actor if isinstance(context, ProcessingContext) else None
     if actor is None:
         raise RequestInvalid("nobody is signed in")
     return actor
@@ -72,3 +58,9 @@ def format_id(one: str) -> str:
         return str(UUID(hex=one)) if len(one) == 32 else one
     except ValueError:
         return one
+
+
+def json_response(content: Any) -> Response:
+    """An answer as JSON."""
+    response: Response = jsonify(content)
+    return response

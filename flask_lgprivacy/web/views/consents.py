@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, jsonify
+from flask import Response, jsonify
 from marshmallow import fields
 
 from ...errors import RequestInvalid
 from ...gate.actor import Actor
-from ...gate.declaration import Declaration
-from ...gate.runtime import Runtime
-from ...permissions.consents import Consent, ConsentService
+from ...permissions.consents import Consent
 from ...policy.model import Basis
-from .common import BodySchema, guarded_routes, load_json, require_actor
+from ...state import get_state
+from .common import BodySchema, load_json, require_actor
 
 
 class _ConsentBody(BodySchema):
@@ -23,62 +21,52 @@ class _ConsentBody(BodySchema):
     text_version = fields.Str()
 
 
-def add_consents(
-    blueprint: Blueprint, house: Runtime, consents: Callable[[], ConsentService]
-) -> None:
-    """Mount consents on the blueprint, for every role that may exercise a right over itself."""
-    policy = house.policy
-    roles = frozenset(role for rule in policy.rights for role in rule.roles)
-    declaration = Declaration(frozenset(), roles, policy.rights[0].purpose, frozenset())
+def show_consents() -> Response:
+    """`GET /consents`: the consents of the person who asks."""
+    actor = require_actor()
+    found = [one for subject in actor.subjects for one in get_state().consents.of(subject)]
+    response: Response = jsonify([_shown(one) for one in found])
+    return response
 
-    def show_consents() -> Any:
-        actor = require_actor()
-        found = [one for subject in actor.subjects for one in consents().of(subject)]
-        return jsonify([_shown(one) for one in found])
 
-    def change_consent() -> Any:
-        actor, sent = require_actor(), load_json(_ConsentBody())
-        subject = _subject(actor, sent["purpose"])
-        session = house.clean_session()
-        if sent["given"]:
-            if "text_version" not in sent:
-                raise RequestInvalid("text_version: is missing; name the text that was shown")
-            consents().give(
-                subject,
-                purpose=sent["purpose"],
-                text_version=sent["text_version"],
-                how="web-form",
-                actor=actor,
-            )
-        else:
-            consents().withdraw(subject, purpose=sent["purpose"], actor=actor)
-        session.commit()
-        return show_consents()
-
-    def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
-        """As whom the actor can consent: the kind of subject that the purpose's categories are about."""
-        declared = policy.purposes.get(purpose)
-        if declared is None or declared.basis is not Basis.CONSENT:
-            resting = sorted(
-                one.id for one in policy.purposes.values() if one.basis is Basis.CONSENT
-            )
-            raise RequestInvalid(
-                f"purpose: one that rests on consent: {', '.join(resting) or 'none'}"
-            )
-        categories = frozenset().union(
-            *(rule.categories for rule in policy.rules if purpose in rule.purposes)
+def change_consent() -> Response:
+    """`PUT /consents`: give or withdraw a consent."""
+    actor, sent = require_actor(), load_json(_ConsentBody())
+    subject = _subject(actor, sent["purpose"])
+    session = get_state().runtime.database.clean_session()
+    if sent["given"]:
+        if "text_version" not in sent:
+            raise RequestInvalid("text_version: is missing; name the text that was shown")
+        get_state().consents.give(
+            subject,
+            purpose=sent["purpose"],
+            text_version=sent["text_version"],
+            how="web-form",
+            actor=actor,
         )
-        kinds = frozenset().union(*(policy.categories[name].subjects for name in categories))
-        found = next((one for one in actor.subjects if one[0] in kinds), None)
-        if found is None:
-            raise RequestInvalid(
-                f"purpose: this account is none of {', '.join(sorted(kinds))}, whom the purpose is about"
-            )
-        return found
+    else:
+        get_state().consents.withdraw(subject, purpose=sent["purpose"], actor=actor)
+    session.commit()
+    return show_consents()
 
-    route = guarded_routes(blueprint, declaration)
-    route("/consents", "GET", show_consents)
-    route("/consents", "PUT", change_consent)
+
+def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
+    """As whom the actor can consent: the kind of subject that the purpose's categories are about."""
+    policy = get_state().policy
+    declared = policy.purposes.get(purpose)
+    if declared is None or declared.basis is not Basis.CONSENT:
+        resting = sorted(one.id for one in policy.purposes.values() if one.basis is Basis.CONSENT)
+        raise RequestInvalid(f"purpose: one that rests on consent: {', '.join(resting) or 'none'}")
+    categories = frozenset().union(
+        *(rule.categories for rule in policy.rules if purpose in rule.purposes)
+    )
+    kinds = frozenset().union(*(policy.categories[name].subjects for name in categories))
+    found = next((one for one in actor.subjects if one[0] in kinds), None)
+    if found is None:
+        raise RequestInvalid(
+            f"purpose: this account is none of {', '.join(sorted(kinds))}, whom the purpose is about"
+        )
+    return found
 
 
 def _shown(consent: Consent) -> dict[str, Any]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, url_for
+from flask import Response, jsonify, url_for
 from marshmallow import fields, validate
 
 from ...errors import RequestInvalid
-from ...gate.declaration import Declaration
 from ...permissions.grant_service import GrantService
 from ...permissions.grants import AssistanceRequest, Grant, GrantScope, GrantUse
 from ...policy.model import Policy
-from .common import BodySchema, format_id, guarded_routes, json_object, load_json, require_actor
-
-Now = Callable[[], Any]
+from ...state import get_state
+from .common import BodySchema, format_id, json_object, json_response, load_json, require_actor
 
 
 class _Name(BodySchema):
@@ -47,62 +45,63 @@ class _GrantBody(_Scoped):
     case = fields.Str()
 
 
-def add_grants(
-    blueprint: Blueprint, policy: Policy, grants: Callable[[], GrantService], now: Now
-) -> None:
-    """Mount grants on the blueprint, open to every role that the policy document lets ask for, give or hold one."""
-    kinds = policy.grant_kinds.values()
-    if not kinds:
-        return
-    roles = frozenset().union(*(kind.asked_by | kind.given_by | {kind.to} for kind in kinds))
-    declaration = Declaration(frozenset(), roles, policy.rights[0].purpose, frozenset())
+def list_grants() -> Response:
+    """`GET /grants`: the grants that the actor may see, with their uses."""
+    found = _service().visible_to(require_actor())
+    uses = _service().uses_of(found)
+    return json_response([_shown(grant, _now(), uses[grant.id]) for grant in found])
 
-    route = guarded_routes(blueprint, declaration)
 
-    def list_grants() -> Any:
-        found = grants().visible_to(require_actor())
-        uses = grants().uses_of(found)
-        return jsonify([_shown(grant, now(), uses[grant.id]) for grant in found])
+def give_grant() -> Response:
+    """`POST /grants`: let somebody in."""
+    return _created(_given(_service(), get_state().policy, load_json(_GrantBody())), _now())
 
-    def give_grant() -> Any:
-        return _created(_given(grants(), policy, load_json(_GrantBody())), now())
 
-    def revoke_grant(number: str) -> Any:
-        return jsonify(_shown(grants().revoke(by=require_actor(), grant=number), now(), []))
+def revoke_grant(number: str) -> Response:
+    """`DELETE /grants/<number>`: end a grant."""
+    return json_response(_shown(_service().revoke(by=require_actor(), grant=number), _now(), []))
 
-    def list_assistance() -> Any:
-        return jsonify(
-            [_shown_request(one) for one in grants().assistance_visible_to(require_actor())]
-        )
 
-    def open_assistance() -> Any:
-        sent = load_json(_AssistanceBody())
-        opened = grants().open_assistance(
-            by=require_actor(),
-            categories=_needed(sent, "categories"),
-            scope=_scope(sent),
-            hours=_needed(sent, "hours"),
-            agent=_pair(sent.get("agent")),
-            reference=sent.get("reference"),
-        )
-        response: Response = jsonify(_shown_request(opened))
-        response.status_code = 201
-        return response
+def list_assistance() -> Response:
+    """`GET /assistance`: requests for assistance."""
+    return json_response(
+        [_shown_request(one) for one in _service().assistance_visible_to(require_actor())]
+    )
 
-    def ask(number: str) -> Any:
-        json_object()
-        return _created(grants().ask(by=require_actor(), assistance=number), now())
 
-    def close_assistance(number: str) -> Any:
-        return jsonify(_shown_request(grants().close(by=require_actor(), assistance=number)))
+def open_assistance() -> Response:
+    """`POST /assistance`: ask for assistance."""
+    sent = load_json(_AssistanceBody())
+    opened = _service().open_assistance(
+        by=require_actor(),
+        categories=_needed(sent, "categories"),
+        scope=_scope(sent),
+        hours=_needed(sent, "hours"),
+        agent=_pair(sent.get("agent")),
+        reference=sent.get("reference"),
+    )
+    response: Response = jsonify(_shown_request(opened))
+    response.status_code = 201
+    return response
 
-    route("/grants", "GET", list_grants)
-    route("/grants", "POST", give_grant)
-    route("/grants/<number>", "DELETE", revoke_grant)
-    route("/assistance", "GET", list_assistance)
-    route("/assistance", "POST", open_assistance)
-    route("/assistance/<number>/ask", "POST", ask)
-    route("/assistance/<number>", "DELETE", close_assistance)
+
+def ask(number: str) -> Response:
+    """`POST /assistance/<number>/ask`: an agent asks to be let in."""
+    json_object()
+    return _created(_service().ask(by=require_actor(), assistance=number), _now())
+
+
+def close_assistance(number: str) -> Response:
+    """`DELETE /assistance/<number>`: close a request for assistance."""
+    return json_response(_shown_request(_service().close(by=require_actor(), assistance=number)))
+
+
+def _service() -> GrantService:
+    return get_state().grants
+
+
+def _now() -> dt.datetime:
+    return get_state().runtime.utcnow()
 
 
 def _given(grants: GrantService, policy: Policy, sent: dict[str, Any]) -> Grant:

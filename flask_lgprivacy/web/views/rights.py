@@ -3,97 +3,87 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request, send_file, url_for
+from flask import Response, jsonify, request, send_file, url_for
 
 from ...errors import RequestInvalid
 from ...gate.actor import Actor
-from ...gate.declaration import Declaration
-from ...policy.model import Policy, Right
+from ...policy.model import Right
 from ...rights.requests import PAGE, RightsRequest
 from ...rights.service import RightsService, has_certificate
-from .common import format_id, guarded_routes, json_object, require_actor
+from ...state import get_state
+from .common import format_id, json_object, json_response, require_actor
 
 BODY_KEYS = frozenset({"subject", "changes"})
 
 
-def rights_blueprint(
-    policy: Policy,
-    rights: Callable[[], RightsService],
-    *,
-    go_on: Callable[[], None],
-    url_prefix: str,
-) -> Blueprint:
-    """The blueprint `lgprivacy`, open to every role that the policy document lets ask for a right.
+def export() -> Response:
+    """`POST /export`: ask for access (GDPR Art. 15)."""
+    return _submit(Right.EXPORT)
 
-    Parameters: `go_on` starts, in the background, what a request leaves to be done.
-    """
-    blueprint = Blueprint("lgprivacy", __name__, url_prefix=url_prefix)
-    roles = frozenset(role for rule in policy.rights for role in rule.roles)
-    purpose = policy.rights[0].purpose
-    declaration = Declaration(frozenset(), roles, purpose, frozenset())
 
-    route = guarded_routes(blueprint, declaration)
+def delete() -> Response:
+    """`POST /delete`: ask for erasure (GDPR Art. 17)."""
+    return _submit(Right.DELETE)
 
-    def export() -> Any:
-        return submit(Right.EXPORT)
 
-    def delete() -> Any:
-        return submit(Right.DELETE)
+def rectify() -> Response:
+    """`POST /rectify`: ask for rectification (GDPR Art. 16)."""
+    return _submit(Right.RECTIFY)
 
-    def rectify() -> Any:
-        return submit(Right.RECTIFY)
 
-    def submit(right: Right) -> Any:
-        actor = require_actor()
-        body = _body()
-        kind, one = _subject(body, actor)
-        done = rights().submit(right, actor, kind=kind, one=one, changes=body.get("changes"))
-        if done.state == "in-progress":
-            go_on()
-        response: Response = jsonify(_shown(done))
-        response.status_code = 202
-        response.headers["Location"] = url_for("lgprivacy.show_request", number=done.id)
-        return response
+def _submit(right: Right) -> Response:
+    actor = require_actor()
+    body = _body()
+    kind, one = _subject(body, actor)
+    done = _service().submit(right, actor, kind=kind, one=one, changes=body.get("changes"))
+    if done.state == "in-progress":
+        get_state().background.start()
+    response: Response = jsonify(_shown(done))
+    response.status_code = 202
+    response.headers["Location"] = url_for("lgprivacy.show_request", number=done.id)
+    return response
 
-    def list_requests() -> Any:
-        after, limit = request.args.get("after"), request.args.get("limit", str(PAGE))
-        if not limit.isdecimal() or not 1 <= int(limit) <= PAGE:
-            raise RequestInvalid(f"limit: a whole number from 1 to {PAGE}")
-        page = rights().visible_to(require_actor(), after=after, limit=int(limit))
-        response = jsonify([_shown(found) for found in page])
-        if len(page) == int(limit):
-            following = url_for("lgprivacy.list_requests", after=page[-1].id, limit=limit)
-            response.headers["Link"] = f'<{following}>; rel="next"'
-        return response
 
-    def show_request(number: str) -> Any:
-        return jsonify(_shown(rights().find(require_actor(), number)))
+def list_requests() -> Response:
+    """`GET /requests`: a page of the requests that the actor may see."""
+    after, limit = request.args.get("after"), request.args.get("limit", str(PAGE))
+    if not limit.isdecimal() or not 1 <= int(limit) <= PAGE:
+        raise RequestInvalid(f"limit: a whole number from 1 to {PAGE}")
+    page = _service().visible_to(require_actor(), after=after, limit=int(limit))
+    response = json_response([_shown(found) for found in page])
+    if len(page) == int(limit):
+        following = url_for("lgprivacy.list_requests", after=page[-1].id, limit=limit)
+        response.headers["Link"] = f'<{following}>; rel="next"'
+    return response
 
-    def archive(number: str) -> Any:
-        content = rights().archive(require_actor(), number)
-        if content.startswith(b"{"):
-            return Response(content, mimetype="application/json")
-        return send_file(
-            io.BytesIO(content),
-            mimetype="application/zip",
-            as_attachment=True,
-            download_name=f"export-{number}.zip",
-        )
 
-    def certificate(number: str) -> Any:
-        return jsonify(rights().certificate(require_actor(), number))
+def show_request(number: str) -> Response:
+    """`GET /requests/<number>`: one request with its history."""
+    return json_response(_shown(_service().find(require_actor(), number)))
 
-    route("/export", "POST", export)
-    route("/delete", "POST", delete)
-    route("/rectify", "POST", rectify)
-    route("/requests", "GET", list_requests)
-    route("/requests/<number>", "GET", show_request)
-    route("/requests/<number>/archive", "GET", archive)
-    route("/requests/<number>/certificate", "GET", certificate)
-    return blueprint
+
+def archive(number: str) -> Response:
+    """`GET /requests/<number>/archive`: the archive of an export."""
+    content = _service().archive(require_actor(), number)
+    if content.startswith(b"{"):
+        return Response(content, mimetype="application/json")
+    return send_file(
+        io.BytesIO(content),
+        mimetype="application/zip",
+        as_attachment=True,
+        download_name=f"export-{number}.zip",
+    )
+
+
+def certificate(number: str) -> Response:
+    """`GET /requests/<number>/certificate`: what an erasure did."""
+    return json_response(_service().certificate(require_actor(), number))
+
+
+def _service() -> RightsService:
+    return get_state().rights
 
 
 def _body() -> dict[str, Any]:

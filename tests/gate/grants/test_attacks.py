@@ -31,6 +31,7 @@ from flask_lgprivacy.errors import (
     RequestNotFound,
 )
 from flask_lgprivacy.orm.bulk_read import iter_records
+from flask_lgprivacy.policy import Condition
 from flask_lgprivacy.testing import acting_as, captured_trail
 
 
@@ -126,7 +127,7 @@ def test_what_is_closed_is_shown_as_closed(backend: Backend) -> None:
     )
     backend.privacy.grants.close(by=backend.teacher(), assistance=request.id)
     assert [
-        one.state(backend.house.utcnow())
+        one.state(backend.runtime.utcnow())
         for one in backend.privacy.grants.visible_to(backend.administrator())
     ] == ["closed"]
     assisted(backend)
@@ -294,7 +295,7 @@ def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(
     from sqlalchemy import select
     from sqlalchemy.orm import Session
 
-    from flask_lgprivacy.gate.facts import FactResolver
+    from flask_lgprivacy.gate.facts import FactResolver, Question
 
     with backend.app.app_context():
         for engine in db.engines.values():
@@ -305,14 +306,19 @@ def test_a_revocation_is_seen_by_a_reader_whose_cursor_is_older(
         session = Session(db.engine)
         reading = session.connection().execute(select(Student.id).execution_options(yield_per=1))
         assert reading.fetchone() is not None
-        held = FactResolver(backend.house, backend.guest(), lambda: session)
-        held._look()
-        assert len(held._held) == 1
+        resolver = FactResolver(backend.runtime.facts, backend.guest(), lambda: session)
+        asked = frozenset({Condition.GUEST_GRANT})
+        question = Question(
+            "student.profile",
+            "provide-service",
+            backend.schools[0].hex,
+            ("student", backend.students[backend.schools[0]][0].hex),
+        )
+        assert resolver.resolve(asked, question)[0] == asked
         [grant] = backend.privacy.grants.visible_to(backend.administrator())
         backend.privacy.grants.revoke(by=backend.administrator(), grant=grant.id)
         clock.passes(seconds=2)
-        held._look()
-        assert held._held == []
+        assert resolver.resolve(asked, question) == (set(), [])
         reading.close()
         session.close()
 

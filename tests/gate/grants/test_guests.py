@@ -40,8 +40,8 @@ def test_a_long_job_hears_of_a_revocation_within_a_second(backend: Backend, cloc
     grant = give(backend, clock)
     with backend.job("student.profile", actor=backend.guest()):
         assert db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
-        table = backend.house.tables.grant
-        with backend.house.engine.begin() as elsewhere:
+        table = backend.runtime.database.tables.grant
+        with backend.runtime.database.engine.begin() as elsewhere:
             elsewhere.execute(
                 update(table).where(table.c.id == grant.id).values(revoked_at=clock.now)
             )

@@ -13,6 +13,7 @@ from granting import (
     emergency,
     first_name,
     give,
+    leave_no_agent,
     refused,
 )
 from school import Backend, School, db
@@ -101,7 +102,7 @@ def test_the_gate_decides_as_the_document_does_in_every_state_of_a_grant(
     if role == "support" and state not in {"none", "closed", "other-client"}:
         facts.add(Condition.ASSISTANCE_REQUEST)
     purpose = "provide-service" if role == "guest" else "assistance"
-    expected = backend.house.decisions.decide(
+    expected = backend.runtime.engine.decide(
         actor.role, "student.profile", Action.READ, purpose, frozenset(facts)
     )
     if expected.allowed:
@@ -141,19 +142,21 @@ def _bring_about(backend: Backend, clock: Clock, role: str, state: str) -> None:
     if state == "revoked":
         grants.revoke(by=backend.administrator(), grant=grant.id)
     if state == "off-the-list":
-        backend.house.agents = frozenset()
+        leave_no_agent(backend)
 
 
 def test_a_direct_payer_is_who_the_host_says(backend: Backend) -> None:
     conditions = {Condition.OWN_CLIENT}
     assert db.session.get(School, backend.schools[0]) is not None
     backend.privacy.direct_payment(lambda client: client == backend.schools[0].hex)
-    from flask_lgprivacy.gate.facts import FactResolver
+    from flask_lgprivacy.gate.facts import FactResolver, Question
 
     asks = frozenset({Condition.OWN_CLIENT, Condition.DIRECT_PAYMENT})
     for number, expected in ((0, conditions | {Condition.DIRECT_PAYMENT}), (1, conditions)):
-        held = FactResolver(backend.house, backend.administrator(number), db.session)
-        assert held.of_client(asks, backend.schools[number].hex) == expected
+        client = backend.schools[number].hex
+        resolver = FactResolver(backend.runtime.facts, backend.administrator(number), db.session)
+        question = Question("student.profile", "provide-service", client, None)
+        assert resolver.resolve(asks, question) == (expected, [])
 
 
 def test_the_real_trail_shows_a_grants_uses(backend: Backend, clock: Clock) -> None:

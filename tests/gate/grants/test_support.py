@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from granting import AGENTS, EVERYBODY, Clock, agent, assisted, first_name, refused
+from granting import AGENTS, EVERYBODY, Clock, agent, assisted, first_name, leave_no_agent, refused
 from school import CANARY, Backend, make_backend
 
 from flask_lgprivacy import Actor, GrantScope, LGPrivacy
@@ -143,7 +143,7 @@ def test_an_agent_who_left_the_list_is_out(tmp_path: Path, clock: Clock) -> None
         request = assisted(first, agent=AGENTS[0])
         first.privacy.grants.accept(by=first.administrator(), assistance=request.id, to=AGENTS[0])
         assert first_name(first, agent())
-        first.house.agents = frozenset()
+        leave_no_agent(first)
         assert refused(first, agent()) == "LG-22"
 
 
@@ -171,6 +171,6 @@ def test_every_use_is_in_the_trail_and_in_the_clients_list(backend: Backend) -> 
 def test_a_use_that_cannot_be_recorded_is_not_released(backend: Backend) -> None:
     request = assisted(backend, agent=AGENTS[0])
     backend.privacy.grants.accept(by=backend.administrator(), assistance=request.id, to=AGENTS[0])
-    backend.house.tables.grant_use.drop(backend.house.engine)
+    backend.runtime.database.tables.grant_use.drop(backend.runtime.database.engine)
     with pytest.raises(PrivacyError, match="uses of grants"):
         first_name(backend, agent())

@@ -1,0 +1,256 @@
+"""Builds what one application has of this extension from its configuration."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flask import Flask, has_app_context, has_request_context
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapper, Session
+from sqlalchemy.orm import registry as registry_type
+
+from .audit.file_trail import FileAuditTrail
+from .audit.trail import AuditTrail
+from .config import Config
+from .crypto.providers.base import KeyProvider
+from .crypto.providers.local_file import LazyKeyFile
+from .crypto.providers.pool import ROOT, KeyProviders
+from .crypto.providers.registry import key_provider
+from .database.access import Database
+from .database.tables import Tables, define_tables, missing_tables
+from .disclosure.address import parse_recipient_addresses
+from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
+from .gate.actor import NO_ACTOR_LOADER
+from .gate.actor_facts import DirectPaymentFacts, IdentityFacts, OwnClientFacts
+from .gate.anonymous_refusals import AnonymousRefusals
+from .gate.audit_recorder import AuditRecorder
+from .gate.host_hooks import HostHooks
+from .gate.migration_windows import MigrationWindows
+from .gate.pseudonyms import Pseudonyms
+from .gate.runtime import Runtime
+from .gate.startup import StartupChecks
+from .keys.store import KeyStore
+from .maintenance.plaintext_migration import parse_migration_windows
+from .orm.engine_guard import check_engines
+from .orm.graph_checks import build_ownership_graph
+from .orm.labelled_models import LabelledModels
+from .orm.ownership_graph import OwnershipGraph
+from .permissions.consents import ConsentService
+from .permissions.facts import ConsentFacts, GrantFacts
+from .permissions.grant_rules import check_agents
+from .permissions.grant_service import GrantService
+from .permissions.grants import Notifier
+from .policy.engine import PolicyEngine
+from .policy.loader import load_policy
+from .policy.model import Policy
+from .profile_location import DeviceStorageVeto, ProfileLocation
+from .rights.background import BackgroundRunner
+from .rights.erasure_replay import ErasureReplay
+from .rights.service import RightsService
+from .state import NAME, PrivacyState, get_state
+from .stores import DataStore, check_regions, needed_stores, parse_stores
+from .usage.events import parse_usage
+from .usage.statistics import UsageStatistics
+
+MOST_ROUNDS = 30
+"""How often the background looks again, a second apart, at requests that others keep from being carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an application brings instead of the defaults.
+
+    Attributes:
+        key_provider: Holds the root key, or None for the configured one.
+        trail: Takes events, or None for files in a directory.
+        notify: Tells a client of an emergency, or None.
+        utcnow: Returns the time in UTC.
+    """
+
+    key_provider: KeyProvider | None
+    trail: AuditTrail | None
+    notify: Notifier | None
+    utcnow: Callable[[], dt.datetime]
+
+
+def assemble(
+    app: Flask, database: SQLAlchemy, config: Config, hooks: HostHooks, parts: Parts
+) -> PrivacyState:
+    """Build the state of one application; the runtime comes last of what it is made of.
+
+    Raises:
+        ConfigurationError: Something is declared wrongly, with what to mend.
+    """
+    with app.app_context():
+        engines = dict(database.engines)
+    check_engines(engines, config.keys_bind)
+    policy = load_policy(config.policy)
+    check_agents(config.agents, policy)
+    uses_key_file = parts.key_provider is None and ROOT not in config.key_services
+    providers = _key_providers(config, parts.key_provider)
+    stores = parse_stores(config.stores, needed_stores(engines, providers), policy)
+    tables = define_tables(database.metadata, database.metadatas[config.keys_bind])
+    keys = _key_store(config, tables, providers, engines, parts.utcnow)
+    models = LabelledModels(
+        lambda: _checked_graph(_mappers(database), policy, stores, config.keys_bind), policy
+    )
+    own_database = Database(tables, engines[None], lambda: _session(database))
+    usage = UsageStatistics(
+        policy, models, own_database, parse_usage(config.usage, policy), parts.utcnow
+    )
+    pseudonyms = Pseudonyms(keys, parts.utcnow)
+    trail = parts.trail or FileAuditTrail(
+        config.trail_directory, now=lambda: parts.utcnow().isoformat()
+    )
+    windows = parse_migration_windows(config.adoption, parts.utcnow().date())
+    runtime = Runtime(
+        policy=policy,
+        engine=PolicyEngine(policy),
+        models=models,
+        keys=keys,
+        audit=AuditRecorder(
+            trail,
+            parts.utcnow,
+            lambda subject: pseudonyms.of_subject(own_database.session(), subject),
+        ),
+        database=own_database,
+        pseudonyms=pseudonyms,
+        load_actor=hooks.load_actor,
+        facts=(
+            OwnClientFacts(models),
+            IdentityFacts(),
+            DirectPaymentFacts(hooks.pays_directly),
+            GrantFacts(policy, models, own_database, config.agents, parts.utcnow),
+            ConsentFacts(policy, own_database),
+        ),
+        vetoes=(DeviceStorageVeto(policy, own_database),),
+        migration=MigrationWindows(windows, parts.utcnow),
+        startup=StartupChecks(partial(_check_before_serving, app)),
+        refusals=AnonymousRefusals(),
+        on_end=usage.store,
+        utcnow=parts.utcnow,
+    )
+    if any(True for _ in _mappers(database)):
+        _ = models.graph
+        models.check_again()
+    return PrivacyState(
+        config=config,
+        policy=policy,
+        runtime=runtime,
+        hooks=hooks,
+        rights=RightsService(runtime),
+        consents=ConsentService(runtime),
+        grants=GrantService(runtime, parts.notify, config.agents),
+        usage=usage,
+        background=BackgroundRunner(partial(_finish_open_requests, app)),
+        stores=stores,
+        storage=ProfileLocation(runtime),
+        recipients=parse_recipient_addresses(policy, config.recipients),
+        database=database,
+        uses_key_file=uses_key_file,
+    )
+
+
+def _key_providers(config: Config, root: KeyProvider | None) -> dict[str, KeyProvider]:
+    providers = {name: key_provider(name, given) for name, given in config.key_services.items()}
+    if root is not None:
+        providers[ROOT] = root
+    elif ROOT not in providers:
+        providers[ROOT] = LazyKeyFile(config.key_file)
+    return providers
+
+
+def _key_store(
+    config: Config,
+    tables: Tables,
+    providers: Mapping[str, KeyProvider],
+    engines: Mapping[str | None, Engine],
+    utcnow: Callable[[], dt.datetime],
+) -> KeyStore:
+    own_engine = engines[config.keys_bind] if config.keys_bind is not None else None
+    return KeyStore(
+        tables,
+        KeyProviders(providers),
+        engine=(lambda: own_engine) if own_engine is not None else None,
+        cache_size=config.key_cache_size,
+        cache_seconds=config.key_cache_seconds,
+        randomness=os.urandom,
+        utcnow=utcnow,
+    )
+
+
+def _checked_graph(
+    mappers: Iterable[Mapper[Any]],
+    policy: Policy,
+    stores: dict[str, DataStore],
+    keys_bind: str | None,
+) -> OwnershipGraph:
+    graph = build_ownership_graph(mappers, policy)
+    check_regions(stores, graph, policy, keys_bind=keys_bind)
+    return graph
+
+
+def _check_before_serving(app: Flask) -> None:
+    """Check models that came later, repeat erasures that a restore undid, tell of open migrations.
+
+    Where the application serves, requests that another process left in the middle are taken up in
+    the background.
+    """
+    state: PrivacyState = app.extensions[NAME]
+    runtime = state.runtime
+    _ = runtime.models.graph
+    for table in missing_tables(state.database.engines, runtime.database.tables):
+        raise ConfigurationError(
+            f"the table {table} does not exist; run 'flask privacy init', or your migrations"
+        )
+    if not state.hooks.has_actor_loader:
+        app.logger.warning("%s", NO_ACTOR_LOADER)
+    ErasureReplay(runtime).before_serving()
+    if has_request_context() and state.rights.has_work():
+        state.background.start()
+    for model, days in runtime.migration.open():
+        runtime.audit.key_operation(f"adoption-window {model}", "open", counts={"days left": days})
+
+
+def _finish_open_requests(app: Flask) -> None:
+    """Do what open requests still need, again where others were writing.
+
+    What fails is logged by its kind and stays open for 'flask privacy requests work'.
+    """
+    with app.app_context():
+        state = get_state()
+        try:
+            for _ in range(MOST_ROUNDS):
+                for _ in state.rights.work():
+                    pass
+                if not state.rights.has_work():
+                    return
+                state.database.session.remove()
+                time.sleep(1)
+        except (PrivacyError, SQLAlchemyError) as error:
+            app.logger.error(  # noqa: TRY400  a traceback could hold values
+                "open requests stay open: %s; run 'flask privacy requests work'",
+                type(error).__name__,
+            )
+
+
+def _mappers(database: SQLAlchemy) -> Iterable[Mapper[Any]]:
+    registry: registry_type = database.Model.registry  # type: ignore[attr-defined]
+    return registry.mappers
+
+
+def _session(database: SQLAlchemy) -> Session:
+    if not has_app_context():
+        raise UndeclaredProcessing(
+            "personal data was read after its request had ended; wrap the generator in "
+            "flask.stream_with_context"
+        )
+    return database.session()

@@ -1,0 +1,230 @@
+"""The keys that one processing context holds; every refusal of the key store goes into the trail."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+from weakref import WeakSet
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, object_session
+
+from ..crypto.envelope import envelope_key_version
+from ..crypto.keys import SubjectKey
+from ..database.identifiers import SubjectRef, canonical_id
+from ..errors import KeyLost, KeyUnavailable, PrivacyError, SealBroken, SubjectErased
+from ..keys.store import KeyStore
+from ..keys.transaction import CONTEXTS
+from .columns import matches_any_id
+from .erasure_locks import refuse_erased
+from .labelled_models import LabelledModels
+from .prefetch import subject_ids_in
+
+
+class SubjectKeyAccess:
+    """Keys of subjects and of blind indexes, as one processing context asks for them.
+
+    Args:
+        store: The key store.
+        models: The application's labelled models.
+        session: Returns the application's session.
+        refuse: Notes a refusal for the trail and raises it.
+    """
+
+    __slots__ = ("__weakref__", "_models", "_refuse", "_session", "_store", "held")
+
+    def __init__(
+        self,
+        store: KeyStore,
+        models: LabelledModels,
+        session: Callable[[], Session],
+        refuse: Callable[[PrivacyError], NoReturn],
+    ) -> None:
+        self._store = store
+        self._models = models
+        self._session = session
+        self._refuse = refuse
+        self.held: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
+        """By kind of subject and identifier."""
+
+    def load(
+        self, session: Session | None, subject_kind: str, subject_ids: Iterable[str]
+    ) -> dict[str, SubjectKey]:
+        """The keys of living subjects, those of `subject_ids` among them."""
+        held = self.held[subject_kind]
+        missing = [subject_id for subject_id in subject_ids if subject_id not in held]
+        if missing:
+            held.update(self._load(session, subject_kind, missing))
+        return held
+
+    def load_for_writing(
+        self, session: Session, subject_kind: str, subject_ids: Iterable[str]
+    ) -> dict[str, SubjectKey]:
+        """The keys of living subjects as the key table has them now, whatever is cached."""
+        requested = list(subject_ids)
+        loaded = self._load(session, subject_kind, requested, for_writing=True)
+        held = self.held[subject_kind]
+        for subject_id in requested:
+            held.pop(subject_id, None)
+        held.update(loaded)
+        return loaded
+
+    def create(
+        self,
+        session: Session,
+        subject_kind: str,
+        clients: dict[str, str | None],
+        *,
+        held_by_client: bool,
+    ) -> dict[str, SubjectKey]:
+        """Keys for subjects (identifier to client) that are being recorded."""
+        session.info.setdefault(CONTEXTS, WeakSet()).add(self)
+        try:
+            created = self._store.create(
+                session, subject_kind, clients, held_by_client=held_by_client
+            )
+        except KeyUnavailable as unavailable:
+            self._refuse(unavailable)
+        self.held[subject_kind].update(created)
+        return created
+
+    def require(self, session: Session | None, subject_kind: str, subject_id: str) -> SubjectKey:
+        """The key of one subject; raises `SubjectErased` or `KeyLost`, noted for the trail."""
+        held = self.load(session, subject_kind, (subject_id,))
+        if subject_id not in held:
+            is_erased = self.is_erased(session or self._session(), subject_kind, subject_id)
+            self._refuse(SubjectErased() if is_erased else KeyLost())
+        return held[subject_id]
+
+    def of_row(self, instance: Any, subject_kind: str, subject_id: str) -> SubjectKey:
+        """The key of a row's subject.
+
+        One that the process does not hold is loaded with those of the other rows in its session.
+        """
+        held = self.held[subject_kind]
+        cached = self._store.cached(subject_kind, subject_id)
+        if cached is not None:
+            held[subject_id] = cached
+            return cached
+        session = object_session(instance)
+        if session is not None:
+            neighbours = subject_ids_in(session, self._models.graph.of(subject_kind))
+            held = self.load(session, subject_kind, neighbours)
+        return held.get(subject_id) or self.require(session, subject_kind, subject_id)
+
+    def named_by(self, envelope: bytes, subject: SubjectRef, newest: SubjectKey) -> SubjectKey:
+        """The key of another version that a record names, while keys are rotated.
+
+        Raises:
+            SealBroken: There is no such key.
+        """
+        version = envelope_key_version(envelope)
+        if version is None or version == newest.version:
+            raise SealBroken
+        key = newest.at(version)
+        if key is None:
+            self._store.forget(*subject)
+            self.forget(*subject)
+            key = self.require(None, *subject).at(version)
+        if key is None or key.client != newest.client:
+            raise SealBroken
+        return key
+
+    def index_key(self, session: Session | None, holder: str) -> bytes:
+        """The key of a holder's blind indexes."""
+        return self._store.index_key(session or self._session(), holder)
+
+    def index_keys(self, session: Session | None, holder: str) -> tuple[bytes, ...]:
+        """The keys under which a holder's blind indexes may stand, the newest first."""
+        try:
+            return self._store.index_keys(session or self._session(), holder)
+        except KeyUnavailable as unavailable:
+            self._refuse(unavailable)
+
+    def is_erased(
+        self,
+        session: Session | None,
+        subject_kind: str,
+        subject_id: str,
+        *,
+        client: str | None = None,
+    ) -> bool:
+        """Whether a tombstone stands for a subject, for its holder or for `client`."""
+        return self._store.is_erased(
+            session or self._session(), subject_kind, subject_id, client=client
+        )
+
+    def refuse_erased(
+        self,
+        session: Session,
+        subject_kind: str,
+        subject_ids: Sequence[str],
+        clients: Iterable[str],
+    ) -> None:
+        """Look once more whether those whom rows are about still exist; raises `SubjectErased`."""
+        try:
+            model = self._models.graph.subjects[subject_kind]
+            refuse_erased(session, self._store, model, subject_ids, clients)
+        except SubjectErased as erased:
+            self.held[subject_kind].clear()
+            self._refuse(erased)
+
+    def refuse_lost_race(
+        self, session: Session, subject_kind: str, subject_ids: Sequence[str]
+    ) -> None:
+        """The same over another connection, where the session's own has failed."""
+        if self._store.any_erased(session, subject_kind, subject_ids):
+            self.held[subject_kind].clear()
+            self._refuse(SubjectErased())
+
+    def is_processor_of(self, subject_kind: str) -> bool:
+        """Whether the data of a kind of subject is held for its client."""
+        return self._models.is_processor_of(subject_kind)
+
+    def is_migrating(self, subject_kind: str) -> bool:
+        """Whether a model of a kind of subject is being migrated."""
+        return self._models.is_migrating(subject_kind)
+
+    def clients_of(
+        self, session: Session | None, subject_kind: str, subject_ids: Iterable[str]
+    ) -> dict[str, str | None]:
+        """The clients of those subjects among `subject_ids` that have a row."""
+        model = self._models.graph.subjects[subject_kind]
+        key, client = model.column(model.key), model.column(model.client or model.key)
+        rows = (session or self._session()).execute(
+            select(key, client).where(matches_any_id(key, subject_ids))
+        )
+        has_client = model.client is not None
+        return {
+            canonical_id(subject_id): (
+                canonical_id(client_id) if has_client and client_id is not None else None
+            )
+            for subject_id, client_id in rows
+        }
+
+    def forget_keys(self) -> None:
+        """Let go of every key: a rollback may have taken some of them back."""
+        self.held.clear()
+
+    def forget(self, subject_kind: str, subject_id: str) -> None:
+        """Let go of a key that was destroyed."""
+        self.held[subject_kind].pop(subject_id, None)
+
+    def _load(
+        self,
+        session: Session | None,
+        subject_kind: str,
+        subject_ids: Iterable[str],
+        *,
+        for_writing: bool = False,
+    ) -> dict[str, SubjectKey]:
+        try:
+            return self._store.load(
+                session or self._session(), subject_kind, subject_ids, for_writing=for_writing
+            )
+        except KeyUnavailable as unavailable:
+            self._refuse(unavailable)
+
+    def __repr__(self) -> str:
+        return "<SubjectKeyAccess>"

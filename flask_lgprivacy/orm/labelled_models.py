@@ -1,0 +1,47 @@
+"""The labelled models of one application: their ownership graph, checked at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..policy.model import Capacity, Policy
+from .ownership_graph import OwnershipGraph, capacity_of
+
+
+class LabelledModels:
+    """The ownership graph and the capacity in which each kind of subject is held.
+
+    Args:
+        build_graph: Builds and checks the graph; raises `ModelInvalid`.
+        policy: The policy document.
+    """
+
+    __slots__ = ("_build_graph", "_capacities", "_graph", "_policy")
+
+    def __init__(self, build_graph: Callable[[], OwnershipGraph], policy: Policy) -> None:
+        self._build_graph = build_graph
+        self._policy = policy
+        self._graph: OwnershipGraph | None = None
+        self._capacities: dict[str, Capacity] = {}
+
+    @property
+    def graph(self) -> OwnershipGraph:
+        """The ownership graph; raises `ModelInvalid`."""
+        if self._graph is None:
+            self._graph = self._build_graph()
+        return self._graph
+
+    def check_again(self) -> None:
+        """Check the models again at the next use, because more of them may be mapped by then."""
+        self._graph = None
+        self._capacities = {}
+
+    def is_processor_of(self, subject_kind: str) -> bool:
+        """Whether the data of a kind of subject is held as processor (GDPR Art. 4(8))."""
+        if subject_kind not in self._capacities:
+            self._capacities[subject_kind] = capacity_of(self.graph, subject_kind, self._policy)
+        return self._capacities[subject_kind] is Capacity.PROCESSOR
+
+    def is_migrating(self, subject_kind: str) -> bool:
+        """Whether a model of a kind of subject is being migrated, so that subjects may have no key."""
+        return any(model.adopting for model in self.graph.of(subject_kind))

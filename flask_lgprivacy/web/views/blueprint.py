@@ -1,0 +1,80 @@
+"""The blueprint `lgprivacy`: every HTTP call with which people exercise rights and give permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from flask import Blueprint, Response
+
+from ...gate.declaration import Declaration
+from ...policy.model import Policy, Right
+from ..decorators import guard
+from .consents import change_consent, show_consents
+from .grants import (
+    ask,
+    close_assistance,
+    give_grant,
+    list_assistance,
+    list_grants,
+    open_assistance,
+    revoke_grant,
+)
+from .rights import archive, certificate, delete, export, list_requests, rectify, show_request
+
+Route = tuple[str, str, Callable[..., Response]]
+"""Rule, method and view."""
+RIGHTS: tuple[tuple[Right, Route], ...] = (
+    (Right.EXPORT, ("/export", "POST", export)),
+    (Right.DELETE, ("/delete", "POST", delete)),
+    (Right.RECTIFY, ("/rectify", "POST", rectify)),
+)
+REQUESTS: tuple[Route, ...] = (
+    ("/requests", "GET", list_requests),
+    ("/requests/<number>", "GET", show_request),
+    ("/requests/<number>/archive", "GET", archive),
+    ("/requests/<number>/certificate", "GET", certificate),
+)
+CONSENTS: tuple[Route, ...] = (
+    ("/consents", "GET", show_consents),
+    ("/consents", "PUT", change_consent),
+)
+GRANTS: tuple[Route, ...] = (
+    ("/grants", "GET", list_grants),
+    ("/grants", "POST", give_grant),
+    ("/grants/<number>", "DELETE", revoke_grant),
+    ("/assistance", "GET", list_assistance),
+    ("/assistance", "POST", open_assistance),
+    ("/assistance/<number>/ask", "POST", ask),
+    ("/assistance/<number>", "DELETE", close_assistance),
+)
+
+
+def privacy_blueprint(policy: Policy, url_prefix: str) -> Blueprint:
+    """The blueprint, open to the roles that the policy document names for each call.
+
+    Args:
+        policy: Its rights, grant kinds and purposes say for whom and for what.
+        url_prefix: Where the blueprint is mounted.
+    """
+    blueprint = Blueprint("lgprivacy", __name__, url_prefix=url_prefix)
+    requesters = frozenset(role for rule in policy.rights for role in rule.roles)
+    purpose = policy.rights[0].purpose
+    for right, route in RIGHTS:
+        own_purpose = next(
+            (rule.purpose for rule in policy.rights if right in rule.rights), purpose
+        )
+        _mount(blueprint, [route], requesters, own_purpose)
+    _mount(blueprint, (*REQUESTS, *CONSENTS), requesters, purpose)
+    kinds = policy.grant_kinds.values()
+    grant_roles = [kind.asked_by | kind.given_by | {kind.to} for kind in kinds]
+    if grant_roles:
+        _mount(blueprint, GRANTS, frozenset().union(*grant_roles), purpose)
+    return blueprint
+
+
+def _mount(
+    blueprint: Blueprint, routes: Iterable[Route], roles: frozenset[str], purpose: str
+) -> None:
+    declaration = Declaration(frozenset(), roles, purpose, frozenset())
+    for rule, method, view in routes:
+        blueprint.add_url_rule(rule, view_func=guard(view, declaration), methods=[method])
