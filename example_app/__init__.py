@@ -23,14 +23,16 @@ from .privacy import login, privacy
 HOST = {"host": "OVH SAS, Roubaix", "country": "FR"}
 csrf = CSRFProtect()
 FORMS = {"application/x-www-form-urlencoded", "multipart/form-data", "text/plain", ""}
-"""What a form of another site can send; everything else needs a request that its browser asks about first."""
+"""What a form of another site can send; everything else needs a request that its browser asks about
+first.
+"""
 
 
 def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = None) -> Flask:
     """The application.
 
-    Parameters: `instance` is the folder of its databases, keys and trail, by default `instance/` where it is started (or
-    `KALIGO_INSTANCE`); `config` overrides settings.
+    Parameters: `instance` is the folder of its databases, keys and trail, by default `instance/`
+    where it is started (or `KALIGO_INSTANCE`); `config` overrides settings.
     """
     folder = (instance or Path(os.environ.get("KALIGO_INSTANCE", "instance"))).resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -72,7 +74,9 @@ def create_app(instance: Path | None = None, config: Mapping[str, Any] | None = 
 
 
 def _refuse_foreign_forms() -> None:
-    """Forms carry a token; JSON, and methods other than POST, cannot be sent by another site's form, so they need none."""
+    """Forms carry a token; JSON, and methods other than POST, cannot be sent by another site's
+    form, so they need none.
+    """
     if request.method == "POST" and request.mimetype in FORMS:
         csrf.protect()
 

@@ -1,4 +1,6 @@
-"""Starts the example: makes what is missing, imports the demonstration once, and answers on 127.0.0.1."""
+"""Starts the example: makes what is missing, imports the demonstration once, and answers on
+127.0.0.1.
+"""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ _SOMEBODY = hasher.hash("nobody has this password")
     purpose="sign-in",
 )
 def sign_in() -> Any:
-    """Sign in with username and password; students name their school too, and staff who send the code of their second factor are
-    strongly authenticated.
+    """Sign in with username and password; students name their school too, and staff who send the
+    code of their second factor are strongly authenticated.
     """
     sent: Any = request.get_json(silent=True) if request.is_json else request.form.to_dict()
     if not isinstance(sent, dict):
@@ -125,7 +125,9 @@ def schools() -> Any:
 
 
 def memberships_of(user: Any) -> list[tuple[Membership, str]]:
-    """The memberships of an account with the names of their schools, the one that it had first at the beginning."""
+    """The memberships of an account with the names of their schools, the one that it had first at
+    the beginning.
+    """
     if not isinstance(
         user._get_current_object() if isinstance(user, LocalProxy) else user, Account
     ):

@@ -53,7 +53,9 @@ SUBSCRIBER = schema_of(
 @privacy.handles("student.profile", roles={"guest"}, purpose="provide-service")
 @privacy.handles("student.profile", roles=STAFF, purpose="provide-service")
 def students() -> Any:
-    """The students of the actor's school; `school` asks for another one's: refused, but to an agent whom it let in."""
+    """The students of the actor's school; `school` asks for another one's: refused, but to an agent
+    whom it let in.
+    """
     school = _identifier(request.args.get("school")) or current_user.acts_for
     query = (
         select(Student).where(Student.school_id == school)
@@ -200,7 +202,9 @@ def notices() -> Any:
 @api.post("/roster")
 @privacy.handles(roles={"administrator"}, purpose="provide-service")
 def import_roster() -> Any:
-    """Import the actor's own school's OneRoster bundle, sent as application/zip: all of it, or nothing."""
+    """Import the actor's own school's OneRoster bundle, sent as application/zip: all of it, or
+    nothing.
+    """
     if request.mimetype != "application/zip":
         raise RequestInvalid("send the bundle as the body, with Content-Type application/zip")
     try:
@@ -244,14 +248,16 @@ def me() -> Any:
     accepts=SUBSCRIBER,
 )
 def subscribe() -> Any:
-    """Subscribe to the newsletter with an address of one's choice: consent, contact, Mailchimp, in this order."""
+    """Subscribe to the newsletter with an address of one's choice: consent, contact, Mailchimp, in
+    this order.
+    """
     sent = privacy.accepted
     contact = _contact()
     privacy.consents.give(
         ("contact", contact.id),
         purpose=NEWSLETTER,
         text_version=sent["agreed_to"],
-        how="web-form",
+        collected_via="web-form",
         actor=acting(),
     )
     contact.email = sent["email"]
@@ -272,7 +278,9 @@ def subscribe() -> Any:
     actions={"read", "write", "disclose"},
 )
 def subscribe_a_student() -> Any:
-    """What must not work: a student's name on its way to the newsletter. Refused before any connection."""
+    """What must not work: a student's name on its way to the newsletter. Refused before any
+    connection.
+    """
     contact = _contact()
     pupil = db.session.scalars(
         select(Student).where(Student.school_id == current_user.acts_for)

@@ -84,7 +84,7 @@ def _tell_the_trail(faults: list[Fault]) -> None:
     """What a clause forbids is a refusal like any other; the file and the value stay out of it."""
     for clause in sorted({fault.clause for fault in faults if fault.clause}):
         job = privacy.processing(
-            actor=Actor("roster-import", role="job"), purpose="provide-service", why="import-roster"
+            actor=Actor("roster-import", role="job"), purpose="provide-service", job="import-roster"
         )
         with suppress(AccessDenied), job as processing:
             processing.refuse(

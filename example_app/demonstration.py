@@ -1,4 +1,6 @@
-"""The demonstration: which accounts can be tried, and what each will be shown and refused. All people are invented."""
+"""The demonstration: which accounts can be tried, and what each will be shown and refused. All
+people are invented.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A stand-in for Mailchimp on the loopback interface, over real TLS with a certificate made for the run."""
+"""A stand-in for Mailchimp on the loopback interface, over real TLS with a certificate made for the
+run.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from cryptography.x509.oid import NameOID
 class MailchimpStandIn:
     """Accepts members; remembers how many calls came, and their bodies in memory only.
 
-    Parameters: `folder` for the certificate (`ca_file`). Use `base_url` and `ca_file` in `LGPRIVACY_RECIPIENTS`.
+    Parameters: `folder` for the certificate (`ca_file`). Use `base_url` and `ca_file` in
+    `LGPRIVACY_RECIPIENTS`.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -45,7 +45,9 @@ class SignsIn(UserMixin):
 
 
 class Account(Model, SignsIn):
-    """A teacher, administrator, parent or member of staff: the publisher is controller of these (LG-04)."""
+    """A teacher, administrator, parent or member of staff: the publisher is controller of these
+    (LG-04).
+    """
 
     __privacy__ = subject("account", client="school_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

@@ -16,7 +16,9 @@ from .models import Account, Membership, SchoolNotice, Student, db
 
 
 def tell_the_school(notice: EmergencyNotice) -> None:
-    """Put a notice where the school's administrator sees it (`GET /notices`); a mail would go out here too."""
+    """Put a notice where the school's administrator sees it (`GET /notices`); a mail would go out
+    here too.
+    """
     categories, until = ", ".join(sorted(notice.categories)), f"{notice.until:%Y-%m-%d %H:%M} UTC"
     text = f"{notice.ground}, case {notice.case}: an agent may see {categories} until {until}"
     db.session.add(
@@ -56,7 +58,9 @@ def current_actor() -> Actor | None:
 
 @login.user_loader
 def load_user(user_id: str) -> Any:
-    """The user behind a session cookie that is still good: rows are loaded, nothing of them is opened."""
+    """The user behind a session cookie that is still good: rows are loaded, nothing of them is
+    opened.
+    """
     user = db.session.get(Account, UUID(user_id)) or db.session.get(Student, UUID(user_id))
     if user is None or not user.is_active or session.get("number") != user.session_number:
         return None

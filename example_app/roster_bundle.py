@@ -27,7 +27,9 @@ Row = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong: file, line (0 for the file as a whole), what it is, and the clause if one forbids it."""
+    """One thing wrong: file, line (0 for the file as a whole), what it is, and the clause if one
+    forbids it.
+    """
 
     file: str
     line: int
@@ -65,7 +67,8 @@ class Bundle:
 def read_bundle(path: Path | bytes, policy: Policy, *, without: Iterable[str] = ()) -> Bundle:
     """Read and check a bundle: a ZIP file, its bytes, or a folder of CSV files.
 
-    Parameters: `without` names files that the administrator leaves out on purpose. Raises `BundleRefused` with every fault found.
+    Parameters: `without` names files that the administrator leaves out on purpose. Raises
+    `BundleRefused` with every fault found.
     """
     return _Reader(policy, frozenset(without)).read(path)
 
@@ -131,7 +134,9 @@ class _Reader:
         self._faults.append(Fault(file, line, what, clause))
 
     def _files(self, path: Path | bytes) -> dict[str, bytes]:
-        """The files of a bundle by their names in lower case, whatever folder they stand in; what systems leave is passed over."""
+        """The files of a bundle by their names in lower case, whatever folder they stand in; what
+        systems leave is passed over.
+        """
         name = path.name if isinstance(path, Path) else "roster.zip"
         if isinstance(path, Path) and path.is_dir():
             files = [file for file in sorted(path.iterdir()) if file.suffix.lower() == ".csv"]

@@ -1,4 +1,6 @@
-"""OneRoster CSV bundles, versions 1.1 and 1.2: which files and columns there are, and what is taken from them."""
+"""OneRoster CSV bundles, versions 1.1 and 1.2: which files and columns there are, and what is taken
+from them.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ NOT_READ = frozenset(
         "resources", "resultlearningobjectiveids", "results", "resultscorescales", "scorescales", "userresources",
     }
 )  # fmt: skip
-"""Files of the standard, in lower case, that are left aside without being checked: the gradebook and resources."""
+"""Files of the standard, in lower case, that are left aside without being checked: the gradebook
+and resources.
+"""
 
 TAKEN: Mapping[str, frozenset[str]] = {
     "orgs": frozenset({"sourcedId", "status", "name", "type"}),
@@ -72,7 +76,8 @@ TAKEN: Mapping[str, frozenset[str]] = {
     "roles": frozenset({"sourcedId", "status", "userSourcedId", "roleType", "role", "orgSourcedId", "beginDate", "endDate"}),
     "demographics": frozenset({"sourcedId", "status", "birthDate"}),
 }  # fmt: skip
-"""Columns from which something is taken; others that hold anything are named in the result (LG-02)."""
+"""Columns from which something is taken; others that hold anything are named in the result (LG-02).
+"""
 
 REQUIRED = {
     "orgs": ("sourcedId", "name", "type"),

@@ -40,7 +40,8 @@ def import_bundle(
     remove_missing: bool = False,
     today: date | None = None,
 ) -> Imported:
-    """Import a bundle in one transaction, each school's people on behalf of that school and in one flush.
+    """Import a bundle in one transaction, each school's people on behalf of that school and in one
+    flush.
 
     Args:
         bundle: Checked by `read_bundle`.

@@ -1,4 +1,6 @@
-"""The people of a bundle: a profile in each school that has them as a student, and one account for all their other roles."""
+"""The people of a bundle: a profile in each school that has them as a student, and one account for
+all their other roles.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ Task = Callable[[], None]
 
 @dataclass(slots=True)
 class Person:
-    """Somebody of a bundle: the student's profile in each school, the account, and the schools in which it has a role."""
+    """Somebody of a bundle: the student's profile in each school, the account, and the schools in
+    which it has a role.
+    """
 
     profiles: dict[UUID, UUID] = field(default_factory=dict)
     account: UUID | None = None
@@ -53,7 +57,7 @@ def acting_for(school_id: UUID) -> Any:
         actor=actor,
         purpose="provide-service",
         actions={"write"},
-        why="kaligo import-roster",
+        job="kaligo import-roster",
     )
 
 
@@ -178,7 +182,9 @@ class People:
             self._remark("users.csv", line, what + BY_REQUEST)
 
     def _plan_account(self, line: int, row: Row, person: Person, works: list[Place]) -> None:
-        """Plan what is written of an account; one that acts for other schools too is not theirs to change."""
+        """Plan what is written of an account; one that acts for other schools too is not theirs to
+        change.
+        """
         account_id = self._account_id(row, works)
         if account_id is None:
             return
@@ -205,7 +211,9 @@ class People:
         self._tasks[at].append(write)
 
     def _account_id(self, row: Row, works: list[Place]) -> UUID | None:
-        """The account that somebody has already, made by whichever of the schools came first, or else a new one's."""
+        """The account that somebody has already, made by whichever of the schools came first, or
+        else a new one's.
+        """
         stated = [self._schools[place.org] for place in works]
         if self._homes:
             for school_id in dict.fromkeys(
@@ -296,7 +304,9 @@ class People:
     def _write_memberships(
         self, row: Row, account_id: UUID, works: list[Place], *, ends: bool
     ) -> None:
-        """Write what the bundle says of an account's roles in its schools, and take away what it no longer says."""
+        """Write what the bundle says of an account's roles in its schools, and take away what it no
+        longer says.
+        """
         ours = set(self._schools.values())
         there = {}
         if account_id in self._homes:
@@ -326,7 +336,9 @@ class People:
 
 
 def _accounts_of(schools: list[UUID]) -> tuple[dict[UUID, UUID], dict[UUID, set[UUID]]]:
-    """The accounts of some schools and of their members: the school that each was made by, and those for which it acts."""
+    """The accounts of some schools and of their members: the school that each was made by, and
+    those for which it acts.
+    """
     members = select(Membership.account_id).where(Membership.school_id.in_(schools))
     accounts = select(Account.id, Account.school_id).where(
         Account.school_id.in_(schools) | Account.id.in_(members)
@@ -356,7 +368,9 @@ def leave_as_student(profile_id: UUID) -> None:
 
 
 def leave_as_staff(account_id: UUID, school_id: UUID) -> None:
-    """An account leaves a school and its classes; without any school it has no role, and nobody signs in with it."""
+    """An account leaves a school and its classes; without any school it has no role, and nobody
+    signs in with it.
+    """
     mine = select(Membership).where(Membership.account_id == account_id)
     for membership in db.session.scalars(mine.where(Membership.school_id == school_id)):
         db.session.delete(membership)
@@ -385,7 +399,7 @@ def _refuse_taken_username(row: Row) -> None:
         "account.identity",
         actor=Actor("roster-import", role="public"),
         purpose="sign-in",
-        why="username is free",
+        job="username is free",
     ):
         taken = db.session.execute(
             find_by(Account, username=row["username"]).with_only_columns(Account.id)

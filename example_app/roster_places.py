@@ -13,7 +13,9 @@ USERS_FILE = "users.csv"
 
 
 class Place(NamedTuple):
-    """A role of the policy document at an organisation of the bundle; which line of the roster says so, and until when."""
+    """A role of the policy document at an organisation of the bundle; which line of the roster says
+    so, and until when.
+    """
 
     org: str
     role: str
@@ -46,7 +48,9 @@ class Places:
                 self._active[user].append(place)
 
     def of(self, user: Row) -> list[Place]:
-        """The places that somebody has today, the primary one first; none where the user is marked tobedeleted."""
+        """The places that somebody has today, the primary one first; none where the user is marked
+        tobedeleted.
+        """
         if is_to_be_deleted(user):
             return []
         orgs = [org.strip() for org in user.get("orgSourcedIds", "").split(",") if org.strip()]

@@ -38,7 +38,7 @@ def _add_staff() -> None:
         actor=Actor("set-up", role="job"),
         purpose="provide-service",
         actions={"write"},
-        why="demonstration accounts",
+        job="demonstration accounts",
     ):
         for username, role in STAFF:
             account = Account(
@@ -62,7 +62,7 @@ def _add_device_school() -> None:
     password = next(one.password for one in ACCOUNTS if one.username == DEVICE_TEACHER)
     with privacy.processing(
         "account.identity", "account.credentials",
-        actor=Actor("set-up", role="job"), purpose="provide-service", actions={"write"}, why="demonstration accounts",
+        actor=Actor("set-up", role="job"), purpose="provide-service", actions={"write"}, job="demonstration accounts",
     ):  # fmt: skip
         db.session.add(
             Account(
@@ -89,7 +89,7 @@ def _add_exercises() -> None:
             actor=Actor("set-up", role="teacher", client=school_id),
             purpose="provide-service",
             actions={"write"},
-            why="demonstration exercises",
+            job="demonstration exercises",
         ):
             for number, word in enumerate(("lune", "vague")):
                 db.session.add(

@@ -61,7 +61,9 @@ from .usage.events import parse_usage
 from .usage.statistics import UsageStatistics
 
 MOST_ROUNDS = 30
-"""How often the background looks again, a second apart, at requests that others keep from being carried out."""
+"""How often the background looks again, a second apart, at requests that others keep from being
+carried out.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from .policy.loader import SHIPPED
 
 PREFIX = "LGPRIVACY_"
 LONGEST_BODY = 16 << 20
-"""Bytes of a body that are read at most where neither Flask's MAX_CONTENT_LENGTH nor LGPRIVACY_LONGEST_BODY says otherwise."""
+"""Bytes of a body that are read at most where neither Flask's MAX_CONTENT_LENGTH nor
+LGPRIVACY_LONGEST_BODY says otherwise.
+"""
 
 
 @dataclass(frozen=True, slots=True)

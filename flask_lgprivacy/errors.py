@@ -1,4 +1,6 @@
-"""Everything this package raises: one tree, each error with a stable code, a status and a clause, never a value."""
+"""Everything this package raises: one tree, each error with a stable code, a status and a clause,
+never a value.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,9 @@ from __future__ import annotations
 class PrivacyError(Exception):
     """The root of all errors of this package.
 
-    Parameters: `message` says what is wrong and what to do, in terms of names (endpoints, columns, categories,
-    clauses) and never of values; `clause` is the id of the policy clause that decided, if one did.
+    Parameters: `message` says what is wrong and what to do, in terms of names (endpoints, columns,
+    categories, clauses) and never of values; `clause` is the id of the policy clause that decided,
+    if one did.
     """
 
     code = "privacy-error"
@@ -121,7 +124,9 @@ class SealBroken(PrivacyError):
 
 
 class SubjectErased(PrivacyError):
-    """The data subject was erased and the key destroyed; what is left of the record opens for nobody."""
+    """The data subject was erased and the key destroyed; what is left of the record opens for
+    nobody.
+    """
 
     code = "subject-erased"
     status = 410
@@ -132,7 +137,9 @@ class SubjectErased(PrivacyError):
 
 
 class ErasuresPending(PrivacyError):
-    """The key table is older than the data, so people who were erased could be read again; nothing is processed until it is mended."""
+    """The key table is older than the data, so people who were erased could be read again; nothing
+    is processed until it is mended.
+    """
 
     code = "erasures-pending"
     status = 503
@@ -189,14 +196,18 @@ class UsageRefused(PrivacyError):
 
 
 class WriteInvalid(PrivacyError):
-    """A labelled row is written in a way in which its record cannot follow it; says how to write it instead."""
+    """A labelled row is written in a way in which its record cannot follow it; says how to write it
+    instead.
+    """
 
     code = "write-invalid"
     opaque = True
 
 
 class SealedComparison(PrivacyError, TypeError):
-    """A query compares a sealed column, which could only ever find nothing; names the lookup to use."""
+    """A query compares a sealed column, which could only ever find nothing; names the lookup to
+    use.
+    """
 
     code = "sealed-comparison"
     opaque = True
@@ -210,7 +221,9 @@ class RequestInvalid(PrivacyError):
 
 
 class IntakeRefused(RequestInvalid):
-    """What was sent holds something that must not be taken in; names the field's path, never its value."""
+    """What was sent holds something that must not be taken in; names the field's path, never its
+    value.
+    """
 
     code = "intake-refused"
 
@@ -235,7 +248,9 @@ class RequestNotFound(PrivacyError):
 
 
 class RequestConflict(PrivacyError):
-    """The request is in a state in which this cannot be done; `is_final` where trying again does not help."""
+    """The request is in a state in which this cannot be done; `is_final` where trying again does
+    not help.
+    """
 
     code = "conflict"
     status = 409
@@ -246,7 +261,9 @@ class RequestConflict(PrivacyError):
 
 
 class TooManyRequests(PrivacyError):
-    """Somebody asked for the same more often than is taken in a time; says when to try again (RFC 6585, section 4)."""
+    """Somebody asked for the same more often than is taken in a time; says when to try again (RFC
+    6585, section 4).
+    """
 
     code = "too-many-requests"
     status = 429

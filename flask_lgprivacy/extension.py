@@ -48,8 +48,9 @@ _JOB = re.compile(r"^[A-Za-z0-9 .:_-]{1,80}$")
 class LGPrivacy:
     """The extension.
 
-    Parameters: `app` to set up at once, else call `init_app`; `key_provider` holds the root key, by default the local key file;
-    `trail` takes events, by default files in a directory; `notify` tells a client of an emergency; `utcnow` returns the time in UTC.
+    Parameters: `app` to set up at once, else call `init_app`; `key_provider` holds the root key, by
+    default the local key file; `trail` takes events, by default files in a directory; `notify`
+    tells a client of an emergency; `utcnow` returns the time in UTC.
     """
 
     def __init__(
@@ -105,7 +106,8 @@ class LGPrivacy:
         app.wsgi_app = AuditMiddleware(app.wsgi_app, state.runtime)  # type: ignore[method-assign]
 
     def initialise(self) -> list[str]:
-        """Make the key file, the tables and the trail directory where they are missing, as `flask privacy init` does.
+        """Make the key file, the tables and the trail directory where they are missing, as `flask
+        privacy init` does.
 
         Returns what was done, in words. Runs in an application context.
         """
@@ -119,7 +121,9 @@ class LGPrivacy:
         return load
 
     def direct_payment(self, pays_directly: Callable[[str], bool]) -> Callable[[str], bool]:
-        """Register the function that says whether a client, by its id, pays directly under the contract (LG-04)."""
+        """Register the function that says whether a client, by its id, pays directly under the
+        contract (LG-04).
+        """
         self._hooks.direct_payment = pays_directly
         return pays_directly
 
@@ -134,10 +138,11 @@ class LGPrivacy:
     ) -> Callable[[View], View]:
         """Declare what a view processes; stands below the route.
 
-        Parameters: `categories` of the policy document, none for a view that opens nothing; `roles` that may call it; `purpose`;
-        `actions` among read, write, erase and disclose; `withhold`, those of the categories that a `LabelledSchema` leaves out where
-        the actor may not read them; `accepts`, the schema of the body (see `schema_of`), whose result is `accepted`. A second `handles`
-        on the same view adds an alternative for other roles.
+        Parameters: `categories` of the policy document, none for a view that opens nothing; `roles`
+        that may call it; `purpose`; `actions` among read, write, erase and disclose; `withhold`,
+        those of the categories that a `LabelledSchema` leaves out where the actor may not read
+        them; `accepts`, the schema of the body (see `schema_of`), whose result is `accepted`. A
+        second `handles` on the same view adds an alternative for other roles.
         """
         declaration = declare(
             categories,
@@ -170,28 +175,31 @@ class LGPrivacy:
         *categories: str,
         actor: Actor,
         purpose: str,
-        why: str,
+        job: str,
         actions: Iterable[str] = (Action.READ,),
     ) -> Job:
-        """Process outside a request: `with privacy.processing("student.profile", actor=…, purpose=…, why="nightly export")`.
+        """Process outside a request: `with privacy.processing("student.profile", actor=…,
+        purpose=…, job="nightly export")`.
 
-        Parameters: as for `handles`; `actor` acts, `why` names the job in the trail (letters, digits, `.:_-` and spaces). Raises
-        `DeclarationInvalid` for what the policy document can never allow.
+        Parameters: as for `handles`; `actor` acts, `job` names the job in the trail (letters,
+        digits, `.:_-` and spaces). Raises `DeclarationInvalid` for what the policy document can
+        never allow.
         """
-        if not _JOB.match(why):
+        if not _JOB.match(job):
             raise ConfigurationError(
-                "why= names the job in the trail: letters, digits, spaces and . : _ - only, 80 at most"
+                "job= names the job in the trail: letters, digits, spaces and . : _ - only, 80 at most"
             )
         runtime = get_state().runtime
         declaration = declare(categories, roles={actor.role}, purpose=purpose, actions=actions)
-        check_declaration(declaration, runtime.engine, f"processing {why!r}")
-        return Job(runtime, declaration, actor, why)
+        check_declaration(declaration, runtime.engine, f"processing {job!r}")
+        return Job(runtime, declaration, actor, job)
 
     def disclose(self, recipient: str, *, purpose: str, subject: Any) -> DisclosureClient:
-        """The only supported way out: `with privacy.disclose("mailchimp", purpose=…, subject=contact) as out`.
+        """The only supported way out: `with privacy.disclose("mailchimp", purpose=…,
+        subject=contact) as out`.
 
-        Parameters: `recipient` and `purpose` of the policy document; `subject` is a row of the person concerned. Raises
-        `DisclosureRefused` before any connection.
+        Parameters: `recipient` and `purpose` of the policy document; `subject` is a row of the
+        person concerned. Raises `DisclosureRefused` before any connection.
         """
         state = get_state()
         return DisclosureClient(
@@ -199,7 +207,9 @@ class LGPrivacy:
         )
 
     def records(self, model: type, *criteria: ColumnElement[bool]) -> Iterator[dict[str, Any]]:
-        """Rows of a labelled model as dictionaries, in batches, without entities; the quickest way to read many."""
+        """Rows of a labelled model as dictionaries, in batches, without entities; the quickest way
+        to read many.
+        """
         return iter_records(get_state().database.session(), model, *criteria)
 
     @property

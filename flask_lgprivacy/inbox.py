@@ -1,4 +1,6 @@
-"""The inbox: sealed records that devices left for a client, taken in through the gate by somebody who may write them."""
+"""The inbox: sealed records that devices left for a client, taken in through the gate by somebody
+who may write them.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,8 @@ def deposit(
 ) -> str:
     """Leave a sealed record in the inbox; needs no key and opens nothing.
 
-    Parameters: `sealed` from `seal_for_ingest` for the same client and model, 1 MiB at most. Returns its id; the caller commits.
-    Raises `RequestInvalid`.
+    Parameters: `sealed` from `seal_for_ingest` for the same client and model, 1 MiB at most.
+    Returns its id; the caller commits. Raises `RequestInvalid`.
     """
     if not 0 < len(sealed) <= LARGEST:
         raise RequestInvalid(f"a sealed record has at most {LARGEST} bytes, and at least one")
@@ -111,7 +113,9 @@ def inbox_entries_about(
 def remove_from_inbox(
     runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
 ) -> int:
-    """Remove what lies in a client's inbox about a subject; returns how many records. The caller commits."""
+    """Remove what lies in a client's inbox about a subject; returns how many records. The caller
+    commits.
+    """
     gone = inbox_entries_about(runtime, session, subject, client)
     for some in chunks(gone):
         session.execute(
@@ -130,7 +134,9 @@ class SealedInbox:
         self._inbox = runtime.database.tables.inbox
 
     def public_key(self, client: Any) -> bytes:
-        """The key, 32 bytes, with which devices seal records for a client; raises `SubjectErased` for an erased one."""
+        """The key, 32 bytes, with which devices seal records for a client; raises `SubjectErased`
+        for an erased one.
+        """
         name = self._client(client)
         session = self._runtime.database.session()
         key = self._runtime.keys.index_key(session, name)
@@ -157,11 +163,12 @@ class SealedInbox:
         return int(self._runtime.database.session().execute(query).scalar_one())
 
     def absorb(self, client: Any) -> dict[str, int]:
-        """Take in what waits for a client, each record in a transaction of its own, as if the actor had written it.
+        """Take in what waits for a client, each record in a transaction of its own, as if the actor
+        had written it.
 
-        Runs inside a declared processing that writes; returns how many were `written` and how many `refused`. A refused record
-        stays, marked, and is not tried again; one about somebody who was erased is removed; one that the actor may not write waits for
-        somebody else.
+        Runs inside a declared processing that writes; returns how many were `written` and how many
+        `refused`. A refused record stays, marked, and is not tried again; one about somebody who
+        was erased is removed; one that the actor may not write waits for somebody else.
 
         Raises:
             AccessDenied: The actor may write none of them.

@@ -1,4 +1,6 @@
-"""Where a client's profiles are kept: in its cloud space, or on its devices, and then not at all by the server (LG-06)."""
+"""Where a client's profiles are kept: in its cloud space, or on its devices, and then not at all by
+the server (LG-06).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class ProfileLocation:
     def choose(self, client: object, storage: str) -> None:
         """Record a client's choice, in the trail too.
 
-        Raises `ConfigurationError` for `device` while the server still holds profiles of this client.
+        Raises `ConfigurationError` for `device` while the server still holds profiles of this
+        client.
         """
         if storage not in (CLOUD, DEVICE):
             raise ConfigurationError(f"storage is {CLOUD} or {DEVICE}")

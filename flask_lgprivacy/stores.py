@@ -1,4 +1,6 @@
-"""Stores: every place that may hold personal data is declared with host and country, and stands where its categories must."""
+"""Stores: every place that may hold personal data is declared with host and country, and stands
+where its categories must.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ COMMITMENT = "declared-stores"
 
 @dataclass(frozen=True, slots=True)
 class DataStore:
-    """One place: who hosts it, in which country (ISO 3166-1), and what the application says it holds besides labelled models."""
+    """One place: who hosts it, in which country (ISO 3166-1), and what the application says it
+    holds besides labelled models.
+    """
 
     name: str
     host: str
@@ -25,7 +29,9 @@ class DataStore:
 
 
 def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> tuple[str, ...]:
-    """The names of the stores that an application has: its databases, its key services and its trail."""
+    """The names of the stores that an application has: its databases, its key services and its
+    trail.
+    """
     databases = ["database" if bind is None else f"database:{bind}" for bind in binds]
     return (*databases, *(f"key-service:{name}" for name in key_services), "trail")
 
@@ -33,7 +39,9 @@ def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> t
 def parse_stores(
     given: Mapping[str, Any], needed: Collection[str], policy: Policy
 ) -> dict[str, DataStore]:
-    """The declared stores; raises `ConfigurationError` for one that is missing, unknown or incomplete."""
+    """The declared stores; raises `ConfigurationError` for one that is missing, unknown or
+    incomplete.
+    """
     clause = policy.commitments[COMMITMENT].clause
     missing = [name for name in needed if name not in given]
     if missing:
@@ -92,7 +100,8 @@ def check_regions(
 ) -> None:
     """Raise `ConfigurationError` for a store outside the region of a category that it may hold.
 
-    Keys, key services and the trail stand for everything that they open or name, so every category's region binds them.
+    Keys, key services and the trail stand for everything that they open or name, so every
+    category's region binds them.
     """
     held = categories_by_store(graph)
     everything = frozenset().union(*held.values())

@@ -1,17 +1,22 @@
-"""What an application's own tests import: act as a role, capture the trail, assert that something was refused."""
+"""What an application's own tests import: act as a role, capture the trail, assert that something
+was refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+import orjson
 from flask import Flask
 
 from .audit.events import Event
+from .audit.reader import filter_events
 from .audit.trail import Receipt
+from .audit.verifier import Report
 from .crypto.providers.local_file import LocalKeyFile
 from .errors import PrivacyError
 from .gate.actor import Actor, ActorLoader
@@ -23,7 +28,9 @@ from .web.endpoints import endpoints_of
 
 
 class InMemoryAuditTrail:
-    """A trail in memory; `events` holds what was committed, in order. `fails` makes every commit raise it."""
+    """A trail in memory; `events` holds what was committed, in order. `fails` makes every commit
+    raise it.
+    """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -35,6 +42,18 @@ class InMemoryAuditTrail:
             raise self.fails
         self.events.append(event)
         return Receipt("memory", len(self.events), "")
+
+    def read(self, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The events as JSON objects, as a trail of files stores them."""
+        stored = (
+            {"chain": "memory", "seq": number, **orjson.loads(orjson.dumps(event))}
+            for number, event in enumerate(self.events, 1)
+        )
+        return filter_events(stored, where)
+
+    def verify(self) -> Report:
+        """Nothing in memory can be changed from outside, so all is well."""
+        return Report(chains=1, lines=len(self.events))
 
 
 @contextmanager
@@ -82,7 +101,9 @@ def captured_trail(app: Flask) -> Iterator[InMemoryAuditTrail]:
 
 
 def assert_refused(response: Any, *, clause: str | None = None, code: str | None = None) -> None:
-    """Assert that a response of Flask's test client is a refusal, by a clause or with a code where one is given."""
+    """Assert that a response of Flask's test client is a refusal, by a clause or with a code where
+    one is given.
+    """
     problem = response.get_json(silent=True) or {}
     assert response.status_code >= 400, f"expected a refusal, got {response.status_code}"
     assert "code" in problem, f"expected problem details, got {response.mimetype}"
@@ -101,7 +122,9 @@ def assert_every_route_is_declared(app: Flask) -> None:
 
 
 def policy_matrix(app: Flask) -> list[MatrixCell]:
-    """The whole table of the policy document of `app`, as `flask privacy policy --matrix` prints it."""
+    """The whole table of the policy document of `app`, as `flask privacy policy --matrix` prints
+    it.
+    """
     return list(matrix(_state(app).runtime.engine))
 
 
@@ -114,7 +137,9 @@ def explain(
     action: str = "read",
     facts: Iterable[str] = (),
 ) -> Explanation:
-    """A decision with everything that was considered, as `flask privacy explain` prints it; `facts` are conditions that hold."""
+    """A decision with everything that was considered, as `flask privacy explain` prints it; `facts`
+    are conditions that hold.
+    """
     holding = frozenset(Condition(fact) for fact in facts)
     return explain_decision(
         _state(app).runtime.engine, role, category, Action(action), purpose, holding
@@ -122,7 +147,9 @@ def explain(
 
 
 def undeclared_endpoints(app: Flask) -> list[str]:
-    """The endpoints of `app`, with their methods, that are neither declared nor exempt; assert that it is empty."""
+    """The endpoints of `app`, with their methods, that are neither declared nor exempt; assert that
+    it is empty.
+    """
     return [
         f"{entry.endpoint} {entry.method}"
         for entry in endpoints_of(app).entries()

@@ -13,7 +13,7 @@ from .events import (
     RightsRequestEvent,
 )
 from .file_trail import FileAuditTrail
-from .reader import read_trail
+from .reader import filter_events, read_trail
 from .trail import AuditTrail, Receipt
 from .verifier import Finding, Report, verify_trail
 
@@ -33,6 +33,7 @@ __all__ = [
     "RefusalCountEvent",
     "Report",
     "RightsRequestEvent",
+    "filter_events",
     "read_trail",
     "verify_trail",
 ]

@@ -1,4 +1,6 @@
-"""The hash chain of one worker slot: every line carries its sequence number and the hash of the line before."""
+"""The hash chain of one worker slot: every line carries its sequence number and the hash of the
+line before.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def genesis(chain: str) -> Head:
 def extend(head: Head, body: bytes) -> tuple[bytes, Head]:
     """Chain a JSON object to `head`.
 
-    Parameters: `body` is a rendered object that is not empty. Returns the line with its line feed, and the new head.
+    Parameters: `body` is a rendered object that is not empty. Returns the line with its line feed,
+    and the new head.
     """
     sequence = head.sequence + 1
     line = b'{"prev":"%b","v":1,"seq":%d,%b' % (head.hash.encode(), sequence, body[1:])

@@ -1,4 +1,6 @@
-"""Event types of the trail: frozen, with no slot in which a value, a name or an address could stand."""
+"""Event types of the trail: frozen, with no slot in which a value, a name or an address could
+stand.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One category that was opened, written, erased or disclosed, of how many subjects of which client."""
+    """One category that was opened, written, erased or disclosed, of how many subjects of which
+    client.
+    """
 
     category: str
     action: str
@@ -30,7 +34,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ProcessingEvent:
-    """One request, or one stretch of a job: who, for whom, under which purpose, and what was touched or refused."""
+    """One request, or one stretch of a job: who, for whom, under which purpose, and what was
+    touched or refused.
+    """
 
     at: str
     via: Literal["request", "stream", "job"]
@@ -52,7 +58,9 @@ class ProcessingEvent:
 
 @dataclass(frozen=True, slots=True)
 class DisclosureEvent:
-    """What goes to a recipient: the intent before the first byte, the outcome after the answer, or a refusal."""
+    """What goes to a recipient: the intent before the first byte, the outcome after the answer, or
+    a refusal.
+    """
 
     at: str
     stage: Literal["intent", "outcome", "refused"]
@@ -72,8 +80,8 @@ class DisclosureEvent:
 class RightsRequestEvent:
     """One step of a request of a data subject or controller.
 
-    A step with the subject's pseudonym, `erasing`, names no request: the request's row names the subject, and the two together would say
-    whom the trail speaks of.
+    A step with the subject's pseudonym, `erasing`, names no request: the request's row names the
+    subject, and the two together would say whom the trail speaks of.
     """
 
     at: str
@@ -91,7 +99,8 @@ class RightsRequestEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryEvent:
-    """A chain was opened after a crash: an unfinished line was cut off, or lines stand past the head that nobody counted.
+    """A chain was opened after a crash: an unfinished line was cut off, or lines stand past the
+    head that nobody counted.
 
     A crash between a flush and its head leaves such lines; so does somebody who adds to the file.
     """
@@ -104,7 +113,9 @@ class RecoveryEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeyOperationEvent:
-    """What was done to keys or stores: a rotation, a move, a destruction, an adoption, a replay; with how many of what."""
+    """What was done to keys or stores: a rotation, a move, a destruction, an adoption, a replay;
+    with how many of what.
+    """
 
     at: str
     operation: str
@@ -116,7 +127,9 @@ class KeyOperationEvent:
 
 @dataclass(frozen=True, slots=True)
 class PermissionEvent:
-    """One step of a grant, of a request for assistance or of a consent: opened, asked, given, revoked, closed, withdrawn."""
+    """One step of a grant, of a request for assistance or of a consent: opened, asked, given,
+    revoked, closed, withdrawn.
+    """
 
     at: str
     kind: str
@@ -136,7 +149,9 @@ class PermissionEvent:
 
 @dataclass(frozen=True, slots=True)
 class RefusalCountEvent:
-    """How often nobody in particular was refused at an endpoint since a moment, besides the refusals that have events of their own."""
+    """How often nobody in particular was refused at an endpoint since a moment, besides the
+    refusals that have events of their own.
+    """
 
     at: str
     since: str

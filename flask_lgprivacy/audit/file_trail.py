@@ -10,7 +10,7 @@ import mmap
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from ..errors import ConfigurationError, TrailUnavailable
 from .chain import HEAD_SIZE, Head, chain_hash, extend, genesis, parse_head
 from .events import Event, RecoveryEvent
 from .platform import flush_to_disk, hold, require_posix
+from .reader import read_trail
 from .trail import Receipt
+from .verifier import Report, verify_trail
 
 SLOTS = 256
 
@@ -49,9 +51,10 @@ def _render(_: Any, __: str, event_dict: Any) -> bytes:
 class FileAuditTrail:
     """A trail in a directory of its own.
 
-    Parameters: `directory` exists or is made with mode 0700; `now` returns ISO 8601 UTC text; `flush` puts a file
-    descriptor's bytes on stable storage. Files: `wN.jsonl`, one JSON object a line, and `wN.head`, where the chain stood
-    after its last flush. Opened at first use and again in a forked child, each process in a slot of its own.
+    Parameters: `directory` exists or is made with mode 0700; `now` returns ISO 8601 UTC text;
+    `flush` puts a file descriptor's bytes on stable storage. Files: `wN.jsonl`, one JSON object a
+    line, and `wN.head`, where the chain stood after its last flush. Opened at first use and again
+    in a forked child, each process in a slot of its own.
     """
 
     def __init__(
@@ -96,6 +99,14 @@ class FileAuditTrail:
         if not isinstance(receipt, Receipt):
             raise TrailUnavailable("no receipt")
         return receipt
+
+    def read(self, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The events of all chains in order of time, this process's and others'."""
+        return read_trail(Path(self._directory), where=where)
+
+    def verify(self) -> Report:
+        """Verify every chain in the directory."""
+        return verify_trail(Path(self._directory))
 
     def append(self, body: bytes) -> Receipt:
         """The sink of the private logger: chain a rendered event and wait until it is durable."""
@@ -190,7 +201,9 @@ class FileAuditTrail:
             self._release()
 
     def _check_place(self) -> None:
-        """Refuse to write where no reader would find it: removed, changed, made read-only, moved or replaced."""
+        """Refuse to write where no reader would find it: removed, changed, made read-only, moved or
+        replaced.
+        """
         if not os.stat(self._directory).st_mode & 0o222:
             raise OSError(0, "the trail directory is read-only")
         here = os.stat(self._path)
@@ -249,7 +262,9 @@ class FileAuditTrail:
 
 
 def _behind(tail: Head, head: Head | None) -> bool:
-    """Whether a chain lost or changed lines since its head was written; such a chain is never continued."""
+    """Whether a chain lost or changed lines since its head was written; such a chain is never
+    continued.
+    """
     if head is None:
         return tail.sequence > 0
     return head.sequence > tail.sequence or (
@@ -258,7 +273,9 @@ def _behind(tail: Head, head: Head | None) -> bool:
 
 
 def _tail(file: int, chain: str) -> tuple[Head | None, int]:
-    """The head that a chain's last whole line gives, and the bytes after it; None where the tail is no chain."""
+    """The head that a chain's last whole line gives, and the bytes after it; None where the tail is
+    no chain.
+    """
     size = os.fstat(file).st_size
     window = 1 << 16
     while True:

@@ -1,4 +1,6 @@
-"""What differs between systems: putting bytes on stable storage, and holding a file for one process."""
+"""What differs between systems: putting bytes on stable storage, and holding a file for one
+process.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ if sys.platform != "win32":
 
 
 def flush_to_disk(file: int) -> None:
-    """Put a file's bytes on stable storage, with what the system has: macOS asks the drive itself, and has no fdatasync."""
+    """Put a file's bytes on stable storage, with what the system has: macOS asks the drive itself,
+    and has no fdatasync.
+    """
     full = getattr(fcntl, "F_FULLFSYNC", None)
     if full is not None:
         fcntl.fcntl(file, full)
@@ -32,7 +36,9 @@ def hold(file: int) -> bool:
 
 
 def require_posix(what: str, instead: str) -> None:
-    """Refuse, in one sentence, what needs file locks as POSIX has them; raises `ConfigurationError`."""
+    """Refuse, in one sentence, what needs file locks as POSIX has them; raises
+    `ConfigurationError`.
+    """
     if sys.platform == "win32":
         raise ConfigurationError(
             f"{what} needs a POSIX system such as Linux or macOS; on Windows {instead}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,37 @@ import orjson
 def read_trail(
     directory: Path, *, where: Mapping[str, str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The events of all chains in order of time.
+    """The events of all chains in a directory, in order of time.
 
-    Parameters: `where` maps a field (`role`, `client`, `endpoint`, `event`, `request`, `recipient`, `pseudonym`,
-    `actor`, `purpose`, and `clause`, `category`, `code`, which stand inside) to the text it must equal; `since` and `until`
-    compare with the time. Lines that are no JSON are left to the verifier.
+    Lines that are not JSON are left to the verifier.
+
+    Args:
+        directory: The trail's.
+        where: As for `filter_events`.
     """
-    wanted = dict(where or {})
-    since, until = wanted.pop("since", None), wanted.pop("until", None)
     chains = [_events(path) for path in sorted(directory.glob("w*.jsonl"))]
-    for event in heapq.merge(*chains, key=lambda found: str(found.get("at", ""))):
+    merged = heapq.merge(*chains, key=lambda event: str(event.get("at", "")))
+    return filter_events(merged, where or {})
+
+
+def filter_events(
+    events: Iterable[dict[str, Any]], where: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Those events whose fields equal what is asked for.
+
+    Args:
+        events: As JSON objects.
+        where: A field (`role`, `client`, `endpoint`, `event`, `request`, `recipient`, `pseudonym`,
+            `actor`, `purpose`, and `clause`, `category`, `code`, which stand inside) to the text
+            that it equals; `since` and `until` compare with the time.
+    """
+    fields = dict(where)
+    since, until = fields.pop("since", None), fields.pop("until", None)
+    for event in events:
         at = str(event.get("at", ""))
         if (since and at < since) or (until and at > until):
             continue
-        if all(value in _values(event, name) for name, value in wanted.items()):
+        if all(value in _values(event, name) for name, value in fields.items()):
             yield event
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from .events import Event
+from .verifier import Report
 
 
 class Receipt(NamedTuple):
@@ -16,8 +18,31 @@ class Receipt(NamedTuple):
 
 
 class AuditTrail(Protocol):
-    """Where events go."""
+    """Where events go, and where commands read them again.
+
+    `audit show`, `audit verify` and `retention replay` use the trail that is configured; one that
+    is given to `LGPrivacy(trail=…)` has these three methods.
+    """
 
     def commit(self, event: Event) -> Receipt:
-        """Put an event on stable storage; raises `TrailUnavailable`."""
+        """Put an event on stable storage.
+
+        Args:
+            event: One of the event types; its fields are what is stored.
+
+        Raises:
+            TrailUnavailable: It is not stored, so nothing may be released.
+        """
+        ...
+
+    def read(self, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The stored events in order of time, as JSON objects with `chain` and `seq`.
+
+        Args:
+            where: Field to the text that it equals; `filter_events` does it for objects.
+        """
+        ...
+
+    def verify(self) -> Report:
+        """Whether what is stored is what was committed."""
         ...

@@ -1,4 +1,6 @@
-"""Verifies a trail offline, from its files alone: every line follows the one before, and none is missing."""
+"""Verifies a trail offline, from its files alone: every line follows the one before, and none is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,8 @@ class Report:
 def verify_trail(directory: Path) -> Report:
     """Verify every chain in a directory.
 
-    Returns a `Report`; never raises for what the files hold. A cut tail is found as far as the head beside the chain
-    tells; who can rewrite both is found only by a checkpoint kept elsewhere.
+    Returns a `Report`; never raises for what the files hold. A cut tail is found as far as the head
+    beside the chain tells; who can rewrite both is found only by a checkpoint kept elsewhere.
     """
     report = Report()
     chains = {path.stem for path in [*directory.glob("w*.jsonl"), *directory.glob("w*.head")]}
@@ -120,7 +122,9 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """A chain's lines with their line feeds; one that is just being written is waited for, one that a crash left comes as it is."""
+    """A chain's lines with their line feeds; one that is just being written is waited for, one that
+    a crash left comes as it is.
+    """
     with path.open("rb") as lines:
         while line := lines.readline():
             for _ in range(3):

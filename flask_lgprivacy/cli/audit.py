@@ -42,7 +42,7 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify(directory: Path | None, as_json: bool) -> None:
     """Verify every chain: exit status 0 all well, 1 tampered, 2 incomplete, 3 cannot tell."""
-    report = verify_trail(directory or get_state().config.trail_directory)
+    report = verify_trail(directory) if directory else get_state().runtime.audit.verify()
     if as_json:
         findings = [
             {"file": one.file, "line": one.line, "what": one.what} for one in report.findings
@@ -78,7 +78,9 @@ def verify(directory: Path | None, as_json: bool) -> None:
 def show(directory: Path | None, as_json: bool, limit: int | None, **filters: str | None) -> None:
     """Show events in order of time."""
     where = {name: value for name, value in filters.items() if value is not None}
-    events = read_trail(directory or get_state().config.trail_directory, where=where)
+    events = (
+        read_trail(directory, where=where) if directory else get_state().runtime.audit.read(where)
+    )
     for event in deque(events, maxlen=limit) if limit else events:
         click.echo(json.dumps(event) if as_json else _line(event))
 

@@ -22,7 +22,9 @@ from .group import privacy
 @privacy.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(as_json: bool) -> None:
-    """Every route declared or exempt, every column labelled, every recipient reachable; exit status 1 for a fault."""
+    """Every route declared or exempt, every column labelled, every recipient reachable; exit status
+    1 for a fault.
+    """
     here = get_state()
     faults = []
     endpoints = endpoints_of(current_app)

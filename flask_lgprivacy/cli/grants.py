@@ -15,7 +15,9 @@ from .output import print_rows
 @click.option("--client", help="Only of this client.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def grants(client: str | None, as_json: bool) -> None:
-    """Grants to guests and support agents, newest first; those to agents with how often they were used."""
+    """Grants to guests and support agents, newest first; those to agents with how often they were
+    used.
+    """
     here = get_state()
     table, session = here.runtime.database.tables.grant.c, here.runtime.database.session()
     wanted = [] if client is None else [table.client == canonical_id(client)]

@@ -42,7 +42,9 @@ def custodian() -> MaintenanceRunner:
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def list_keys(as_json: bool) -> None:
-    """Clients with the epochs of their keys, the key service that wraps them and how many subjects hang on them."""
+    """Clients with the epochs of their keys, the key service that wraps them and how many subjects
+    hang on them.
+    """
     here = get_state()
     table = here.runtime.keys.table
     clients, subjects = table.clients.c, table.subjects.c
@@ -124,7 +126,9 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def adopt(named: str, dry_run: bool, as_json: bool) -> None:
-    """Move plain text into sealed records while the application runs; all adopting columns of a row go together."""
+    """Move plain text into sealed records while the application runs; all adopting columns of a row
+    go together.
+    """
     keeper = custodian()
     if dry_run:
         _show({"dry run": True, **keeper.plan_adoption(named)}, as_json=as_json)
@@ -181,7 +185,9 @@ def drop_root(name: str) -> None:
     "--to", "service", required=True, help="A key service of LGPRIVACY_KEY_SERVICES, or root."
 )
 def move(client: str, service: str) -> None:
-    """Wrap a client's key by another key service: one that the client brought, or the publisher's again."""
+    """Wrap a client's key by another key service: one that the client brought, or the publisher's
+    again.
+    """
     moved = custodian().move(client, service)
     click.echo(f"{moved} keys are wrapped by {service} now")
 

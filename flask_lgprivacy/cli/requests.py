@@ -15,7 +15,9 @@ from .output import print_rows
 @click.pass_context
 @with_appcontext
 def requests(context: click.Context, as_json: bool) -> None:
-    """Requests of data subjects and controllers, newest first; 'requests work' does what open ones still need."""
+    """Requests of data subjects and controllers, newest first; 'requests work' does what open ones
+    still need.
+    """
     if context.invoked_subcommand is not None:
         return
     here = get_state()

@@ -6,7 +6,6 @@ import json
 
 import click
 
-from ..audit.reader import read_trail
 from ..rights.erasure_replay import ErasureReplay
 from ..state import get_state
 from .group import PrivacyGroup, privacy
@@ -23,11 +22,13 @@ privacy.add_command(retention)
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def replay(dry_run: bool, as_json: bool) -> None:
-    """Repeat every erasure after a restore: those with a tombstone, and from the trail those whose key was restored too."""
+    """Repeat every erasure after a restore: those with a tombstone, and from the trail those whose
+    key was restored too.
+    """
     here = get_state()
     done = ErasureReplay(here.runtime, dry_run=dry_run)
     done.from_tombstones()
-    done.from_trail(read_trail(here.config.trail_directory, where={"event": "rights-request"}))
+    done.from_trail(here.runtime.audit.read({"event": "rights-request"}))
     counts = {"dry run": dry_run, **done.close()}
     if as_json:
         click.echo(json.dumps(counts))

@@ -13,7 +13,9 @@ from .group import privacy
 
 
 def initialise(here: PrivacyState) -> Iterator[str]:
-    """Make the key file, the tables and the trail directory where they are missing; yields what was done, for people."""
+    """Make the key file, the tables and the trail directory where they are missing; yields what was
+    done, for people.
+    """
     if (
         here.uses_key_file
         and not here.config.key_file.exists()

@@ -15,7 +15,9 @@ from .group import privacy
     "--set", "where", type=click.Choice([CLOUD, DEVICE]), help="Record the client's choice."
 )
 def storage(client: str, where: str | None) -> None:
-    """Where a client's profiles are kept: in its cloud space, or on its devices and not by the server."""
+    """Where a client's profiles are kept: in its cloud space, or on its devices and not by the
+    server.
+    """
     chosen = get_state().storage
     if where is not None:
         chosen.choose(client, where)

@@ -27,7 +27,9 @@ def usage(
     until: dt.datetime | None,
     as_json: bool,
 ) -> None:
-    """Usage counts of whole days, without groups below the threshold; without EVENT, the events that are counted."""
+    """Usage counts of whole days, without groups below the threshold; without EVENT, the events
+    that are counted.
+    """
     here = get_state()
     if event is None:
         rows = [

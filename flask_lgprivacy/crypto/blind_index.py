@@ -1,4 +1,6 @@
-"""Blind indexes: find by equality without reading. A keyed, truncated hash per client, column and normaliser."""
+"""Blind indexes: find by equality without reading. A keyed, truncated hash per client, column and
+normaliser.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from .secret_bytes import SecretBytes
 INDEX_BYTES = 16
 FULL_BITS: Final = 8 * INDEX_BYTES
 MAX_TRUNCATED_BITS: Final = 16
-"""An index of so many bits or fewer is shared by several values where there are many, so that it gives no single one away."""
+"""An index of so many bits or fewer is shared by several values where there are many, so that it
+gives no single one away.
+"""
 _AS_TYPED: Final = str.maketrans(
     dict.fromkeys("‘’‛ʹʻʼʽˈ′＇`´", "'") | dict.fromkeys("‐‑‒–−﹣－", "-")
 )
@@ -62,17 +66,20 @@ NORMALISERS: dict[str, tuple[str, Callable[[str], str]]] = {
     "email": ("email-casefold-1", _email),
     "exact": ("nfc-1", _exact),
 }
-"""What counts as equal, by name: its identifier, which is part of the format, and how a value is brought to its normal form."""
+"""What counts as equal, by name: its identifier, which is part of the format, and how a value is
+brought to its normal form.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class BlindIndex:
     """How a sealed field is found.
 
-    Parameters: `normaliser` is `text` (case, width and runs of spaces do not count), `accents` (nor do accents), `name` (nor do the
-    kind of apostrophe or hyphen, joined letters such as œ, and signs that are not seen), `email` (case and outer spaces do not
-    count) or `exact`; `bits` of the hash that are kept, 128 or, for values that are easily guessed, at most 16.
-    Raises `ModelInvalid`.
+    Parameters: `normaliser` is `text` (case, width and runs of spaces do not count), `accents` (nor
+    do accents), `name` (nor do the kind of apostrophe or hyphen, joined letters such as œ, and
+    signs that are not seen), `email` (case and outer spaces do not count) or `exact`; `bits` of the
+    hash that are kept, 128 or, for values that are easily guessed, at most 16. Raises
+    `ModelInvalid`.
     """
 
     normaliser: str = "text"

@@ -1,7 +1,8 @@
-"""The sealed record, format 1: AES-256-GCM bound to its client, group, row, key version and row version.
+"""The sealed record, format 1: AES-256-GCM bound to its client, group, row, key version and row
+version.
 
-Layout: format byte `0x01`, key version (4 bytes, big endian), nonce (12 bytes), ciphertext with its 16-byte tag
-(NIST SP 800-38D). Frozen: `tests/vectors` pins it.
+Layout: format byte `0x01`, key version (4 bytes, big endian), nonce (12 bytes), ciphertext with its
+16-byte tag (NIST SP 800-38D). Frozen: `tests/vectors` pins it.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ def _header(key_version: int) -> bytes:
 
 
 def associated_data_prefix(*, client: bytes, group: bytes, table: bytes) -> bytes:
-    """The part of a binding that the records of a client's group in a table share, each part led by its length."""
+    """The part of a binding that the records of a client's group in a table share, each part led by
+    its length.
+    """
     return _DOMAIN + _LENGTHS.pack(len(client), len(group), len(table)) + client + group + table
 
 
 def build_associated_data(prefix: bytes, row: str, key_version: int, row_version: int) -> bytes:
     """What a record is bound to, as bytes without ambiguity; the associated data of its AEAD call.
 
-    Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `key_version` counts the subject's keys,
-    `row_version` the writes of the row, both from 1. Raises `SealBroken` for what is no such number.
+    Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `key_version`
+    counts the subject's keys, `row_version` the writes of the row, both from 1. Raises `SealBroken`
+    for what is no such number.
     """
     try:
         return prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
@@ -58,8 +62,8 @@ def seal(
 ) -> bytes:
     """Seal one record.
 
-    Parameters: `key` of 32 bytes; `bound_to` from `binding` with the same `key_version`; `randomness` gives
-    the nonce. Returns the envelope.
+    Parameters: `key` of 32 bytes; `bound_to` from `binding` with the same `key_version`;
+    `randomness` gives the nonce. Returns the envelope.
     """
     return seal_with(AESGCM(key), plaintext, key_version, bound_to, randomness)
 
@@ -84,7 +88,9 @@ def envelope_key_version(envelope: bytes) -> int | None:
 
 
 def unseal(key: bytes, envelope: bytes, *, key_version: int, bound_to: bytes) -> bytes:
-    """Open one record with the key of the version that it names; raises `SealBroken`, the same for every cause."""
+    """Open one record with the key of the version that it names; raises `SealBroken`, the same for
+    every cause.
+    """
     return unseal_with(AESGCM(key), envelope, key_version, bound_to)
 
 

@@ -1,6 +1,8 @@
-"""Ingest without reading: whoever has a client's public key may add records for it and can open none (HPKE, RFC 9180).
+"""Ingest without reading: whoever has a client's public key may add records for it and can open
+none (HPKE, RFC 9180).
 
-Layout: format byte `0x02`, key identifier (8 bytes), then what HPKE gives: X25519, HKDF-SHA256, AES-256-GCM.
+Layout: format byte `0x02`, key identifier (8 bytes), then what HPKE gives: X25519, HKDF-SHA256,
+AES-256-GCM.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ _HEAD = len(FORMAT) + 8
 
 
 def ingest_key(index_key: bytes) -> bytes:
-    """The public key, 32 bytes, under which records for a client are sealed; its private half follows from the index key."""
+    """The public key, 32 bytes, under which records for a client are sealed; its private half
+    follows from the index key.
+    """
     return _private(index_key).public_key().public_bytes_raw()
 
 
 def seal_for_ingest(public_key: bytes, content: bytes, *, client: str, model: str) -> bytes:
     """Seal a record for a client, on a device that can open nothing.
 
-    Parameters: `public_key` from `ingest_key`, 32 bytes; `client` and `model` are bound to the record. Raises `ValueError` for what
-    is no public key.
+    Parameters: `public_key` from `ingest_key`, 32 bytes; `client` and `model` are bound to the
+    record. Raises `ValueError` for what is no public key.
     """
     sealed = _SUITE.encrypt(
         content, X25519PublicKey.from_public_bytes(public_key), info=_info(client, model)

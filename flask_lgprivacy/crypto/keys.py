@@ -1,4 +1,6 @@
-"""Keys of clients (key encryption keys) and subjects (data encryption keys): made, wrapped and unwrapped."""
+"""Keys of clients (key encryption keys) and subjects (data encryption keys): made, wrapped and
+unwrapped.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +73,9 @@ class ClientKey(_Secret):
 class SubjectKey(_Secret):
     """The newest key of one data subject, and the secret under which the trail names this subject.
 
-    While keys are rotated, `older` is the key before it, under which some records still stand. `cipher` is the key expanded for
-    all its records, which saves a third of what opening one costs; it holds 2.5 kB.
+    While keys are rotated, `older` is the key before it, under which some records still stand.
+    `cipher` is the key expanded for all its records, which saves a third of what opening one costs;
+    it holds 2.5 kB.
     """
 
     __slots__ = ("_material", "_pseudonym", "_year", "cipher", "client", "older", "version")
@@ -109,9 +112,11 @@ class SubjectKey(_Secret):
         )
 
     def unseal(self, envelope: bytes, prefix: bytes, row: str, row_version: int) -> bytes:
-        """Open one record with this key, or with the older one that it names; raises `SealBroken`, the same for every cause.
+        """Open one record with this key, or with the older one that it names; raises `SealBroken`,
+        the same for every cause.
 
-        Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `row_version` counts the writes of the row.
+        Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `row_version`
+        counts the writes of the row.
         """
         try:
             bound_to = build_associated_data(prefix, row, self.version, row_version)
@@ -152,7 +157,9 @@ def _client_and_year(client: str, year: int) -> bytes:
 
 
 def new_client_material(randomness: Callable[[int], bytes] = os.urandom) -> bytes:
-    """64 random bytes: a client key and the key of its blind indexes, neither derived from the other."""
+    """64 random bytes: a client key and the key of its blind indexes, neither derived from the
+    other.
+    """
     return SecretBytes(randomness(64))
 
 
@@ -171,7 +178,9 @@ def renewed_subject_material(
 def renewed_client_material(
     key: ClientKey, randomness: Callable[[int], bytes] = os.urandom
 ) -> bytes:
-    """A new key for a client that keeps the key of its blind indexes, so that what is stored is still found."""
+    """A new key for a client that keeps the key of its blind indexes, so that what is stored is
+    still found.
+    """
     return SecretBytes(randomness(32) + key.index_key)
 
 

@@ -1,4 +1,6 @@
-"""Bytes that do not show: not in a repr, so not in a traceback that prints locals, and not in a pickle."""
+"""Bytes that do not show: not in a repr, so not in a traceback that prints locals, and not in a
+pickle.
+"""
 
 from __future__ import annotations
 

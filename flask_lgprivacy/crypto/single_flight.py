@@ -12,7 +12,9 @@ R = TypeVar("R")
 
 
 class SingleFlight(Generic[N, R]):
-    """Runs a call once for all threads that ask for the same thing at the same time; all get its result or its error."""
+    """Runs a call once for all threads that ask for the same thing at the same time; all get its
+    result or its error.
+    """
 
     __slots__ = ("_flights", "_lock")
 

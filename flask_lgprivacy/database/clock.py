@@ -6,11 +6,6 @@ import datetime as dt
 from functools import lru_cache
 
 
-def utc(moment: dt.datetime) -> dt.datetime:
-    """SQLite gives back times without their zone; all of ours are UTC."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
-
-
 def timestamp(moment: dt.datetime) -> str:
     """A moment in UTC as ISO 8601 text with milliseconds."""
     second = _second(

@@ -12,7 +12,9 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def canonical_id(value: Any) -> str:
-    """A primary or foreign key value as the text under which keys and trail know it; a UUID's text means the UUID."""
+    """A primary or foreign key value as the text under which keys and trail know it; a UUID's text
+    means the UUID.
+    """
     if type(value) is UUID:
         return value.int.to_bytes(16).hex()
     text = str(value)

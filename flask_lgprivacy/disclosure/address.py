@@ -30,7 +30,9 @@ class RecipientAddress:
 def parse_recipient_addresses(
     policy: Policy, settings: Mapping[str, Any]
 ) -> dict[str, RecipientAddress]:
-    """The endpoints that the settings give for declared recipients; raises `ConfigurationError` for any other."""
+    """The endpoints that the settings give for declared recipients; raises `ConfigurationError` for
+    any other.
+    """
     found = {}
     for name, setting in settings.items():
         recipient = policy.recipients.get(name)
@@ -79,7 +81,9 @@ def is_declared_host(recipient: Recipient, host: str) -> bool:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host is the loopback interface, where a stand-in may answer: nothing leaves the machine."""
+    """Whether a host is the loopback interface, where a stand-in may answer: nothing leaves the
+    machine.
+    """
     if host == "localhost":
         return True
     try:

@@ -38,7 +38,9 @@ PORTION = 1 << 16
 
 
 class RecipientResponse:
-    """What a recipient answered: a status, and a JSON body that may hold personal data and is never printed."""
+    """What a recipient answered: a status, and a JSON body that may hold personal data and is never
+    printed.
+    """
 
     __slots__ = ("body", "status")
 
@@ -53,8 +55,9 @@ class RecipientResponse:
 class DisclosureClient:
     """Calls to one recipient about one data subject, for one purpose.
 
-    Made by `LGPrivacy.disclose`. Every call is decided, recorded as an intent, sent, and recorded as an outcome. No redirect
-    is followed, no proxy of the environment is used, and TLS is always verified.
+    Made by `LGPrivacy.disclose`. Every call is decided, recorded as an intent, sent, and recorded
+    as an outcome. No redirect is followed, no proxy of the environment is used, and TLS is always
+    verified.
     """
 
     def __init__(
@@ -114,9 +117,10 @@ class DisclosureClient:
     ) -> RecipientResponse:
         """Send one call.
 
-        Parameters: `path` is a sequence of segments below the base URL, plain ones from the connector's own code; `body` is JSON whose
-        every leaf is a `labelled(…)` value or a `constant(…)`. Returns the answer, whatever its status below 600. Raises
-        `DisclosureRefused` before any connection, and `RecipientUnavailable`.
+        Parameters: `path` is a sequence of segments below the base URL, plain ones from the
+        connector's own code; `body` is JSON whose every leaf is a `labelled(…)` value or a
+        `constant(…)`. Returns the answer, whatever its status below 600. Raises `DisclosureRefused`
+        before any connection, and `RecipientUnavailable`.
         """
         place = unlabelled_path(body)
         if place is not None:
@@ -265,7 +269,9 @@ class DisclosureClient:
 
 
 def _read_within(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes | None:
-    """An answer as it was sent, not decompressed; None for one that is longer than anybody needs. Raises `HTTPError` past the deadline."""
+    """An answer as it was sent, not decompressed; None for one that is longer than anybody needs.
+    Raises `HTTPError` past the deadline.
+    """
     content = b""
     while part := response.read1(PORTION) if hasattr(response, "read1") else response.read(PORTION):
         content += part

@@ -1,4 +1,6 @@
-"""What may stand in a disclosure: labelled values that the gate opens, and constants that somebody vouches for."""
+"""What may stand in a disclosure: labelled values that the gate opens, and constants that somebody
+vouches for.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FieldReference:
-    """A reference to a labelled field of a row; the value is opened when the disclosure is sent, not before."""
+    """A reference to a labelled field of a row; the value is opened when the disclosure is sent,
+    not before.
+    """
 
     row: Any
     field: str
@@ -54,7 +58,9 @@ class NonPersonal:
 
 
 def labelled(row: Any, field: str) -> FieldReference:
-    """Refer to a labelled field for a disclosure; raises `UndeclaredProcessing` for a field without a label."""
+    """Refer to a labelled field for a disclosure; raises `UndeclaredProcessing` for a field without
+    a label.
+    """
     layout = model_info_of(type(row))
     category = layout.category_of(field)
     if category is None:

@@ -14,7 +14,9 @@ AccessKey = tuple[str, str, str | None, str]
 
 
 class AccessLog:
-    """Touches, each with its subjects by identifier; refusals, each once; what was withheld; which grants were used."""
+    """Touches, each with its subjects by identifier; refusals, each once; what was withheld; which
+    grants were used.
+    """
 
     __slots__ = ("grants", "refused", "touched", "uses", "withheld")
 
@@ -41,13 +43,17 @@ class AccessLog:
     def subjects_for(
         self, category: str, action: str, client: str | None, kind: str
     ) -> dict[str, SubjectKey | None]:
-        """The subjects of a kind that were touched in one way, to be added to until the next `drain`."""
+        """The subjects of a kind that were touched in one way, to be added to until the next
+        `drain`.
+        """
         return self.touched.setdefault((category, action, client, kind), {})
 
     def record_grant_use(
         self, grant: str, category: str, action: str, subject: tuple[str, str] | None
     ) -> None:
-        """Note that a grant, whose uses its client is shown, let somebody do something, to a subject or in general."""
+        """Note that a grant, whose uses its client is shown, let somebody do something, to a
+        subject or in general.
+        """
         self.uses.setdefault((grant, category, action), set()).update(
             [subject] if subject is not None else []
         )

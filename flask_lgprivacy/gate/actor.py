@@ -18,10 +18,11 @@ PUBLIC_ROLE = "public"
 class Actor:
     """Somebody who acts.
 
-    Parameters: `id` in the host application (kept out of the trail, which has a pseudonym); `role` of the policy
-    document; `client` for whom the actor acts, or None; `subjects` as whom the actor stands in the data, each as
-    (kind, id), the one meant by "myself" first; `strongly_authenticated` as the host asserts it (LG-23). `client_text` is the client
-    as it was given, where that was a text.
+    Parameters: `id` in the host application (kept out of the trail, which has a pseudonym); `role`
+    of the policy document; `client` for whom the actor acts, or None; `subjects` as whom the actor
+    stands in the data, each as (kind, id), the one meant by "myself" first;
+    `strongly_authenticated` as the host asserts it (LG-23). `client_text` is the client as it was
+    given, where that was a text.
     """
 
     id: str

@@ -1,4 +1,6 @@
-"""Facts that the actor itself brings: its own client, itself, strong authentication, direct payment."""
+"""Facts that the actor itself brings: its own client, itself, strong authentication, direct
+payment.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Refusals of anonymous requests: the first of each kind in a minute have events, the others are counted."""
+"""Refusals of anonymous requests: the first of each kind in a minute have events, the others are
+counted.
+"""
 
 from __future__ import annotations
 

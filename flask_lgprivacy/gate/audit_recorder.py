@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from ..audit.events import Event, KeyOperationEvent, PermissionEvent, RightsRequestEvent
 from ..audit.trail import AuditTrail, Receipt
+from ..audit.verifier import Report
 from ..database.clock import timestamp
 from ..database.identifiers import SubjectRef
+from ..errors import ConfigurationError
 from ..orm.context import current_context
 
 
@@ -36,6 +39,24 @@ class AuditRecorder:
     def commit(self, event: Event) -> Receipt:
         """Put an event on stable storage; raises `TrailUnavailable`."""
         return self.trail.commit(event)
+
+    def read(self, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The stored events in order of time; raises `ConfigurationError` where none can be read."""
+        self._require("read", "read(where)")
+        return self.trail.read(where)
+
+    def verify(self) -> Report:
+        """Verify what is stored; raises `ConfigurationError` where the trail cannot."""
+        self._require("verify", "verify()")
+        return self.trail.verify()
+
+    def _require(self, method: str, signature: str) -> None:
+        if not callable(getattr(self.trail, method, None)):
+            raise ConfigurationError(
+                f"the trail given to LGPrivacy(trail=…) cannot be read here: {type(self.trail).__name__} "
+                f"has no {signature}; add it (flask_lgprivacy.audit.AuditTrail), or name the "
+                "directory of a trail of files"
+            )
 
     def now(self) -> str:
         """The time as the trail writes it: ISO 8601, UTC, milliseconds."""

@@ -15,8 +15,9 @@ from .actor import Actor
 def acting_client(graph: OwnershipGraph, session: Session, actor: Actor) -> str | None:
     """The client for whom an actor acts, or None.
 
-    Keys and trail know a UUID and each of its texts by one name. Where clients are named by texts, "f1d3ff84-4329-…" and
-    "f1d3ff844329…" may be two schools; an actor who is given as one of them does not act for rows that say the other.
+    Keys and trail know a UUID and each of its texts by one name. Where clients are named by texts,
+    "f1d3ff84-4329-…" and "f1d3ff844329…" may be two schools; an actor who is given as one of them
+    does not act for rows that say the other.
     """
     others = stored_forms(actor.client_text) if actor.client_text is not None else []
     if others and any(_is_there(session, column, others) for column in _client_texts(graph)):

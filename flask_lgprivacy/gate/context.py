@@ -41,7 +41,8 @@ from .runtime import Runtime
 READ = Action.READ.value
 _numbers = itertools.count()
 MOST_REMEMBERED = 1000
-"""Of how many records that were opened last the values are looked for in the address of a redirect."""
+"""Of how many records that were opened last the values are looked for in the address of a redirect.
+"""
 NEVER_WITHHELD = frozenset({Condition.OWN_CLIENT.value, Condition.STRONG_AUTHENTICATION.value})
 """Conditions about the whole row or the actor: where one is missing, the row is refused."""
 
@@ -244,7 +245,9 @@ class ProcessingContext:
         return self._has_opened
 
     def anonymous_refusal_codes(self) -> set[str]:
-        """The codes of what an anonymous request was refused; none where anything else is to be told."""
+        """The codes of what an anonymous request was refused; none where anything else is to be
+        told.
+        """
         if self.actor is not None or self.via != "request" or self.log.touched:
             return set()
         return {refusal.code for refusal in self.log.refused}

@@ -15,7 +15,9 @@ from ..schemas.labelled import check_schema
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Which categories are processed, how, for which roles and purpose; what is left out, and which schema takes the body."""
+    """Which categories are processed, how, for which roles and purpose; what is left out, and which
+    schema takes the body.
+    """
 
     categories: frozenset[str]
     roles: frozenset[str]
@@ -69,7 +71,9 @@ def declare(
 
 
 def check_declaration(declaration: Declaration, decisions: PolicyEngine, where: str) -> None:
-    """Refuse a declaration that the policy document can never allow; raises `DeclarationInvalid` naming the clause."""
+    """Refuse a declaration that the policy document can never allow; raises `DeclarationInvalid`
+    naming the clause.
+    """
     policy = decisions.policy
     for role in sorted(declaration.roles):
         if role not in policy.roles:
@@ -103,7 +107,9 @@ def check_declaration(declaration: Declaration, decisions: PolicyEngine, where: 
 def _check_category(
     declaration: Declaration, decisions: PolicyEngine, where: str, category: str
 ) -> None:
-    """Every role must be allowed every action, under some condition; one that is withheld, at least for one role."""
+    """Every role must be allowed every action, under some condition; one that is withheld, at least
+    for one role.
+    """
     refusals = {
         (role, action): decisions.rules_for(
             role, category, action, declaration.purpose

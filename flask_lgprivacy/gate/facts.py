@@ -1,4 +1,6 @@
-"""Which conditions of the policy document hold at this moment: providers of facts, asked only for what a rule names."""
+"""Which conditions of the policy document hold at this moment: providers of facts, asked only for
+what a rule names.
+"""
 
 from __future__ import annotations
 

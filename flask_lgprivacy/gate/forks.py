@@ -7,7 +7,9 @@ import os
 from ..orm.context import current_context
 
 count = 0
-"""How many forks this process is away from its first one: what began under another count is another process's."""
+"""How many forks this process is away from its first one: what began under another count is another
+process's.
+"""
 
 
 def _shut_in_child() -> None:

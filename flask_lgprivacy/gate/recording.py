@@ -1,4 +1,6 @@
-"""Puts what a processing context did into the trail, and the uses of grants where their client sees them."""
+"""Puts what a processing context did into the trail, and the uses of grants where their client sees
+them.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,8 @@ def record_grant_uses(context: ProcessingContext) -> None:
     rows = [
         {
             "id": uuid4().hex,
-            "grant": grant_id,
-            "at": runtime.utcnow(),
+            "grant_id": grant_id,
+            "occurred_at": runtime.utcnow(),
             "endpoint": (context.endpoint or "")[:200],
             "category": category,
             "action": action,

@@ -1,4 +1,6 @@
-"""The keys of clients in their table: made at first need, unwrapped once however many threads ask, kept within bounds."""
+"""The keys of clients in their table: made at first need, unwrapped once however many threads ask,
+kept within bounds.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from .transaction import EpochName, TransactionKeys
 class ClientKeys:
     """The keys of clients; each wraps its subjects' keys.
 
-    Parameters: `services` hold the root keys; `cache` bounds what a process holds; `randomness` and `utcnow` are the world's.
+    Parameters: `services` hold the root keys; `cache` bounds what a process holds; `randomness` and
+    `utcnow` are the world's.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class ClientKeys:
     def current(
         self, connection: Connection, holder: str, scope: TransactionKeys | None = None
     ) -> ClientKey:
-        """The newest epoch of a client, as the table says it now, made at first need; it stays until the commit."""
+        """The newest epoch of a client, as the table says it now, made at first need; it stays
+        until the commit.
+        """
         rows = self._table.client_rows(connection, holder, lock=True)
         if not rows:
             self.make(connection, holder)
@@ -62,7 +67,8 @@ class ClientKeys:
         epoch: int | None,
         scope: TransactionKeys | None = None,
     ) -> ClientKey:
-        """One epoch of a client's key that stands in the table, or the newest; raises `KeyLost`, `SubjectErased` or `KeyUnavailable`.
+        """One epoch of a client's key that stands in the table, or the newest; raises `KeyLost`,
+        `SubjectErased` or `KeyUnavailable`.
 
         It is cached where no rollback can take it back: outside a `scope` that may have made it.
         """
@@ -88,7 +94,9 @@ class ClientKeys:
     def insert_epoch(
         self, connection: Connection, holder: str, epoch: int, service: str, material: bytes
     ) -> bool:
-        """Insert an epoch of a client's key, wrapped by a key service; False where it is there already."""
+        """Insert an epoch of a client's key, wrapped by a key service; False where it is there
+        already.
+        """
         wrapped = wrap_client_material(self.services.named(service), holder, epoch, material)
         now = self._utcnow()
         values = {"client": holder, "epoch": epoch, "service": service, "wrapped": wrapped}

@@ -1,4 +1,6 @@
-"""The statements over the key table: rows of subjects and clients, read in batches, changed one state at a time."""
+"""The statements over the key table: rows of subjects and clients, read in batches, changed one
+state at a time.
+"""
 
 from __future__ import annotations
 
@@ -72,10 +74,12 @@ class KeyTable:
     def subject_rows(
         self, connection: Connection, kind: str, ids: Sequence[str], *, is_held: bool = False
     ) -> Iterator[Any]:
-        """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions of each first.
+        """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions
+        of each first.
 
-        A portion is read whole before its rows are given out, so that other statements may run in between. `is_held` keeps rows that
-        are not destroyed from being destroyed until the commit; on SQLite whoever has begun to write keeps everybody else from it.
+        A portion is read whole before its rows are given out, so that other statements may run in
+        between. `is_held` keeps rows that are not destroyed from being destroyed until the commit;
+        on SQLite whoever has begun to write keeps everybody else from it.
         """
         statements = self._for(connection)
         query = statements.held_subjects if is_held else statements.subjects
@@ -92,7 +96,9 @@ class KeyTable:
                 ).all()
 
     def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
-        """Insert subject keys, but for those that another process was quicker with; returns whether all are ours."""
+        """Insert subject keys, but for those that another process was quicker with; returns whether
+        all are ours.
+        """
         insert = self._for(connection).new_subjects
         return sum(insert.execute_many(connection, chunk) for chunk in chunks(rows)) == len(rows)
 
@@ -104,7 +110,8 @@ class KeyTable:
     def bury_subject(
         self, connection: Connection, kind: str, one: str, holder: str, now: dt.datetime
     ) -> None:
-        """Destroy every version of a subject's key and leave a tombstone, also for one that never had a key.
+        """Destroy every version of a subject's key and leave a tombstone, also for one that never
+        had a key.
 
         Whoever renews the key meanwhile is waited for, so that the renewed one is destroyed too.
         """
@@ -131,7 +138,9 @@ class KeyTable:
             )
 
     def lock_subjects(self, connection: Connection, kind: str, ids: Sequence[str]) -> None:
-        """Wait until nobody changes the keys of some subjects, and let nobody do it until the commit."""
+        """Wait until nobody changes the keys of some subjects, and let nobody do it until the
+        commit.
+        """
         columns = self.subjects.c
         for chunk in chunks(ids):
             chosen = (columns.kind == kind, columns.subject.in_(list(chunk)))
@@ -146,7 +155,9 @@ class KeyTable:
                 )
 
     def living_versions(self, connection: Connection, kind: str, one: str) -> int:
-        """How many keys of a subject still open something: neither they nor their client's key are destroyed."""
+        """How many keys of a subject still open something: neither they nor their client's key are
+        destroyed.
+        """
         mine, owner = self.subjects.c, self.clients.c
         joined = self.subjects.join(
             self.clients, and_(owner.client == mine.holder, owner.epoch == mine.epoch)
@@ -170,7 +181,8 @@ class KeyTable:
     ) -> list[Row[Any]]:
         """Rows (epoch, service, wrapped) of a client's keys, the newest first.
 
-        `lock` keeps them as they are until the commit; `is_held` does where a write has begun, which on SQLite is enough.
+        `lock` keeps them as they are until the commit; `is_held` does where a write has begun,
+        which on SQLite is enough.
         """
         if not lock and not (is_held and connection.dialect.name == "postgresql"):
             return list(self._for(connection).clients.execute(connection, {"client": client}).all())
@@ -194,7 +206,9 @@ class KeyTable:
             connection.execute(text(f"LOCK TABLE {self.clients.name} IN EXCLUSIVE MODE"))
 
     def _hold(self, connection: Connection, client: str) -> None:
-        """SQLite has no row locks: a write that changes nothing makes this transaction its one writer."""
+        """SQLite has no row locks: a write that changes nothing makes this transaction its one
+        writer.
+        """
         if connection.dialect.name == "sqlite":
             columns = self.clients.c
             connection.execute(
@@ -202,7 +216,9 @@ class KeyTable:
             )
 
     def insert_client(self, connection: Connection, values: dict[str, Any]) -> bool:
-        """Insert an epoch of a client's key, unless another process was quicker: the first one's stays."""
+        """Insert an epoch of a client's key, unless another process was quicker: the first one's
+        stays.
+        """
         made: CursorResult[Any] = connection.execute(
             self._insert(connection, self.clients).values(**values).on_conflict_do_nothing()
         )
@@ -255,7 +271,7 @@ class KeyTable:
         if connection.execute(query).first() is not None:
             return True
         return any(
-            one != client and (since is None or _aware(moment) > since)
+            one != client and (since is None or moment > since)
             for one, moment in self.buried_clients(connection)
         )
 
@@ -266,12 +282,7 @@ class KeyTable:
             connection.execute(select(func.max(erased_at)).where(erased_at.is_not(None))).scalar()
         ]
         moments += [moment for _, moment in self.buried_clients(connection)]
-        return max((_aware(at) for at in moments if at is not None), default=None)
-
-
-def _aware(moment: dt.datetime) -> dt.datetime:
-    """SQLite gives back times without their zone; all of ours are UTC."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
+        return max((moment for moment in moments if moment is not None), default=None)
 
 
 def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
@@ -313,7 +324,9 @@ def _subject_rows(table: Table) -> Select[*tuple[Any, ...]]:
 
 
 def _subject_query(table: Table, dialect: Dialect, *, is_held: bool = False) -> PreparedStatement:
-    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of PostgreSQL an array."""
+    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of
+    PostgreSQL an array.
+    """
     columns, query = table.c, _subject_rows(table)
     if is_held:
         query = query.with_for_update(read=True, key_share=True)

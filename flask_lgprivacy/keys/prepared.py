@@ -1,7 +1,7 @@
 """Statements that are compiled once for a dialect and go to the driver as they are.
 
-SQLAlchemy binds and reads value by value, which for the key table, whose columns are texts, numbers and bytes, takes as long again
-as the database does.
+SQLAlchemy binds and reads value by value, which for the key table, whose columns are texts, numbers
+and bytes, takes as long again as the database does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from sqlalchemy.types import TypeEngine
 class PreparedStatement:
     """One statement for one dialect.
 
-    Parameters: `names` are the columns of an INSERT; `types` those of parameters that the dialect may write in its own way. Where a
-    host moves tables to other schemas (`schema_translate_map`), the statement runs as any other.
+    Parameters: `names` are the columns of an INSERT; `types` those of parameters that the dialect
+    may write in its own way. Where a host moves tables to other schemas (`schema_translate_map`),
+    the statement runs as any other.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""The key store: keys of many subjects in one query, made in batches, unwrapped once and kept within bounds, destroyed."""
+"""The key store: keys of many subjects in one query, made in batches, unwrapped once and kept
+within bounds, destroyed.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,9 @@ from .transaction import DESTROYED, FRESH, EpochName, TransactionKeys
 class KeyStore:
     """Keys of clients and subjects in their table.
 
-    Parameters: `services` hold the root keys; `engine` of the key table's own database, or None where it shares the
-    data's; `cache_size` and `cache_seconds` bound how many unwrapped keys of each kind of subject a process holds, and how long;
-    `randomness` and `utcnow` are the world's.
+    Parameters: `services` hold the root keys; `engine` of the key table's own database, or None
+    where it shares the data's; `cache_size` and `cache_seconds` bound how many unwrapped keys of
+    each kind of subject a process holds, and how long; `randomness` and `utcnow` are the world's.
     """
 
     def __init__(
@@ -67,10 +69,11 @@ class KeyStore:
     def load(
         self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
     ) -> dict[str, SubjectKey]:
-        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see `is_erased`).
+        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see
+        `is_erased`).
 
-        Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed under a key that was
-        destroyed or renewed meanwhile.
+        Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed
+        under a key that was destroyed or renewed meanwhile.
         """
         asked = list(ids)
         found = self._caches[kind].get_all(asked)
@@ -95,7 +98,8 @@ class KeyStore:
     ) -> bool:
         """Whether the table has a key of each of some subjects, and of each of some clients.
 
-        Where keys share the data's transaction, they stay until it ends: whoever destroys one waits.
+        Where keys share the data's transaction, they stay until it ends: whoever destroys one
+        waits.
         """
         with self._transaction(session) as (connection, _):
             rows = list(
@@ -142,7 +146,9 @@ class KeyStore:
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
     ) -> dict[str, SubjectKey]:
-        """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with a tombstone."""
+        """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with
+        a tombstone.
+        """
         made: dict[str, SubjectKey] = {}
         self._caches[kind].forget_all(subjects)
         with self._transaction(session, writing=True) as (connection, scope):
@@ -167,7 +173,9 @@ class KeyStore:
         *,
         held_by_client: bool,
     ) -> dict[str, SubjectKey]:
-        """New keys for subjects that have none; of one that another process was quicker with, the key that it made."""
+        """New keys for subjects that have none; of one that another process was quicker with, the
+        key that it made.
+        """
         if PUBLISHER in subjects.values():
             raise RequestInvalid(
                 f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"
@@ -223,12 +231,16 @@ class KeyStore:
         }
 
     def lock(self, session: Session, kind: str, one: str) -> None:
-        """Wait for whoever writes under a subject's key in the data's transaction, and let nobody begin to until this one ends."""
+        """Wait for whoever writes under a subject's key in the data's transaction, and let nobody
+        begin to until this one ends.
+        """
         with self._transaction(session) as (connection, _):
             self.table.lock_subjects(connection, kind, [one])
 
     def destroy(self, session: Session, kind: str, one: str, *, client: str | None = None) -> None:
-        """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for nobody."""
+        """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for
+        nobody.
+        """
         with self._transaction(session) as (connection, _):
             self.table.bury_subject(connection, kind, one, client or PUBLISHER, self.utcnow())
         self._forget_destroyed(session, lambda: self.forget(kind, one))
@@ -268,7 +280,8 @@ class KeyStore:
             return self.clients.current(connection, holder, scope).index_key
 
     def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
-        """The keys under which a holder's blind indexes may stand, the newest first; several while they are rotated.
+        """The keys under which a holder's blind indexes may stand, the newest first; several while
+        they are rotated.
 
         None for a holder that has no key, of which there is nothing to find: asking makes no key.
         """
@@ -283,7 +296,9 @@ class KeyStore:
         return tuple(dict.fromkeys(keys))
 
     def publisher_secret(self, session: Session) -> bytes:
-        """The publisher's secret for naming actors who are no data subjects; committed before its first use."""
+        """The publisher's secret for naming actors who are no data subjects; committed before its
+        first use.
+        """
         if self.clients.cached(PUBLISHER) is None:
             engine = (
                 self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
@@ -309,7 +324,9 @@ class KeyStore:
         subject: SubjectRef | None = None,
         client: str | None = None,
     ) -> bool:
-        """Whether anybody but this subject, or this client and its subjects, was erased since a moment."""
+        """Whether anybody but this subject, or this client and its subjects, was erased since a
+        moment.
+        """
         with self._transaction(session) as (connection, _):
             return self.table.has_other_burials(connection, since, subject=subject, client=client)
 
@@ -336,9 +353,11 @@ class KeyStore:
         self.clients.forget_all()
 
     def empty_log(self, session: Session) -> bool:
-        """Empty SQLite's write-ahead log of the key table, where a destroyed key would stay; call it after the commit.
+        """Empty SQLite's write-ahead log of the key table, where a destroyed key would stay; call
+        it after the commit.
 
-        Returns whether it is empty; where somebody reads for longer than the database waits, it is not.
+        Returns whether it is empty; where somebody reads for longer than the database waits, it is
+        not.
         """
         engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
         if not isinstance(engine, Engine) or engine.dialect.name != "sqlite":
@@ -352,7 +371,9 @@ class KeyStore:
 
     @contextmanager
     def connected(self, session: Session) -> Iterator[Connection]:
-        """A connection to the key table: the session's own transaction, or one of its own, committed at the end."""
+        """A connection to the key table: the session's own transaction, or one of its own,
+        committed at the end.
+        """
         with self._transaction(session, writing=True) as (connection, _):
             yield connection
 
@@ -362,8 +383,9 @@ class KeyStore:
     ) -> Iterator[tuple[Connection, TransactionKeys]]:
         """The session's own transaction, or one of its own where keys have a database of their own.
 
-        There a key is on disk before the row that needs it: a crash leaves a key without a row, never the reverse. Keys reach the
-        process-wide caches only when no rollback can take them back any more.
+        There a key is on disk before the row that needs it: a crash leaves a key without a row,
+        never the reverse. Keys reach the process-wide caches only when no rollback can take them
+        back any more.
         """
         if self._engine is not None:
             scope = TransactionKeys(is_fresh=writing)
@@ -398,7 +420,9 @@ class KeyStore:
         known: dict[str, SubjectKey],
         is_second_look: bool = False,
     ) -> dict[str, SubjectKey]:
-        """The keys in rows of the key table, by subject; tombstones and subjects of an erased client are left out."""
+        """The keys in rows of the key table, by subject; tombstones and subjects of an erased
+        client are left out.
+        """
         owners: dict[tuple[str, int], ClientKey | None] = {}
         keys: dict[str, SubjectKey] = {}
         moved: list[str] = []
@@ -440,7 +464,9 @@ class KeyStore:
         *,
         is_second_look: bool,
     ) -> ClientKey | None:
-        """The key that wrapped a row's; None where the client is erased or, at the first look, where a rotation went by."""
+        """The key that wrapped a row's; None where the client is erased or, at the first look,
+        where a rotation went by.
+        """
         try:
             return self.clients.of_epoch(connection, holder, epoch, scope)
         except SubjectErased:

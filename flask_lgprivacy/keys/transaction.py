@@ -1,4 +1,6 @@
-"""What a transaction made or destroyed of keys, and what has to be forgotten when it ends or is rolled back."""
+"""What a transaction made or destroyed of keys, and what has to be forgotten when it ends or is
+rolled back.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,23 @@ from sqlalchemy.orm import Session, SessionTransaction
 from ..crypto.keys import ClientKey, SubjectKey
 
 FRESH = "lgprivacy_fresh_keys"
-"""Where a session keeps the keys of a transaction that made some: until it commits, no other transaction may use them."""
+"""Where a session keeps the keys of a transaction that made some: until it commits, no other
+transaction may use them.
+"""
 CONTEXTS = "lgprivacy_openers"
 """The processings that made keys in a session, so that a rollback reaches what they hold."""
 DESTROYED = "lgprivacy_destroyed"
-"""What a session destroyed: forgotten once more when its transaction ends, whoever cached it meanwhile."""
+"""What a session destroyed: forgotten once more when its transaction ends, whoever cached it
+meanwhile.
+"""
 EpochName = tuple[str, int | None]
 """A client and one of its epochs, or None for the newest."""
 
 
 class TransactionKeys:
-    """Client keys, and subject keys by kind, seen in one transaction; `is_fresh` where it may have made some of them."""
+    """Client keys, and subject keys by kind, seen in one transaction; `is_fresh` where it may have
+    made some of them.
+    """
 
     __slots__ = ("clients", "is_fresh", "subjects")
 
@@ -46,7 +54,9 @@ def transaction_ended(session: Session, transaction: SessionTransaction) -> None
 
 
 def rolled_back(session: Session, _transaction: SessionTransaction) -> None:
-    """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read again."""
+    """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read
+    again.
+    """
     scope = session.info.get(FRESH)
     if scope is not None:
         scope.clear()

@@ -1,4 +1,6 @@
-"""Adoption: a plaintext column moves into sealed records while the application runs, row by row, and is verified and wiped."""
+"""Adoption: a plaintext column moves into sealed records while the application runs, row by row,
+and is verified and wiped.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ LONGEST_DAYS = 90
 
 
 def parse_migration_windows(given: Mapping[str, Any], today: dt.date) -> dict[str, dt.date]:
-    """Until which day, by model, plain text may be read; raises `ConfigurationError` for a day that is wrong or far away."""
+    """Until which day, by model, plain text may be read; raises `ConfigurationError` for a day that
+    is wrong or far away.
+    """
     days: dict[str, dt.date] = {}
     for model, stated in given.items():
         where = f"LGPRIVACY_ADOPTION[{model!r}]"
@@ -40,7 +44,9 @@ def parse_migration_windows(given: Mapping[str, Any], today: dt.date) -> dict[st
 
 
 def migrating_model(graph: OwnershipGraph, named: str) -> ModelInfo:
-    """The layout of `Model` or `Model.column`; raises `ModelInvalid` where nothing of it is adopted."""
+    """The layout of `Model` or `Model.column`; raises `ModelInvalid` where nothing of it is
+    adopted.
+    """
     model, _, column = named.partition(".")
     found = [layout for kind in graph.subjects for layout in graph.of(kind) if layout.name == model]
     if not found:
@@ -81,7 +87,9 @@ class PlaintextMigration:
         )
 
     def run(self, session: Session) -> Iterator[int]:
-        """Seal what is left, batch by batch; yields how many rows were seen. A row that somebody writes meanwhile is left to them."""
+        """Seal what is left, batch by batch; yields how many rows were seen. A row that somebody
+        writes meanwhile is left to them.
+        """
         layout, last = self._layout, None
         query = (
             select(
@@ -110,7 +118,9 @@ class PlaintextMigration:
             yield len(rows)
 
     def wipe(self, session: Session) -> str | None:
-        """Remove what the database file still holds of the plain text; returns, where that is the operator's, what to run."""
+        """Remove what the database file still holds of the plain text; returns, where that is the
+        operator's, what to run.
+        """
         connection = session.connection(bind_arguments={"clause": self._layout.table})
         name = self._layout.table.name
         if connection.dialect.name != "sqlite":
@@ -154,7 +164,9 @@ class PlaintextMigration:
         return found
 
     def _adopted(self, session: Session, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
-        """What a row becomes: its plain text in its records, and nothing in the columns; newer plain text wins."""
+        """What a row becomes: its plain text in its records, and nothing in the columns; newer
+        plain text wins.
+        """
         layout, was = self._layout, row["_version"]
         plain = {name: row[f"plain_{name}"] for name in self._plain}
         values: dict[str, Any] = {"_one": row["_key"], "_was": was, "_now": was + 1}

@@ -1,4 +1,6 @@
-"""Makes blind indexes anew under the newest index key of whoever holds the data, row by row, each only if nobody wrote it meanwhile."""
+"""Makes blind indexes anew under the newest index key of whoever holds the data, row by row, each
+only if nobody wrote it meanwhile.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Reseals records under the newest key of their subject: row by row, each only if nobody wrote it meanwhile."""
+"""Reseals records under the newest key of their subject: row by row, each only if nobody wrote it
+meanwhile.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Rotation: root keys, client keys and subject keys are renewed online, in batches that a killed run takes up again.
+"""Rotation: root keys, client keys and subject keys are renewed online, in batches that a killed
+run takes up again.
 
-What was done stands in the rows themselves (epoch, version, times), so that there is no other state to lose. Old keys are
-destroyed only when nothing stands under them any more.
+What was done stands in the rows themselves (epoch, version, times), so that there is no other state
+to lose. Old keys are destroyed only when nothing stands under them any more.
 """
 
 from __future__ import annotations
@@ -30,24 +31,30 @@ from ..keys.store import KeyStore, bound_name
 
 
 class MaintenanceRuns:
-    """When a rotation began, so that one that was killed is taken up and one that ended begins anew."""
+    """When a rotation began, so that one that was killed is taken up and one that ended begins
+    anew.
+    """
 
     def __init__(self, tables: Tables, keys: KeyStore) -> None:
         self._rotations = tables.rotation
         self._keys = keys
 
     def begin(self, session: Session, what: str) -> tuple[dt.datetime, bool]:
-        """When the open run of `what` began, opening one where there is none, and whether it was taken up."""
+        """When the open run of `what` began, opening one where there is none, and whether it was
+        taken up.
+        """
         columns = self._rotations.c
         now = self._keys.utcnow()
         with self._keys.connected(session) as connection:
-            found = connection.execute(select(self._rotations).where(columns.what == what)).first()
+            found = connection.execute(
+                select(self._rotations).where(columns.operation == what)
+            ).first()
             if found is not None and found.ended_at is None:
                 began = found.began_at
-                return (began.replace(tzinfo=dt.UTC) if began.tzinfo is None else began), True
+                return began, True
             if found is not None:
-                connection.execute(delete(self._rotations).where(columns.what == what))
-            connection.execute(self._rotations.insert().values(what=what, began_at=now))
+                connection.execute(delete(self._rotations).where(columns.operation == what))
+            connection.execute(self._rotations.insert().values(operation=what, began_at=now))
         session.commit()
         return now, False
 
@@ -56,14 +63,16 @@ class MaintenanceRuns:
         with self._keys.connected(session) as connection:
             connection.execute(
                 update(self._rotations)
-                .where(self._rotations.c.what == what)
+                .where(self._rotations.c.operation == what)
                 .values(ended_at=self._keys.utcnow())
             )
         session.commit()
 
 
 class Rotation:
-    """The rotations of one application; every method yields, batch by batch, how many rows it has done."""
+    """The rotations of one application; every method yields, batch by batch, how many rows it has
+    done.
+    """
 
     def __init__(self, keys: KeyStore) -> None:
         self._keys = keys
@@ -85,7 +94,9 @@ class Rotation:
     def rewrap_client_keys(
         self, session: Session, *, before: dt.datetime, service: str | None = None
     ) -> Iterator[int]:
-        """Wrap every client key anew that was wrapped before a moment, by its own key service; a provider's newest root wraps."""
+        """Wrap every client key anew that was wrapped before a moment, by its own key service; a
+        provider's newest root wraps.
+        """
         clients = self._table.clients.c
         query = select(clients.client, clients.epoch, clients.service, clients.wrapped).limit(CHUNK)
         while True:
@@ -101,7 +112,9 @@ class Rotation:
             yield len(rows)
 
     def move_client(self, session: Session, client: str, service: str) -> int:
-        """Wrap a client's living keys by another key service: its own, or the publisher's again. Returns how many."""
+        """Wrap a client's living keys by another key service: its own, or the publisher's again.
+        Returns how many.
+        """
         clients = self._table.clients.c
         query = select(clients.client, clients.epoch, clients.service, clients.wrapped)
         with self._keys.connected(session) as connection:
@@ -174,7 +187,8 @@ class Rotation:
     def new_epoch(
         self, session: Session, client: str, *, before: dt.datetime, with_index_key: bool = False
     ) -> int | None:
-        """Make a client's next key, unless it was made since a moment; `with_index_key` renews that of its blind indexes too.
+        """Make a client's next key, unless it was made since a moment; `with_index_key` renews that
+        of its blind indexes too.
 
         Returns the newest epoch, or None for a client without a living key.
         """
@@ -268,7 +282,9 @@ class Rotation:
         )
 
     def _destroy_older_epochs(self, session: Session, client: str, epoch: int) -> bool:
-        """Destroy what came before an epoch, unless a key was wrapped under it meanwhile; whoever makes keys waits for this."""
+        """Destroy what came before an epoch, unless a key was wrapped under it meanwhile; whoever
+        makes keys waits for this.
+        """
         subjects, clients = self._table.subjects.c, self._table.clients.c
         with self._keys.connected(session) as connection:
             self._table.lock_client(connection, client)
@@ -305,7 +321,9 @@ class Rotation:
             )
 
     def renew_subjects(self, session: Session, *, before: dt.datetime) -> Iterator[int]:
-        """Give every living subject a new key beside the one it has; its records are resealed after that."""
+        """Give every living subject a new key beside the one it has; its records are resealed after
+        that.
+        """
         subjects = self._table.subjects.c
         oldest, last = (
             self._oldest(before).order_by(subjects.kind, subjects.subject).limit(CHUNK),
@@ -334,7 +352,9 @@ class Rotation:
             yield len(rows)
 
     def _newest_keys(self, connection: Connection, rows: Sequence[Any]) -> list[tuple[str, Any]]:
-        """The newest living key of each subject, held until the commit; who was erased meanwhile has none."""
+        """The newest living key of each subject, held until the commit; who was erased meanwhile
+        has none.
+        """
         newest: dict[tuple[str, str], Any] = {}
         for kind in {row.kind for row in rows}:
             ids = [row.subject for row in rows if row.kind == kind]
@@ -381,7 +401,9 @@ class Rotation:
         )
 
     def _has_living_holder(self) -> Any:
-        """Subjects of an erased client have no key to renew; only their rows still wait to be removed."""
+        """Subjects of an erased client have no key to renew; only their rows still wait to be
+        removed.
+        """
         clients = self._table.clients.c
         living_one = select(clients.epoch).where(
             clients.client == self._table.subjects.c.holder, clients.wrapped.is_not(None)
@@ -389,7 +411,9 @@ class Rotation:
         return living_one.exists()
 
     def destroy_older_versions(self, session: Session, *, made_before: dt.datetime) -> int:
-        """Destroy the keys that a newer one, made before a moment, replaced; the caller has seen that nothing needs them."""
+        """Destroy the keys that a newer one, made before a moment, replaced; the caller has seen
+        that nothing needs them.
+        """
         subjects, newer = self._table.subjects, self._table.subjects.alias("newer")
         query = delete(subjects).where(
             subjects.c.wrapped.is_not(None),

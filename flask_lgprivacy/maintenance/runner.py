@@ -22,7 +22,9 @@ PASSES = 5
 ROTATIONS = ("root", "clients", "subjects", "indexes")
 Advance = Callable[[int], object]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""Shows how far long work is: called with a label and a total, it gives what is called with each portion done."""
+"""Shows how far long work is: called with a label and a total, it gives what is called with each
+portion done.
+"""
 
 
 @contextmanager
@@ -34,7 +36,8 @@ def silent_progress(_label: str, _total: int) -> Iterator[Advance]:
 class MaintenanceRunner:
     """Renews the keys of one application.
 
-    Parameters: `runtime` is the application's; `progress` shows how far it is; `sleep` waits, in seconds.
+    Parameters: `runtime` is the application's; `progress` shows how far it is; `sleep` waits, in
+    seconds.
     """
 
     def __init__(
@@ -93,7 +96,9 @@ class MaintenanceRunner:
         return counts
 
     def rotate_clients(self, *, client: str | None = None) -> dict[str, int]:
-        """Give every client, or one, a new key; wrap its subjects' keys under it and destroy the old one."""
+        """Give every client, or one, a new key; wrap its subjects' keys under it and destroy the
+        old one.
+        """
         session = self._runtime.database.session()
         with self._run("clients", client) as (before, counts):
             clients = self._clients(client, before)
@@ -113,8 +118,8 @@ class MaintenanceRunner:
     def rotate_subjects(self, *, grace: float) -> dict[str, int]:
         """Give every subject a new key, reseal its records under it and destroy the old one.
 
-        Parameters: `grace` is how many seconds pass between the last new key and the destruction of the old ones, so that
-        whoever was writing under an old one is done.
+        Parameters: `grace` is how many seconds pass between the last new key and the destruction of
+        the old ones, so that whoever was writing under an old one is done.
         """
         session = self._runtime.database.session()
         with self._run("subjects", None) as (before, counts):
@@ -140,9 +145,11 @@ class MaintenanceRunner:
         return counts
 
     def rotate_indexes(self, *, grace: float) -> dict[str, int]:
-        """Give every client, and the publisher, a new key for blind indexes; make the indexes anew and destroy the old key.
+        """Give every client, and the publisher, a new key for blind indexes; make the indexes anew
+        and destroy the old key.
 
-        Parameters: `grace` as for `rotate_subjects`; here it also outlasts what other processes have cached.
+        Parameters: `grace` as for `rotate_subjects`; here it also outlasts what other processes
+        have cached.
         """
         session = self._runtime.database.session()
         with self._run("indexes", None) as (before, counts):
@@ -197,10 +204,11 @@ class MaintenanceRunner:
         return counts["client keys"]
 
     def adopt(self, named: str) -> tuple[dict[str, int], str | None]:
-        """Seal the plain text of a model, verify that none is left and wipe what the database still holds of it.
+        """Seal the plain text of a model, verify that none is left and wipe what the database still
+        holds of it.
 
-        Returns the figures, and what the operator has to run where the wiping is theirs. Raises `ConfigurationError` where plain text
-        came back meanwhile.
+        Returns the figures, and what the operator has to run where the wiping is theirs. Raises
+        `ConfigurationError` where plain text came back meanwhile.
         """
         session, layout = (
             self._runtime.database.session(),
@@ -267,7 +275,9 @@ class MaintenanceRunner:
 
     @contextmanager
     def _run(self, what: str, client: str | None) -> Iterator[tuple[dt.datetime, dict[str, int]]]:
-        """A run with its beginning and end in the trail; one that was cut off is taken up where it stopped."""
+        """A run with its beginning and end in the trail; one that was cut off is taken up where it
+        stopped.
+        """
         self._runtime.startup.run()
         session, name = (
             self._runtime.database.session(),

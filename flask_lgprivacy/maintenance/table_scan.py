@@ -1,4 +1,6 @@
-"""Goes through every row of a model in the order of its primary key and changes some, each only if nobody wrote it meanwhile."""
+"""Goes through every row of a model in the order of its primary key and changes some, each only if
+nobody wrote it meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from ..orm.own_statements import OWN_STATEMENT
 class TableScan:
     """One pass over a model.
 
-    Parameters: `query` selects the rows, its primary key as `_key`, in portions; `replace` writes one if it is still what it
-    was. `broken` counts records that did not open and were left as they are.
+    Parameters: `query` selects the rows, its primary key as `_key`, in portions; `replace` writes
+    one if it is still what it was. `broken` counts records that did not open and were left as they
+    are.
     """
 
     def __init__(self, layout: ModelInfo, query: Select[*tuple[Any, ...]], replace: Update) -> None:
@@ -37,7 +40,9 @@ class TableScan:
         )
 
     def run(self, session: Session) -> Iterator[tuple[int, int]]:
-        """Yield, batch by batch, how many rows were seen and how many changed; each batch is committed."""
+        """Yield, batch by batch, how many rows were seen and how many changed; each batch is
+        committed.
+        """
         key = self.layout.column(self.layout.key)
         query = self._query
         while rows := session.execute(query).all():

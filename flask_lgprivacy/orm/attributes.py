@@ -1,4 +1,6 @@
-"""The attributes of labelled plaintext columns: tagged ones, and those whose plain text is being migrated."""
+"""The attributes of labelled plaintext columns: tagged ones, and those whose plain text is being
+migrated.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ class TaggedType(TypeDecorator[Any]):
 
 @lru_cache(maxsize=256)
 def _rendered_like(inner: Any) -> type[TaggedType]:
-    """Alembic writes a type into a migration by its module and `repr`: the declared type's, which has no need of this package."""
+    """Alembic writes a type into a migration by its module and `repr`: the declared type's, which
+    has no need of this package.
+    """
     return type(inner.__name__, (TaggedType,), {"__module__": inner.__module__, "cache_ok": True})
 
 
@@ -79,7 +83,9 @@ def unwrap(value: Any) -> Any:
 
 
 class TaggedAttribute(InstrumentedAttribute[Any]):
-    """A tagged column's attribute: the gate is asked before a row shows its value, and during a flush before it takes one."""
+    """A tagged column's attribute: the gate is asked before a row shows its value, and during a
+    flush before it takes one.
+    """
 
     __slots__ = ()
     inherit_cache = True
@@ -111,12 +117,16 @@ class TaggedAttribute(InstrumentedAttribute[Any]):
 
 
 def is_readable_key(column: Column[Any]) -> bool:
-    """Whether SQLAlchemy itself reads a column's loaded values, to find other rows by them, so that they stay as they are."""
+    """Whether SQLAlchemy itself reads a column's loaded values, to find other rows by them, so that
+    they stay as they are.
+    """
     return bool(column.primary_key or column.foreign_keys)
 
 
 class PlaintextAttribute(InstrumentedAttribute[Any]):
-    """The attribute of a column that is being adopted: nobody's but this package's; the sealed field is what is read and written."""
+    """The attribute of a column that is being adopted: nobody's but this package's; the sealed
+    field is what is read and written.
+    """
 
     __slots__ = ()
     inherit_cache = True

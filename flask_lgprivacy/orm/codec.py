@@ -77,7 +77,9 @@ _REMEDIES: dict[type, str] = {
 
 
 def comes_back_equal(value: Any, decode: Decoder | None) -> bool:
-    """Whether a value is the same after it was written as JSON and read: equal, and for a moment with the same offset from UTC."""
+    """Whether a value is the same after it was written as JSON and read: equal, and for a moment
+    with the same offset from UTC.
+    """
     try:
         again = orjson.loads(orjson.dumps(value, default=_encode if decode is not None else None))
         again = again if decode is None else decode(again)
@@ -92,7 +94,9 @@ def comes_back_equal(value: Any, decode: Decoder | None) -> bool:
 
 
 def _is_of(value: Any, python: type) -> bool:
-    """Whether a value comes back as what it is: no datetime as a date, no bool as a number, nothing that JSON has not."""
+    """Whether a value comes back as what it is: no datetime as a date, no bool as a number, nothing
+    that JSON has not.
+    """
     if python is float:
         return (
             isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -105,7 +109,9 @@ def _is_of(value: Any, python: type) -> bool:
 
 
 def value_type(annotation: Any, field: str) -> ValueType:
-    """The value type that a `Mapped[...]` annotation states; raises `ModelInvalid` for a type that cannot be sealed."""
+    """The value type that a `Mapped[...]` annotation states; raises `ModelInvalid` for a type that
+    cannot be sealed.
+    """
     inner = typing.get_args(annotation)[0] if typing.get_args(annotation) else annotation
     options = (
         typing.get_args(inner)
@@ -124,9 +130,11 @@ def value_type(annotation: Any, field: str) -> ValueType:
 
 
 def encode_fields(values: dict[str, Any], where: str) -> bytes:
-    """The fields of a group as JSON; raises `RequestInvalid` naming the model where JSON cannot hold them.
+    """The fields of a group as JSON; raises `RequestInvalid` naming the model where JSON cannot
+    hold them.
 
-    Lists and objects are looked at once more: somebody may have changed them since they were assigned.
+    Lists and objects are looked at once more: somebody may have changed them since they were
+    assigned.
     """
     for value in values.values():
         if isinstance(value, dict | list) and not comes_back_equal(value, None):
@@ -148,7 +156,9 @@ def _encode(value: Any) -> str:
 
 
 def from_json(kind: type, value: Any, field: str) -> Any:
-    """A JSON value as a Python value of a field; raises `RequestInvalid` naming the field and the form it takes."""
+    """A JSON value as a Python value of a field; raises `RequestInvalid` naming the field and the
+    form it takes.
+    """
     if value is None:
         return None
     decode = _DECODERS.get(kind)

@@ -26,12 +26,15 @@ def client_column(layout: ModelInfo) -> Any:
 
 
 def coerce(column: Any, text: str) -> Any:
-    """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is none."""
+    """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is
+    none.
+    """
     return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
 
 
 def matches_any_id(column: Any, identifiers: Iterable[str]) -> Any:
-    """The condition that a column holds one of some identifiers; in a text column a UUID is found in whichever spelling it stands.
+    """The condition that a column holds one of some identifiers; in a text column a UUID is found
+    in whichever spelling it stands.
 
     Raises:
         ValueError, TypeError: An identifier is no value of the column's type.
@@ -47,7 +50,8 @@ def matches_any_id(column: Any, identifiers: Iterable[str]) -> Any:
 
 
 def stored_forms(text: str) -> list[str]:
-    """How else a UUID is written that a text spells, with dashes or without; none where it spells no UUID.
+    """How else a UUID is written that a text spells, with dashes or without; none where it spells
+    no UUID.
 
     Upper and lower case with dashes count as one spelling.
     """

@@ -12,7 +12,9 @@ from .session_guard import guard_engine, guard_sessions
 
 
 def check_engines(engines: dict[str | None, Engine], keys_bind: str | None) -> None:
-    """Refuse engines that print values, and guard the others and their sessions; raises `ConfigurationError`."""
+    """Refuse engines that print values, and guard the others and their sessions; raises
+    `ConfigurationError`.
+    """
     guard_sessions()
     for name, engine in engines.items():
         if not engine.hide_parameters:
@@ -39,10 +41,12 @@ def _overwrite_deleted(connection: Any, _: Any) -> None:
 def _read_to_the_end(
     connection: Any, cursor: Any, _statement: str, _values: Any, context: Any, _many: bool
 ) -> None:
-    """Take what a query finds out of SQLite at once, where an open cursor would keep everybody from writing.
+    """Take what a query finds out of SQLite at once, where an open cursor would keep everybody from
+    writing.
 
-    With a rollback journal somebody who reads a stream slowly would keep a school from revoking a grant. In WAL mode, which keeps
-    nobody from writing, rows stay where they are until they are asked for.
+    With a rollback journal somebody who reads a stream slowly would keep a school from revoking a
+    grant. In WAL mode, which keeps nobody from writing, rows stay where they are until they are
+    asked for.
     """
     if cursor.description is None or not context.execution_options.get("yield_per"):
         return

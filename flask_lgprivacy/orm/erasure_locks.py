@@ -1,9 +1,11 @@
-"""Who writes about a subject, and who erases it, see one another, so that nothing is written about somebody who is erased.
+"""Who writes about a subject, and who erases it, see one another, so that nothing is written about
+somebody who is erased.
 
-A writer writes, holds the subject, and then looks once more whether its key lives. Whoever erases destroys the key, waits for those who
-hold the subject, and then removes the rows: a writer either sees that the key is gone, or is waited for and its row removed. Where keys
-stand in the data's database, their rows are what is held (`KeyStore.are_alive`); where not, it is the subject's own row, and for a client
-an advisory lock. On SQLite whoever has written holds everything.
+A writer writes, holds the subject, and then looks once more whether its key lives. Whoever erases
+destroys the key, waits for those who hold the subject, and then removes the rows: a writer either
+sees that the key is gone, or is waited for and its row removed. Where keys stand in the data's
+database, their rows are what is held (`KeyStore.are_alive`); where not, it is the subject's own
+row, and for a client an advisory lock. On SQLite whoever has written holds everything.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ CLIENT_LOCKS = 0x4C47
 def refuse_erased(
     session: Session, keys: KeyStore, layout: ModelInfo, ids: Sequence[str], clients: Iterable[str]
 ) -> None:
-    """Look once more, after rows were written and before they are committed, whether those whom they are about are still there.
+    """Look once more, after rows were written and before they are committed, whether those whom
+    they are about are still there.
 
     Args:
         session: The session that wrote.
@@ -58,7 +61,9 @@ def refuse_erased(
 
 
 def wait_for_writers(session: Session, layout: ModelInfo, one: str) -> None:
-    """Wait for those who hold a subject, and let nobody hold it until the session's transaction ends."""
+    """Wait for those who hold a subject, and let nobody hold it until the session's transaction
+    ends.
+    """
     connection = _connection(session, layout)
     if connection.dialect.name == "sqlite":
         _begin_writing(connection, layout)
@@ -68,7 +73,9 @@ def wait_for_writers(session: Session, layout: ModelInfo, one: str) -> None:
 
 
 def wait_for_writers_of_client(session: Session, layout: ModelInfo, client: str) -> None:
-    """Wait for those who make subjects of a client, and let nobody until the session's transaction ends."""
+    """Wait for those who make subjects of a client, and let nobody until the session's transaction
+    ends.
+    """
     connection = _connection(session, layout)
     if connection.dialect.name == "sqlite":
         _begin_writing(connection, layout)
@@ -84,7 +91,9 @@ def _connection(session: Session, layout: ModelInfo) -> Connection:
 
 
 def _begin_writing(connection: Connection, layout: ModelInfo) -> None:
-    """SQLite lets one write at a time: a statement that finds no row makes this transaction the one."""
+    """SQLite lets one write at a time: a statement that finds no row makes this transaction the
+    one.
+    """
     key: Any = subject_column(layout)
     try:
         connection.execute(
@@ -95,5 +104,7 @@ def _begin_writing(connection: Connection, layout: ModelInfo) -> None:
 
 
 def _number(client: str) -> int:
-    """A client as the 31-bit number of an advisory lock; two that share one wait for each other and no more."""
+    """A client as the 31-bit number of an advisory lock; two that share one wait for each other and
+    no more.
+    """
     return int.from_bytes(hashlib.sha256(client.encode()).digest()[:4], "big") >> 1

@@ -60,7 +60,8 @@ class FieldIndex:
 
 
 def check_guessable(field: str, name: str, python: type, blind: BlindIndex) -> None:
-    """Whoever holds an index key, or sees equal indexes, learns values of which there are few; unless several share each index.
+    """Whoever holds an index key, or sees equal indexes, learns values of which there are few;
+    unless several share each index.
 
     Raises `ModelInvalid`.
     """

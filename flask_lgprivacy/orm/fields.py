@@ -31,9 +31,10 @@ def sealed(
 ) -> Mapped[Any]:
     """A column whose value is stored only inside the row's sealed record.
 
-    Parameters: `category` of the policy document; `group` names a record of its own (a long text, a file), by default the
-    category; `index` adds a blind index, so that `find_by` finds it by equality, True for one of text; `unique` makes that index unique
-    for whoever holds the data; `adopts` is the column that holds the value in plain text until `flask privacy keys adopt` has
+    Parameters: `category` of the policy document; `group` names a record of its own (a long text, a
+    file), by default the category; `index` adds a blind index, so that `find_by` finds it by
+    equality, True for one of text; `unique` makes that index unique for whoever holds the data;
+    `adopts` is the column that holds the value in plain text until `flask privacy keys adopt` has
     moved it. The type comes from the `Mapped[...]` annotation.
     """
     if not isinstance(category, str):
@@ -58,7 +59,9 @@ def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
 
 
 def not_personal(reason: str, *column: Any, **options: Any) -> Mapped[Any]:
-    """A column of a labelled model that holds no personal data, and why; the rest goes to `mapped_column`."""
+    """A column of a labelled model that holds no personal data, and why; the rest goes to
+    `mapped_column`.
+    """
     if not reason.strip():
         raise ModelInvalid("not_personal() needs the reason why the column holds no personal data")
     info = {**options.pop("info", {}), INFO_KEY: {"reason": reason}}
@@ -66,7 +69,9 @@ def not_personal(reason: str, *column: Any, **options: Any) -> Mapped[Any]:
 
 
 class SealedField:
-    """The descriptor behind `sealed()`: on a row it opens through the gate, on the class it refuses comparison."""
+    """The descriptor behind `sealed()`: on a row it opens through the gate, on the class it refuses
+    comparison.
+    """
 
     __hash__ = object.__hash__
 

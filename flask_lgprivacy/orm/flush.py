@@ -48,9 +48,10 @@ def has_tagged_change(row: Any, layout: ModelInfo) -> bool:
 class _PendingRow:
     """One row that a flush writes.
 
-    `own` is its identifier, `owner` its subject's, `client` what a subject's own row states; `values` are the sealed fields to be
-    written, `parts` the groups that hold any of them and the tagged columns that changed. `sealed` is the version under which its
-    records were sealed in this flush, `bound_to` what its row stated then.
+    `own` is its identifier, `owner` its subject's, `client` what a subject's own row states;
+    `values` are the sealed fields to be written, `parts` the groups that hold any of them and the
+    tagged columns that changed. `sealed` is the version under which its records were sealed in this
+    flush, `bound_to` what its row stated then.
     """
 
     __slots__ = (
@@ -119,12 +120,15 @@ class _PendingRow:
 
     @property
     def subject(self) -> SubjectRef:
-        """Made each time: one more object to each row of a large flush would be one more for the collector to go through."""
+        """Made each time: one more object to each row of a large flush would be one more for the
+        collector to go through.
+        """
         return self.layout.kind, self.owner
 
 
 class FlushSealer:
-    """One flush of one session: what it writes and deletes, sealed and authorised by the processing that runs.
+    """One flush of one session: what it writes and deletes, sealed and authorised by the processing
+    that runs.
 
     Args:
         session: Any session, the application's or another one.
@@ -167,7 +171,9 @@ class FlushSealer:
             self._rows[row._sa_instance_state] = None
 
     def undo(self) -> None:
-        """Take back what was sealed and not written, where a flush was given up without a rollback, so that it is asked about again."""
+        """Take back what was sealed and not written, where a flush was given up without a rollback,
+        so that it is asked about again.
+        """
         for one in self._rows.values():
             if one is None or one.is_written or not one.sealed:
                 continue
@@ -183,7 +189,9 @@ class FlushSealer:
                     setattr(one.row, column, value)
 
     def look_again(self) -> None:
-        """Look, when everything is written, whether those whom the rows are about are still there; raises `SubjectErased`."""
+        """Look, when everything is written, whether those whom the rows are about are still there;
+        raises `SubjectErased`.
+        """
         for kind in {*self._about, *self._made_for}:
             self._context.keys.refuse_erased(
                 self._session, kind, sorted(self._about[kind]), self._made_for[kind]
@@ -195,7 +203,9 @@ class FlushSealer:
             self._context.keys.refuse_lost_race(self._session, kind, sorted(ids))
 
     def intend(self) -> None:
-        """Say in the trail what is about to be written; raises `TrailUnavailable`, and then nothing is."""
+        """Say in the trail what is about to be written; raises `TrailUnavailable`, and then nothing
+        is.
+        """
         self._context.intend()
 
     def has(self, row: Any) -> bool:
@@ -213,7 +223,9 @@ class FlushSealer:
         self._turn = row._sa_instance_state
 
     def assigned(self, row: Any) -> bool:
-        """Seal and authorise what was just assigned to a row; False where its turn in the flush is not now, or is over."""
+        """Seal and authorise what was just assigned to a row; False where its turn in the flush is
+        not now, or is over.
+        """
         state = row._sa_instance_state
         one = self._rows.get(state)
         if one is None:
@@ -230,7 +242,9 @@ class FlushSealer:
         return True
 
     def wrote(self, state: Any) -> None:
-        """A row's statement is made; raises `WriteInvalid` where it is not the row any more that its records are bound to."""
+        """A row's statement is made; raises `WriteInvalid` where it is not the row any more that
+        its records are bound to.
+        """
         if state is self._turn:
             self._turn = None
         one = self._rows.get(state)
@@ -253,7 +267,9 @@ class FlushSealer:
             )
 
     def _refuse_taking_places(self, rows: list[_PendingRow]) -> None:
-        """A row in the place of one that the same flush deletes would be an UPDATE to the database: nobody asked for *erase*."""
+        """A row in the place of one that the same flush deletes would be an UPDATE to the database:
+        nobody asked for *erase*.
+        """
         leaving = {
             (layout.table.name, canonical_id(getattr(row, layout.key)))
             for row in self._session.deleted
@@ -285,7 +301,9 @@ class FlushSealer:
             self._context.record_access(category, Action.ERASE, client=client, subject=subject)
 
     def _authorize(self, one: _PendingRow, client: str | None) -> None:
-        """Of a new subject, what its row says of it must be permitted before it has a key; of others, what their key says."""
+        """Of a new subject, what its row says of it must be permitted before it has a key; of
+        others, what their key says.
+        """
         for part in one.parts:
             self._context.authorize(part.category, Action.WRITE, client=client, subject=one.subject)
 
@@ -326,7 +344,9 @@ class FlushSealer:
                 )
 
     def _adopt_subjects(self, kind: str, ids: set[str], layout: ModelInfo) -> None:
-        """Make keys for subjects that were recorded before this package; only where rows are being adopted."""
+        """Make keys for subjects that were recorded before this package; only where rows are being
+        adopted.
+        """
         if self._context.keys.is_migrating(kind):
             clients = self._context.keys.clients_of(self._session, kind, ids)
             by_client = self._context.keys.is_processor_of(layout.kind)
@@ -364,7 +384,9 @@ class FlushSealer:
             )
 
     def _seal(self, one: _PendingRow, key: SubjectKey) -> None:
-        """Write the envelopes of a row: every group follows the row's version, so all are written together."""
+        """Write the envelopes of a row: every group follows the row's version, so all are written
+        together.
+        """
         row, layout, version = one.row, one.layout, one.sealed or 1
         if not one.is_new and not one.sealed:
             if layout.adopting and not getattr(row, VERSION_COLUMN):
@@ -423,7 +445,9 @@ class FlushSealer:
     def _stored(
         self, one: _PendingRow, group: SealedGroup, key: SubjectKey, version: int
     ) -> dict[str, Any]:
-        """The fields of a group as they stand in its record, those that the flush does not change among them."""
+        """The fields of a group as they stand in its record, those that the flush does not change
+        among them.
+        """
         try:
             return group.encoded(key, getattr(one.row, group.column), one.own, version)
         except SealBroken:
@@ -443,7 +467,9 @@ class FlushSealer:
     def _index_of(
         self, one: _PendingRow, name: str, index: FieldIndex, holder: str
     ) -> bytes | None:
-        """The blind index of a value; the value is in no variable while a key is asked for, which may fail."""
+        """The blind index of a value; the value is in no variable while a key is asked for, which
+        may fail.
+        """
         if one.values[name] is None:
             return None
         if holder not in self._index_keys:
@@ -453,7 +479,9 @@ class FlushSealer:
 
 
 def taken_plain(row: Any, layout: ModelInfo) -> dict[str, Any]:
-    """The fields that a row holds in plain text, taken out of it to be sealed; none where it was adopted meanwhile."""
+    """The fields that a row holds in plain text, taken out of it to be sealed; none where it was
+    adopted meanwhile.
+    """
     if any(getattr(row, column) is not None for column in layout.groups):
         raise SealBroken
     taken = load_plaintext(row, layout)
@@ -464,7 +492,9 @@ def taken_plain(row: Any, layout: ModelInfo) -> dict[str, Any]:
 
 
 def _identifier_of(row: Any, name: str, default: Any) -> Any:
-    """The row's identifier; the record is bound to it, so a default is taken now and not at the insert."""
+    """The row's identifier; the record is bound to it, so a default is taken now and not at the
+    insert.
+    """
     value = row.__dict__.get(name)
     if value is None and row._sa_instance_state.key is not None:
         value = getattr(row, name)
@@ -515,7 +545,9 @@ def _parent_value(row: Any, name: str) -> Any:
 
 
 def refuse_moving(row: Any, layout: ModelInfo) -> None:
-    """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of them changed."""
+    """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of
+    them changed.
+    """
     for name in filter(
         None, (layout.key, layout.client if layout.is_subject else None, layout.subject)
     ):

@@ -1,4 +1,6 @@
-"""What SQLAlchemy tells of a flush, from any session: labelled rows are sealed and authorised before it, and within it to the end."""
+"""What SQLAlchemy tells of a flush, from any session: labelled rows are sealed and authorised
+before it, and within it to the end.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from .row_state import SLOT
 RUNNING = "lgprivacy_flush"
 """Where a session keeps the `Flush` that it is in."""
 ENDED = "lgprivacy_flush_ended"
-"""Set between the last statement of a flush and its end: what is assigned then goes into the next one."""
+"""Set between the last statement of a flush and its end: what is assigned then goes into the next
+one.
+"""
 
 
 def before_flush(session: Session, _context: Any, _instances: Any) -> None:
@@ -43,7 +47,9 @@ def before_flush(session: Session, _context: Any, _instances: Any) -> None:
 
 
 def after_flush(session: Session, _context: Any) -> None:
-    """Everything is written: nothing is assigned within the flush any more, and nobody was erased meanwhile."""
+    """Everything is written: nothing is assigned within the flush any more, and nobody was erased
+    meanwhile.
+    """
     flush: FlushSealer | None = session.info.pop(RUNNING, None)
     session.info[ENDED] = True
     if flush is not None:
@@ -56,14 +62,18 @@ def has_labelled_rows(session: Session) -> bool:
 
 
 def refuse_lost_race(session: Session) -> None:
-    """Raise `SubjectErased` where the database refused a row because somebody whom the flush is about was erased meanwhile."""
+    """Raise `SubjectErased` where the database refused a row because somebody whom the flush is
+    about was erased meanwhile.
+    """
     flush = _flush_of(session)
     if flush is not None:
         flush.refuse_lost_race()
 
 
 def listen_to_rows(model: type) -> None:
-    """Look at each row of a labelled model once more when its turn in a flush comes, and when it is written."""
+    """Look at each row of a labelled model once more when its turn in a flush comes, and when it is
+    written.
+    """
     event.listen(model, "before_insert", _before_insert)
     event.listen(model, "before_update", _before_update)
     event.listen(model, "before_delete", _before_delete)
@@ -72,7 +82,9 @@ def listen_to_rows(model: type) -> None:
 
 
 def assigned_in_flush(row: Any) -> None:
-    """Seal once more what somebody's hook assigned in the middle of a flush; raises `WriteInvalid` where it would be lost."""
+    """Seal once more what somebody's hook assigned in the middle of a flush; raises `WriteInvalid`
+    where it would be lost.
+    """
     session = object_session(row)
     if session is None or not is_flushing(session) or session.info.get(ENDED):
         return
@@ -85,12 +97,16 @@ def assigned_in_flush(row: Any) -> None:
 
 
 def is_flushing(session: Session) -> bool:
-    """Whether a session is within a flush; SQLAlchemy keeps this in a name of its own and shows it nowhere else."""
+    """Whether a session is within a flush; SQLAlchemy keeps this in a name of its own and shows it
+    nowhere else.
+    """
     return session._flushing
 
 
 def is_unit_of_works(options: Mapping[str, Any], layout: ModelInfo) -> bool:
-    """Whether a statement is SQLAlchemy's own within a flush: it compiles those with a cache that it keeps with the mapper."""
+    """Whether a statement is SQLAlchemy's own within a flush: it compiles those with a cache that
+    it keeps with the mapper.
+    """
     return options.get("compiled_cache") is layout.model.__mapper__.base_mapper._compiled_cache  # type: ignore[attr-defined]
 
 
@@ -100,7 +116,9 @@ def _flush_of(session: Session) -> FlushSealer | None:
 
 
 def _running(row: Any, layout: ModelInfo) -> FlushSealer:
-    """The flush that a row is written or deleted in; one that another listener's rows brought about begins here."""
+    """The flush that a row is written or deleted in; one that another listener's rows brought about
+    begins here.
+    """
     session = object_session(row)
     assert session is not None  # noqa: S101  a row without a session is in no flush
     flush = _flush_of(session)
@@ -120,7 +138,9 @@ def _before_insert(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
 
 
 def _before_update(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
-    """The last look when relationships have set their foreign keys; the row's own hooks may assign from now on."""
+    """The last look when relationships have set their foreign keys; the row's own hooks may assign
+    from now on.
+    """
     layout = model_info_of(type(row))
     refuse_moving(row, layout)
     flush = (
@@ -157,7 +177,9 @@ def _after_write(_mapper: Mapper[Any], _connection: Any, state: InstanceState[An
 
 
 def _labelled(rows: Iterable[Any]) -> Iterator[tuple[Any, ModelInfo]]:
-    """Those rows whose model is labelled, each with its layout; a second model of a labelled table is refused."""
+    """Those rows whose model is labelled, each with its layout; a second model of a labelled table
+    is refused.
+    """
     layouts: dict[type, ModelInfo | None] = {}
     for row in rows:
         model = type(row)
@@ -174,7 +196,9 @@ def _labelled(rows: Iterable[Any]) -> Iterator[tuple[Any, ModelInfo]]:
 
 
 def _has_labelled_change(row: Any, layout: ModelInfo) -> bool:
-    """Whether a changed row changed in what is labelled; a row that moved is caught by `before_update`."""
+    """Whether a changed row changed in what is labelled; a row that moved is caught by
+    `before_update`.
+    """
     draft = row.__dict__.get(SLOT)
     if draft is not None and draft.assigned is not None:
         return True

@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 
 
 class HiddenValues:
-    """Values by field name; deliberately no `Mapping`, because error reporters print those item by item."""
+    """Values by field name; deliberately no `Mapping`, because error reporters print those item by
+    item.
+    """
 
     __slots__ = ("_values",)
 

@@ -110,7 +110,9 @@ def _refuse_mapping(mapper: Mapper[Any], name: str) -> None:
 
 
 def _refuse_late_identifier(primary: Column[Any], name: str) -> None:
-    """The record is bound to its row's identifier, so Python makes it, for each row another one, before the insert."""
+    """The record is bound to its row's identifier, so Python makes it, for each row another one,
+    before the insert.
+    """
     default: Any = primary.default
     if default is None and (
         primary.server_default is not None or primary.autoincrement is True or _is_number(primary)
@@ -129,7 +131,9 @@ def _refuse_late_identifier(primary: Column[Any], name: str) -> None:
 
 
 def _keep_version(mapper: Mapper[Any], version: Column[Any], name: str) -> None:
-    """Records are bound to the row's version, so SQLAlchemy compares it at each UPDATE, whatever `__mapper_args__` say besides."""
+    """Records are bound to the row's version, so SQLAlchemy compares it at each UPDATE, whatever
+    `__mapper_args__` say besides.
+    """
     if mapper.version_id_col is not None and mapper.version_id_col is not version:
         raise ModelInvalid(
             f"{name}: __mapper_args__ name the version column {mapper.version_id_col.name!r}, and a model with sealed fields has "
@@ -191,7 +195,9 @@ def _expired(row: Any, names: Any) -> None:
 
 
 def _replaced(row: Any, context: Any, _names: Any) -> None:
-    """A query with `populate_existing` replaces what a row holds; a load of expired columns does not."""
+    """A query with `populate_existing` replaces what a row holds; a load of expired columns does
+    not.
+    """
     if context is not None and context.populate_existing and context.refresh_state is None:
         _expired(row, None)
 
@@ -293,15 +299,17 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
 def subject(kind: str, *, client: str | None = None, scope: str | None = None) -> Ownership:
     """The rows of this model are data subjects.
 
-    Parameters: `kind` of subject in the policy document; `client` names the column that holds the client (school);
-    `scope` names the column by which grants may be narrowed (a class): one of the model's own, or of a model that belongs to the
-    subject, as "Enrollment.class_id".
+    Parameters: `kind` of subject in the policy document; `client` names the column that holds the
+    client (school); `scope` names the column by which grants may be narrowed (a class): one of the
+    model's own, or of a model that belongs to the subject, as "Enrollment.class_id".
     """
     return Ownership(kind, is_subject=True, client=client, scope=scope)
 
 
 def belongs_to(kind: str) -> Ownership:
-    """The rows of this model belong to a data subject and are exported and erased with it (by its foreign key)."""
+    """The rows of this model belong to a data subject and are exported and erased with it (by its
+    foreign key).
+    """
     return Ownership(kind, is_subject=False, client=None, scope=None)
 
 

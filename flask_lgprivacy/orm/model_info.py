@@ -1,4 +1,6 @@
-"""What is known of a labelled model: its sealed groups, tagged columns, and the columns that lead to subject and client."""
+"""What is known of a labelled model: its sealed groups, tagged columns, and the columns that lead
+to subject and client.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,11 @@ class AssociatedDataPrefixes(dict[str, bytes]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SealedGroup:
-    """One sealed record of a row: its column, category and fields, and where a row says what the record is bound to.
+    """One sealed record of a row: its column, category and fields, and where a row says what the
+    record is bound to.
 
-    `place` takes subject, key, client (the subject again, where the model has none), envelope and version out of a row's
-    `__dict__`; the columns that it needs are in `needs`.
+    `place` takes subject, key, client (the subject again, where the model has none), envelope and
+    version out of a row's `__dict__`; the columns that it needs are in `needs`.
     """
 
     layout: ModelInfo
@@ -53,7 +56,9 @@ class SealedGroup:
     prefixes: Mapping[str, bytes]
 
     def sealed(self, key: SubjectKey, fields: dict[str, Any], row: str, row_version: int) -> bytes:
-        """The record of fields; raises `RequestInvalid` naming the model where JSON cannot hold them."""
+        """The record of fields; raises `RequestInvalid` naming the model where JSON cannot hold
+        them.
+        """
         return key.seal(
             encode_fields(fields, self.layout.name), self.prefixes[key.client], row, row_version
         )
@@ -66,7 +71,9 @@ class SealedGroup:
     def unsealed(
         self, key: SubjectKey, envelope: bytes, row: str, row_version: int
     ) -> dict[str, Any]:
-        """The fields of a record under this very key, none of them absent; raises `SealBroken`, the same for every cause."""
+        """The fields of a record under this very key, none of them absent; raises `SealBroken`, the
+        same for every cause.
+        """
         fields: dict[str, Any] = {}
         try:
             bound_to = build_associated_data(

@@ -24,7 +24,9 @@ class OwnershipGraph:
         return None if found is None else found[0].column(found[1])
 
     def leading_to_scope(self, kind: str) -> Any:
-        """Where that column is in a table about the subject, the column that leads from there to the subject; else None."""
+        """Where that column is in a table about the subject, the column that leads from there to
+        the subject; else None.
+        """
         found = self._scope(kind)
         return None if found is None or found[0].is_subject else subject_column(found[0])
 
@@ -41,7 +43,9 @@ class OwnershipGraph:
 
 
 def capacity_of(graph: OwnershipGraph, kind: str, policy: Policy) -> Capacity:
-    """In which capacity the data of a kind of subject is held; one for all of its sealed categories."""
+    """In which capacity the data of a kind of subject is held; one for all of its sealed
+    categories.
+    """
     capacities = {
         policy.categories[group.category].capacity
         for layout in graph.of(kind)

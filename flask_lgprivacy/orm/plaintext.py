@@ -13,10 +13,12 @@ from .model_info import VERSION_COLUMN, ModelInfo
 
 
 def load_plaintext(instance: Any, layout: ModelInfo) -> dict[str, Any] | None:
-    """The plain text of a row as the database holds it now; None where the row was adopted since it was loaded.
+    """The plain text of a row as the database holds it now; None where the row was adopted since it
+    was loaded.
 
-    Text, version and records come in one look: a reader who took them one after another would find neither where the row is
-    adopted in between. Of an adopted row, the instance then has the records and the version.
+    Text, version and records come in one look: a reader who took them one after another would find
+    neither where the row is adopted in between. Of an adopted row, the instance then has the
+    records and the version.
     """
     session = object_session(instance)
     if session is None:

@@ -17,8 +17,9 @@ _WAITED = "lgprivacy_waited"
 def subject_ids_in(session: Session, layouts: Iterable[ModelInfo]) -> list[str]:
     """The identifiers of the subjects to whom the rows of some models in a session lead.
 
-    A session with more rows than `PER_QUERY` is looked through only at every so many calls, so that looking never takes longer than
-    asking for one key after another would; in between there are none.
+    A session with more rows than `PER_QUERY` is looked through only at every so many calls, so that
+    looking never takes longer than asking for one key after another would; in between there are
+    none.
     """
     rows = session.identity_map
     waited = session.info.get(_WAITED, 0) + 1

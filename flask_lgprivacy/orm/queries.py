@@ -1,4 +1,6 @@
-"""Finds rows by sealed values, by equality, without reading any but those that share an index of few bits."""
+"""Finds rows by sealed values, by equality, without reading any but those that share an index of
+few bits.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,14 @@ M = TypeVar("M")
 
 
 def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Select[M]:
-    """Select rows whose sealed, indexed fields equal the given texts, as each index counts equal (case, spaces, accents).
+    """Select rows whose sealed, indexed fields equal the given texts, as each index counts equal
+    (case, spaces, accents).
 
-    Parameters: `model` is labelled; `of_client` names the client whose rows are meant, by default the one the actor acts
-    for; `fields` maps names of `sealed(…, index=True)` columns to texts. Returns a `Select` to go on with. Raises
-    `SealedComparison` for a field without an index, or with one of few bits (see `matching`), and `UndeclaredProcessing` outside a
-    declaration that reads it.
+    Parameters: `model` is labelled; `of_client` names the client whose rows are meant, by default
+    the one the actor acts for; `fields` maps names of `sealed(…, index=True)` columns to texts.
+    Returns a `Select` to go on with. Raises `SealedComparison` for a field without an index, or
+    with one of few bits (see `matching`), and `UndeclaredProcessing` outside a declaration that
+    reads it.
     """
     layout, wanted = model_info_of(model), HiddenValues(fields)
     del fields
@@ -46,9 +50,11 @@ def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Selec
 def find_matching(
     session: Session, model: type[M], /, *, of_client: Any = None, **fields: Any
 ) -> list[M]:
-    """The rows whose sealed, indexed fields equal the given values; those that share an index are opened and compared.
+    """The rows whose sealed, indexed fields equal the given values; those that share an index are
+    opened and compared.
 
-    Parameters and errors as for `find_by`; values may be of any type that is sealed. What was opened to be compared is in the trail.
+    Parameters and errors as for `find_by`; values may be of any type that is sealed. What was
+    opened to be compared is in the trail.
     """
     layout, wanted = model_info_of(model), HiddenValues(fields)
     del fields

@@ -1,4 +1,6 @@
-"""Where the layout of a labelled model is kept: on its class for the mapper, on its metadata for its table."""
+"""Where the layout of a labelled model is kept: on its class for the mapper, on its metadata for
+its table.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a row holds of its sealed fields: assignments until the flush, and what was opened under a living context."""
+"""What a row holds of its sealed fields: assignments until the flush, and what was opened under a
+living context.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from sqlalchemy.orm.attributes import flag_dirty
 from .model_info import VERSION_COLUMN
 
 SLOT = "_lgprivacy"
-"""Where a row's `__dict__` keeps its `Draft`; a group's `Opened` stands under the slot and the group's column."""
+"""Where a row's `__dict__` keeps its `Draft`; a group's `Opened` stands under the slot and the
+group's column.
+"""
 NO_ENVELOPE = b"in plain text"
 """The envelope of a row that has none yet; no row's own, so it is never taken for one."""
 CHANGED = "somebody else changed or removed this meanwhile; load it and try again"
@@ -35,9 +39,11 @@ class _Hidden:
 
 
 class DecryptedGroup(_Hidden):
-    """The opened fields of one group of one row: shown while their context lives and their envelope is the row's.
+    """The opened fields of one group of one row: shown while their context lives and their envelope
+    is the row's.
 
-    A row that is still in plain text has no envelope, so `NO_ENVELOPE` stands for it and what it holds is looked at anew each time.
+    A row that is still in plain text has no envelope, so `NO_ENVELOPE` stands for it and what it
+    holds is looked at anew each time.
     """
 
     __slots__ = ("envelope", "life", "values")
@@ -52,7 +58,9 @@ class DecryptedGroup(_Hidden):
 
 
 class PendingFields(_Hidden):
-    """Sealed fields that were assigned and not flushed, and those that a flush wrote since the row was made."""
+    """Sealed fields that were assigned and not flushed, and those that a flush wrote since the row
+    was made.
+    """
 
     __slots__ = ("assigned", "flushed")
 
@@ -71,7 +79,9 @@ class PendingFields(_Hidden):
 
 
 def assign(instance: Any, opened_at: str, name: str, value: Any) -> None:
-    """Take an assignment, to be sealed at the next flush; what was opened of its group is read with it from now on."""
+    """Take an assignment, to be sealed at the next flush; what was opened of its group is read with
+    it from now on.
+    """
     row = instance.__dict__
     draft = row.get(SLOT) or PendingFields.of(instance)
     if draft.assigned is None:
@@ -90,7 +100,9 @@ def decrypted_slot(column: str) -> str:
 
 
 def changed_meanwhile(instance: Any, version: int) -> bool:
-    """Whether somebody else wrote or removed a row after it was loaded: a part of it that is loaded later is of another version."""
+    """Whether somebody else wrote or removed a row after it was loaded: a part of it that is loaded
+    later is of another version.
+    """
     session, state = object_session(instance), inspect(instance)
     if session is None or state.identity is None:
         return False

@@ -1,7 +1,8 @@
-"""Guards on SQLAlchemy's sessions and connections: whichever session writes labelled rows, it goes through the gate.
+"""Guards on SQLAlchemy's sessions and connections: whichever session writes labelled rows, it goes
+through the gate.
 
-They hang on SQLAlchemy's own classes, because an application's jobs, tests and migrations open sessions of their own; for models
-without labels they do nothing.
+They hang on SQLAlchemy's own classes, because an application's jobs, tests and migrations open
+sessions of their own; for models without labels they do nothing.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def guard_sessions() -> None:
 
 
 def guard_engine(engine: Engine) -> None:
-    """Refuse statements on labelled tables that go around the flush, on every connection that an engine makes."""
+    """Refuse statements on labelled tables that go around the flush, on every connection that an
+    engine makes.
+    """
     if engine not in _guarded:
         _guarded.add(engine)
         event.listen(engine, "before_execute", _refuse_statement)
@@ -73,14 +76,18 @@ def _end_flush(session: Session, context: Any) -> None:
 
 
 def _guard_connection(_session: Session, _transaction: Any, connection: Connection) -> None:
-    """A session on an engine that was never seen: what it has in hand is guarded, and what the engine makes from now on."""
+    """A session on an engine that was never seen: what it has in hand is guarded, and what the
+    engine makes from now on.
+    """
     if connection.engine not in _guarded:
         guard_engine(connection.engine)
         event.listen(connection, "before_execute", _refuse_statement)
 
 
 def _name_lost_race(context: ExceptionContext) -> None:
-    """Say what happened where the database refused a labelled row because somebody else was quicker: an erasure, or another write."""
+    """Say what happened where the database refused a labelled row because somebody else was
+    quicker: an erasure, or another write.
+    """
     session = _flushing.get()
     if session is None or not is_flushing(session):
         return
@@ -91,7 +98,9 @@ def _name_lost_race(context: ExceptionContext) -> None:
 
 
 def _is_conflict(fault: BaseException | None) -> bool:
-    """Whether a driver's error is a deadlock or a serialization failure (SQLSTATE 40P01, 40001), or SQLite's lock."""
+    """Whether a driver's error is a deadlock or a serialization failure (SQLSTATE 40P01, 40001), or
+    SQLite's lock.
+    """
     return (
         getattr(fault, "sqlstate", None) in ("40P01", "40001")
         or getattr(fault, "sqlite_errorcode", None) == SQLITE_BUSY
@@ -115,7 +124,9 @@ def _refuse_statement(
 
 
 def _refuse_bulk_statement(state: ORMExecuteState) -> None:
-    """No INSERT, UPDATE or DELETE of a labelled model around the flush, also where a flush is running."""
+    """No INSERT, UPDATE or DELETE of a labelled model around the flush, also where a flush is
+    running.
+    """
     if state.bind_mapper is not None and (state.is_insert or state.is_update or state.is_delete):
         _refuse(state.bind_mapper)
 

@@ -6,7 +6,9 @@ from typing import Any, NoReturn
 
 
 class TaggedValue:
-    """A value as it was loaded: it prints nothing, compares to nothing and is not carried away; its attribute opens it."""
+    """A value as it was loaded: it prints nothing, compares to nothing and is not carried away; its
+    attribute opens it.
+    """
 
     __slots__ = ("_value",)
 

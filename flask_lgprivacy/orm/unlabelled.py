@@ -1,4 +1,6 @@
-"""What leads to labelled data without a label of its own is refused at the start: classes, tables, attributes, names."""
+"""What leads to labelled data without a label of its own is refused at the start: classes, tables,
+attributes, names.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ OURS = "lgprivacy_"
 
 
 def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> None:
-    """Refuse models that have labels and no `__privacy__`, second models of labelled tables, and attributes computed from labels."""
+    """Refuse models that have labels and no `__privacy__`, second models of labelled tables, and
+    attributes computed from labels.
+    """
     for mapper in mappers:
         name = mapper.class_.__name__
         if model_info_on(mapper) is None:
@@ -50,7 +54,9 @@ def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> 
 
 
 def refuse_unlabelled_tables(mappers: Iterable[Mapper[Any]], layouts: Iterable[ModelInfo]) -> None:
-    """A table that points at a person, or at what belongs to one, says something about them; it is exported and erased with them."""
+    """A table that points at a person, or at what belongs to one, says something about them; it is
+    exported and erased with them.
+    """
     labelled = {layout.table: layout for layout in layouts}
     models = {mapper.local_table: mapper.class_.__name__ for mapper in mappers}
     for table in _tables(mappers):

@@ -1,4 +1,6 @@
-"""Consents: recorded, withdrawn, looked up by the gate at every decision that rests on one (GDPR Art. 7, 8)."""
+"""Consents: recorded, withdrawn, looked up by the gate at every decision that rests on one (GDPR
+Art. 7, 8).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Row, Table, insert, select, update
 from sqlalchemy.orm import Session
 
-from ..database.clock import utc
 from ..database.identifiers import SubjectRef, canonical_id
 from ..database.tables import Tables
 from ..errors import RequestInvalid, SubjectErased
@@ -25,14 +26,16 @@ SELF, PARENT = "self", "parent"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One consent: to a purpose, for categories, under one version of the text; by the person or by a holder of parental authority."""
+    """One consent: to a purpose, for categories, under one version of the text; by the person or by
+    a holder of parental authority.
+    """
 
     id: str
     subject: tuple[str, str]
     purpose: str
     categories: frozenset[str]
     text_version: str
-    how: str
+    collected_via: str
     by: str
     needs_parent: bool
     given_at: dt.datetime
@@ -52,19 +55,22 @@ class ConsentService:
         *,
         purpose: str,
         text_version: str,
-        how: str,
+        collected_via: str,
         actor: Actor,
         by: str = SELF,
         categories: Iterable[str] | None = None,
-        born: dt.date | None = None,
+        birth_date: dt.date | None = None,
     ) -> Consent:
         """Record that a subject consents to a purpose.
 
-        Parameters: `subject` as (kind, id); `purpose` rests on consent in the policy document, which knows `text_version`, the text that
-        was shown; `how` it was given, as a word (`web-form`, `letter`); `actor` who records it; `by` is `self`, or `parent` for a holder of
-        parental authority; `categories`, by default all of the purpose; `born`, for kinds of subject that may be children, is used and
-        not stored: without it, or below the age of consent, a parent's consent is needed beside the child's. The caller commits. Raises
-        `RequestInvalid` naming what is wrong. Source: GDPR Art. 7(1), 8; French Data Protection Act Art. 45.
+        Parameters: `subject` as (kind, id); `purpose` rests on consent in the policy document,
+        which knows `text_version`, the text that was shown; `collected_via` says how it was given,
+        as a word (`web-form`, `letter`); `actor` who records it; `by` is `self`, or `parent` for a
+        holder of parental authority; `categories`, by default all of the purpose; `birth_date`, for
+        kinds of subject that may be children, is used and not stored: without it, or below the age
+        of consent, a parent's consent is needed beside the child's. The caller commits. Raises
+        `RequestInvalid` naming what is wrong. Source: GDPR Art. 7(1), 8; French Data Protection Act
+        Art. 45.
         """
         declared = self._purpose(purpose)
         if text_version not in declared.texts:
@@ -74,8 +80,8 @@ class ConsentService:
             )
         if by not in (SELF, PARENT):
             raise RequestInvalid(f"by: {SELF} or {PARENT}")
-        if not how.replace("-", "").isalpha() or len(how) > 64:
-            raise RequestInvalid("how: a word such as web-form, letter or phone")
+        if not collected_via.replace("-", "").isalpha() or len(collected_via) > 64:
+            raise RequestInvalid("collected_via: a word such as web-form, letter or phone")
         possible = self._categories(purpose)
         named = frozenset(categories) if categories is not None else possible
         if not named or named - possible:
@@ -86,9 +92,9 @@ class ConsentService:
             purpose=purpose,
             categories=named,
             text_version=text_version,
-            how=how,
+            collected_via=collected_via,
             by=by,
-            needs_parent=self._needs_parent(subject[0], born),
+            needs_parent=self._needs_parent(subject[0], birth_date),
             given_at=self._runtime.utcnow(),
             withdrawn_at=None,
         )
@@ -100,8 +106,8 @@ class ConsentService:
                 purpose=purpose,
                 categories=sorted(named),
                 text_version=text_version,
-                how=how,
-                by=by,
+                collected_via=collected_via,
+                given_by_whom=by,
                 given_by=actor.key,
                 needs_parent=consent.needs_parent,
                 given_at=consent.given_at,
@@ -116,13 +122,14 @@ class ConsentService:
     ) -> int:
         """Withdraw a subject's consents to a purpose; holds from the next request. The caller commits.
 
-        Parameters: `by` names whose consent is withdrawn (`self` or `parent`), by default both. Returns how many were withdrawn.
+        Parameters: `by` names whose consent is withdrawn (`self` or `parent`), by default both.
+        Returns how many were withdrawn.
         """
         declared = self._purpose(purpose)
         who = (subject[0], canonical_id(subject[1]))
         about = [*_about(self._table, who, declared.id), self._table.c.withdrawn_at.is_(None)]
         if by is not None:
-            about.append(self._table.c.by == by)
+            about.append(self._table.c.given_by_whom == by)
         statement = update(self._table).where(*about).values(withdrawn_at=self._runtime.utcnow())
         done: Any = self._runtime.database.session().execute(statement)
         self._tell(who, purpose, "withdrawn", actor, ())
@@ -177,12 +184,12 @@ class ConsentService:
         rules = self._runtime.policy.rules
         return frozenset().union(*(rule.categories for rule in rules if purpose in rule.purposes))
 
-    def _needs_parent(self, kind: str, born: dt.date | None) -> bool:
+    def _needs_parent(self, kind: str, birth_date: dt.date | None) -> bool:
         parameters = self._runtime.policy.commitments["child-consent"].parameters
         kinds, age = parameters.get("subjects", []), parameters.get("age", 18)
         if not isinstance(kinds, list) or kind not in kinds or not isinstance(age, int):
             return False
-        return born is None or _years(born, self._runtime.utcnow().date()) < age
+        return birth_date is None or _years(birth_date, self._runtime.utcnow().date()) < age
 
     def _tell(
         self,
@@ -250,8 +257,12 @@ def _about(table: Table, subject: SubjectRef, purpose: str | None) -> list[Colum
     return about if purpose is None else [*about, table.c.purpose == purpose]
 
 
-def _years(born: dt.date, today: dt.date) -> int:
-    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+def _years(birth_date: dt.date, today: dt.date) -> int:
+    return (
+        today.year
+        - birth_date.year
+        - ((today.month, today.day) < (birth_date.month, birth_date.day))
+    )
 
 
 def _consent(row: Row[Any]) -> Consent:
@@ -261,9 +272,9 @@ def _consent(row: Row[Any]) -> Consent:
         purpose=row.purpose,
         categories=frozenset(row.categories),
         text_version=row.text_version,
-        how=row.how,
-        by=row.by,
+        collected_via=row.collected_via,
+        by=row.given_by_whom,
         needs_parent=row.needs_parent,
-        given_at=utc(row.given_at),
-        withdrawn_at=row.withdrawn_at and utc(row.withdrawn_at),
+        given_at=row.given_at,
+        withdrawn_at=row.withdrawn_at,
     )

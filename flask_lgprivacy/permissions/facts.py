@@ -20,7 +20,9 @@ from .grant_repository import grants_held, has_open_assistance, members
 from .grants import Grant
 
 BELIEVED_FOR = dt.timedelta(seconds=1)
-"""How long a look at grants is believed: a revocation holds in the next request, and in a long job after this."""
+"""How long a look at grants is believed: a revocation holds in the next request, and in a long job
+after this.
+"""
 
 
 class GrantFacts:

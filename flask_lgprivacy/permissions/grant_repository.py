@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, select
 from sqlalchemy.orm import Session
 
-from ..database.clock import utc
 from ..database.identifiers import SubjectRef, canonical_id
 from ..database.tables import Tables
 from ..orm.columns import client_column, matches_any_id, subject_column
@@ -49,7 +48,7 @@ def grants_held(
     found = find_grants(
         session,
         tables,
-        table.to.in_([one for _, one in mine]),
+        table.grantee_id.in_([one for _, one in mine]),
         table.given_at.is_not(None),
         table.revoked_at.is_(None),
         table.until > now,
@@ -68,7 +67,9 @@ def has_open_assistance(session: Session, tables: Tables, client: str) -> bool:
 def members(
     session: Session, graph: OwnershipGraph, kind: str, client: str, groups: Iterable[str]
 ) -> frozenset[str]:
-    """The subjects of a kind and client that are in any of some groups, by the column that `scope=` names."""
+    """The subjects of a kind and client that are in any of some groups, by the column that `scope=`
+    names.
+    """
     query = _in_groups(graph, kind, client, list(groups))
     return (
         frozenset()
@@ -99,20 +100,20 @@ def _grant(row: Row[Any]) -> Grant:
         id=row.id,
         kind=row.kind,
         client=row.client,
-        to=(row.to_kind, row.to),
+        to=(row.grantee_kind, row.grantee_id),
         purpose=row.purpose,
         categories=frozenset(row.categories),
         scope=GrantScope.from_json(row.scope),
         assistance=row.assistance,
         ground=row.ground,
-        case=row.case,
+        case=row.case_reference,
         asked_by=row.asked_by,
-        asked_at=utc(row.asked_at),
+        asked_at=row.asked_at,
         given_by=row.given_by,
-        given_at=row.given_at and utc(row.given_at),
-        until=row.until and utc(row.until),
-        revoked_at=row.revoked_at and utc(row.revoked_at),
-        closed_at=row.closed_at and utc(row.closed_at),
+        given_at=row.given_at,
+        until=row.until,
+        revoked_at=row.revoked_at,
+        closed_at=row.closed_at,
     )
 
 
@@ -126,7 +127,7 @@ def _assistance(row: Row[Any]) -> AssistanceRequest:
         categories=frozenset(row.categories),
         scope=GrantScope.from_json(row.scope),
         hours=row.hours,
-        opened_at=utc(row.opened_at),
-        closed_at=row.closed_at and utc(row.closed_at),
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
         opened_as=frozenset((kind, one) for kind, one in row.opened_as),
     )

@@ -103,7 +103,9 @@ class GrantRules:
             raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
 
     def _scope_of(self, scope: GrantScope, client: str) -> GrantScope:
-        """A scope with its names as the data has them; every subject has to be the client's own, and every group a group."""
+        """A scope with its names as the data has them; every subject has to be the client's own,
+        and every group a group.
+        """
         subjects = frozenset(self._belonging(one, client) for one in scope.subjects)
         columns = [
             self._runtime.models.graph.scope_column(kind)
@@ -121,7 +123,9 @@ class GrantRules:
         return GrantScope(scope.everybody, subjects, groups)
 
     def _belonging(self, who: tuple[str, Any], client: str) -> SubjectRef:
-        """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's own."""
+        """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's
+        own.
+        """
         layout = self._runtime.models.graph.subjects.get(who[0])
         if layout is None or layout.client is None:
             kinds = ", ".join(sorted(self._runtime.models.graph.subjects))
@@ -182,7 +186,7 @@ class GrantRules:
         table = self._runtime.database.tables.grant
         place, now = slot_key(request, who), self._runtime.utcnow()
         held = find_grants(
-            self._runtime.database.session(), self._runtime.database.tables, table.c.place == place
+            self._runtime.database.session(), self._runtime.database.tables, table.c.slot == place
         )
         if held and held[0].state(now) != "expired":
             raise RequestConflict(
@@ -190,7 +194,7 @@ class GrantRules:
             )
         if held:
             self._runtime.database.clean_session().execute(
-                update(table).where(table.c.id == held[0].id).values(place=None)
+                update(table).where(table.c.id == held[0].id).values(slot=None)
             )
 
     def _asked(self, request: AssistanceRequest, who: SubjectRef) -> Grant | None:
@@ -200,7 +204,7 @@ class GrantRules:
             table.given_at.is_(None),
             table.revoked_at.is_(None),
         )
-        mine = (table.to_kind == who[0], table.to == who[1])
+        mine = (table.grantee_kind == who[0], table.grantee_id == who[1])
         return next(
             iter(
                 find_grants(
@@ -252,8 +256,8 @@ class GrantRules:
         session = self._runtime.database.clean_session()
         row = {
             "id": number or uuid4().hex,
-            "to_kind": to[0],
-            "to": to[1],
+            "grantee_kind": to[0],
+            "grantee_id": to[1],
             "categories": sorted(categories),
             "scope": scope.as_json(),
             **values,
@@ -326,7 +330,9 @@ class GrantRules:
 
 
 def check_agents(agents: frozenset[SubjectRef], policy: Policy) -> None:
-    """Refuse a list of support agents that is not short; raises `ConfigurationError` naming the clause."""
+    """Refuse a list of support agents that is not short; raises `ConfigurationError` naming the
+    clause.
+    """
     for kind in policy.grant_kinds.values():
         if kind.agents is not None and len(agents) > kind.agents:
             raise ConfigurationError(
@@ -346,7 +352,9 @@ def is_same_person(key: str, actor: Actor) -> bool:
 
 
 def _coerce_to_columns(columns: Iterable[Any], text: str, absent: str) -> str:
-    """What somebody wrote as the data writes it, by the first column of whose type it can be; raises `RequestInvalid`."""
+    """What somebody wrote as the data writes it, by the first column of whose type it can be;
+    raises `RequestInvalid`.
+    """
     for column in columns:
         try:
             text.encode()
@@ -362,7 +370,9 @@ def join_roles(roles: Iterable[str]) -> str:
 
 
 def allowed_categories(kind: GrantKind, rules: Iterable[Any]) -> dict[str, frozenset[str]]:
-    """By purpose, the categories that a kind of grant can open: those of rules that ask for its condition."""
+    """By purpose, the categories that a kind of grant can open: those of rules that ask for its
+    condition.
+    """
     found: dict[str, set[str]] = {}
     for rule in rules:
         if kind.condition in rule.conditions and kind.to in rule.roles:

@@ -1,4 +1,6 @@
-"""How a grant comes about and ends: opened, asked, given, revoked, closed; each step by whom the policy names, and in the trail."""
+"""How a grant comes about and ends: opened, asked, given, revoked, closed; each step by whom the
+policy names, and in the trail.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.exc import OperationalError
 
-from ..database.clock import utc
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ConfigurationError, RequestConflict, RequestInvalid
 from ..gate.actor import Actor
@@ -48,8 +49,9 @@ class GrantService(GrantRules):
     ) -> Grant:
         """Let somebody see categories of people of the giver's client, until a moment.
 
-        Parameters: `kind` of the policy document that nobody has to ask for (`guest`); `to` as (kind, id) of an account of the same
-        client; `until` with its time zone. Raises `AccessDenied`, and `RequestInvalid` naming what is wrong.
+        Parameters: `kind` of the policy document that nobody has to ask for (`guest`); `to` as
+        (kind, id) of an account of the same client; `until` with its time zone. Raises
+        `AccessDenied`, and `RequestInvalid` naming what is wrong.
         """
         found, client = self._kind(kind), self._giver(kind, by)
         if found.asked_by or found.grounds:
@@ -84,8 +86,8 @@ class GrantService(GrantRules):
     ) -> AssistanceRequest:
         """Open a client's request for assistance; it lets nobody in by itself.
 
-        Parameters: `hours` of access at most; `agent`, where the client names one; `reference`, a ticket's number. Raises `AccessDenied`,
-        and `RequestInvalid` naming what is wrong.
+        Parameters: `hours` of access at most; `agent`, where the client names one; `reference`, a
+        ticket's number. Raises `AccessDenied`, and `RequestInvalid` naming what is wrong.
         """
         kind = self._support()
         client = self._client_of(by)
@@ -130,7 +132,8 @@ class GrantService(GrantRules):
     def ask(self, *, by: Actor, assistance: str) -> Grant:
         """An agent asks to be let in, for an open request for assistance; the client decides.
 
-        Raises `AccessDenied` for whoever is not on the list of agents, or where the client named another one.
+        Raises `AccessDenied` for whoever is not on the list of agents, or where the client named
+        another one.
         """
         kind = self._support()
         me = self._agent(by, kind)
@@ -142,7 +145,7 @@ class GrantService(GrantRules):
         self._make_room(request, me)
         return self._record(
             kind=kind.id, client=request.client, to=me, purpose=self._purpose(kind, None), categories=request.categories,
-            scope=request.scope, assistance=request.id, place=slot_key(request, me), asked_by=by.key,
+            scope=request.scope, assistance=request.id, slot=slot_key(request, me), asked_by=by.key,
             asked_at=self._runtime.utcnow(), by=by,
         )  # fmt: skip
 
@@ -158,8 +161,9 @@ class GrantService(GrantRules):
     ) -> Grant:
         """The client lets an agent in, who asked or whom somebody else of the client named.
 
-        Parameters: `hours`, `categories` and `scope` narrow what was requested. Raises `AccessDenied` where the same person would ask and
-        give, and `RequestInvalid` for anything wider than the request.
+        Parameters: `hours`, `categories` and `scope` narrow what was requested. Raises
+        `AccessDenied` where the same person would ask and give, and `RequestInvalid` for anything
+        wider than the request.
         """
         kind, client = self._support(), self._giver(self._support().id, by)
         who = (to[0], canonical_id(to[1]))
@@ -199,7 +203,7 @@ class GrantService(GrantRules):
             self._make_room(request, who)
             return self._record(
                 kind=kind.id, client=client, to=who, purpose=self._purpose(kind, None), categories=narrowed, scope=within,
-                assistance=request.id, place=slot_key(request, who), asked_by=asked_by, asked_at=request.opened_at, by=by,
+                assistance=request.id, slot=slot_key(request, who), asked_by=asked_by, asked_at=request.opened_at, by=by,
                 **given,
             )  # fmt: skip
         session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
@@ -253,10 +257,12 @@ class GrantService(GrantRules):
         scope: GrantScope,
         hours: int,
     ) -> Grant:
-        """Let a named agent see data of a client without its word, on a named ground; the client is told first.
+        """Let a named agent see data of a client without its word, on a named ground; the client is
+        told first.
 
-        Parameters: `ground` of the policy document; `case`, its reference; `by` decides, with strong authentication. Raises `AccessDenied`,
-        `RequestInvalid`, and `ConfigurationError` where the application has no way to tell a client (`LGPrivacy(notify=…)`).
+        Parameters: `ground` of the policy document; `case`, its reference; `by` decides, with
+        strong authentication. Raises `AccessDenied`, `RequestInvalid`, and `ConfigurationError`
+        where the application has no way to tell a client (`LGPrivacy(notify=…)`).
         """
         kind = next((one for one in self._runtime.policy.grant_kinds.values() if one.grounds), None)
         if kind is None:
@@ -290,14 +296,16 @@ class GrantService(GrantRules):
         number = uuid4().hex
         self._notify(EmergencyNotice(whose, number, ground, case, named, until))
         return self._record(
-            kind=kind.id, client=whose, to=who, purpose=aim, categories=named, scope=scope, ground=ground, case=case,
+            kind=kind.id, client=whose, to=who, purpose=aim, categories=named, scope=scope, ground=ground, case_reference=case,
             asked_by=by.key, asked_at=now, given_by=by.key, given_at=now, until=until, by=by, number=number,
         )  # fmt: skip
 
     # --- for all of them ---
 
     def revoke(self, *, by: Actor, grant: str) -> Grant:
-        """End a grant of the actor's own client; holds from the next request. Raises `RequestNotFound`."""
+        """End a grant of the actor's own client; holds from the next request. Raises
+        `RequestNotFound`.
+        """
         found = next((one for one in self.visible_to(by) if one.id == grant), None)
         is_theirs = (
             found is not None and self._client_of(by) == found.client and by.role in self._givers()
@@ -305,7 +313,7 @@ class GrantService(GrantRules):
         if found is None or not (is_theirs or (self._declares(by) and found.given_by == by.key)):
             self._miss("there is no such grant here")
         session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
-        ended = {"revoked_at": self._runtime.utcnow(), "revoked_by": by.key, "place": None}
+        ended = {"revoked_at": self._runtime.utcnow(), "revoked_by": by.key, "slot": None}
         session.execute(
             update(table).where(table.c.id == grant, table.c.revoked_at.is_(None)).values(**ended)
         )
@@ -322,11 +330,13 @@ class GrantService(GrantRules):
         return grant_now
 
     def visible_to(self, actor: Actor) -> list[Grant]:
-        """The grants of the actor's client, for whoever gives them; those to the actor, and those that the actor gave."""
+        """The grants of the actor's client, for whoever gives them; those to the actor, and those
+        that the actor gave.
+        """
         self._check_strength(actor)
         table = self._runtime.database.tables.grant.c
         wanted: list[ColumnElement[bool]] = [
-            (table.to_kind == kind) & (table.to == one) for kind, one in actor.subjects
+            (table.grantee_kind == kind) & (table.grantee_id == one) for kind, one in actor.subjects
         ]
         if self._client_of(actor) is not None and actor.role in self._givers():
             wanted.append(table.client == actor.client)
@@ -339,7 +349,9 @@ class GrantService(GrantRules):
         )
 
     def assistance_visible_to(self, actor: Actor) -> list[AssistanceRequest]:
-        """The requests for assistance of the actor's client; for an agent, the open ones that name nobody else."""
+        """The requests for assistance of the actor's client; for an agent, the open ones that name
+        nobody else.
+        """
         self._check_strength(actor)
         kind, table = self._support(), self._runtime.database.tables.assistance.c
         session, tables = self._runtime.database.session(), self._runtime.database.tables
@@ -357,9 +369,11 @@ class GrantService(GrantRules):
         ids = [grant.id for grant in grants]
         found: dict[str, list[GrantUse]] = {one: [] for one in ids}
         for row in self._runtime.database.session().execute(
-            select(table).where(table.c.grant.in_(ids)).order_by(table.c.at.desc(), table.c.id)
+            select(table)
+            .where(table.c.grant_id.in_(ids))
+            .order_by(table.c.occurred_at.desc(), table.c.id)
         ):
-            found[row.grant].append(
-                GrantUse(utc(row.at), row.endpoint, row.category, row.action, row.subjects)
+            found[row.grant_id].append(
+                GrantUse(row.occurred_at, row.endpoint, row.category, row.action, row.subjects)
             )
         return found

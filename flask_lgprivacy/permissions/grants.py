@@ -1,4 +1,6 @@
-"""Grants and requests for assistance: by whom, to whom, over which categories of which people of a client, until when (LG-20 to LG-22)."""
+"""Grants and requests for assistance: by whom, to whom, over which categories of which people of a
+client, until when (LG-20 to LG-22).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from ..errors import RequestInvalid
 
 @dataclass(frozen=True, slots=True)
 class GrantScope:
-    """Which people of a client are meant: everybody, named subjects, or those in named groups (classes)."""
+    """Which people of a client are meant: everybody, named subjects, or those in named groups
+    (classes).
+    """
 
     everybody: bool = False
     subjects: frozenset[SubjectRef] = frozenset()
@@ -29,8 +33,9 @@ class GrantScope:
     ) -> GrantScope:
         """Make a scope.
 
-        Parameters: `subjects` as (kind, id) pairs; `groups` as values of the column that `subject(…, scope=…)` names. Raises
-        `RequestInvalid` where nobody, or everybody and somebody, is named.
+        Parameters: `subjects` as (kind, id) pairs; `groups` as values of the column that
+        `subject(…, scope=…)` names. Raises `RequestInvalid` where nobody, or everybody and
+        somebody, is named.
         """
         named = frozenset((kind, canonical_id(one)) for kind, one in subjects)
         grouped = frozenset(canonical_id(group) for group in groups)
@@ -64,7 +69,9 @@ class GrantScope:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One grant; asked for by one person and given by another; `assistance` or `ground` and `case` say why."""
+    """One grant; asked for by one person and given by another; `assistance` or `ground` and `case`
+    say why.
+    """
 
     id: str
     kind: str
@@ -85,7 +92,9 @@ class Grant:
     closed_at: dt.datetime | None = None
 
     def state(self, now: dt.datetime) -> str:
-        """`asked`, `in-force`, `expired`, `revoked`, or `closed` where its request for assistance is."""
+        """`asked`, `in-force`, `expired`, `revoked`, or `closed` where its request for assistance
+        is.
+        """
         if self.revoked_at is not None:
             return "revoked"
         if self.closed_at is not None:

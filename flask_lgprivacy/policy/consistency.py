@@ -1,4 +1,6 @@
-"""Checks across the entries of a policy document, so that a word left out or misspelt never lets more happen."""
+"""Checks across the entries of a policy document, so that a word left out or misspelt never lets
+more happen.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ def _check_prohibitions(policy: Policy, refuse: Refuse) -> None:
 
 
 def is_narrowed(prohibition: Prohibition) -> bool:
-    """Whether a prohibition holds only for some combinations, so that its names may still be declared."""
+    """Whether a prohibition holds only for some combinations, so that its names may still be
+    declared.
+    """
     matchers = [
         prohibition.roles,
         prohibition.categories,
@@ -162,7 +166,9 @@ def _fault_of(policy: Policy, parameter: str, value: Any) -> str | None:
 
 
 def _check_rule(policy: Policy, key: str, rule: Rule, refuse: Refuse) -> None:
-    """A rule leaves out no condition that its roles and purposes need, and ties people to the data that they read."""
+    """A rule leaves out no condition that its roles and purposes need, and ties people to the data
+    that they read.
+    """
     if Condition.SELF not in rule.conditions:
         for role in sorted(rule.roles):
             missing = policy.roles[role].needs - rule.conditions

@@ -1,4 +1,6 @@
-"""Who outside may receive what, for which purpose: pure, with a clause for every refusal (LG-09 to LG-14)."""
+"""Who outside may receive what, for which purpose: pure, with a clause for every refusal (LG-09 to
+LG-14).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def prohibition_of_recipient(policy: Policy, recipient: Recipient) -> Prohibitio
 def forbids_disclosure(
     found: Prohibition, recipient_kind: str, category: str, purpose: str
 ) -> bool:
-    """Whether a prohibition forbids that a kind of recipient is given a category for a purpose, whoever gives it."""
+    """Whether a prohibition forbids that a kind of recipient is given a category for a purpose,
+    whoever gives it.
+    """
     return (
         not found.roles
         and not found.except_roles
@@ -44,9 +48,11 @@ def forbids_disclosure(
 def decide_disclosure(
     policy: Policy, recipient: str, purpose: str, categories: Iterable[str], on: dt.date
 ) -> Decision | Recipient:
-    """Decide whether a recipient may receive categories for a purpose on a day; the actor is decided elsewhere.
+    """Decide whether a recipient may receive categories for a purpose on a day; the actor is
+    decided elsewhere.
 
-    Returns the declared `Recipient` where it may, else the `Decision` that refuses (LG-09 to LG-11, LG-14).
+    Returns the declared `Recipient` where it may, else the `Decision` that refuses (LG-09 to LG-11,
+    LG-14).
     """
     for found in policy.prohibitions:
         if purpose in found.purposes and not (found.roles or found.categories or found.actions):

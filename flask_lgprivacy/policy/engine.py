@@ -1,4 +1,6 @@
-"""The decision: pure, with a clause for every answer. Prohibitions come first and nothing lifts them."""
+"""The decision: pure, with a clause for every answer. Prohibitions come first and nothing lifts
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,17 @@ class Decision:
 
     @property
     def allowed(self) -> bool:
-        """Whether the outcome is *allowed*; use `Decisions.decide` and look at `outcome` for the rest."""
+        """Whether the outcome is *allowed*; use `Decisions.decide` and look at `outcome` for the
+        rest.
+        """
         return self.outcome is Outcome.ALLOWED
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRules:
-    """All that the document says of one (role, category, action, purpose); `relevant_conditions` are those that can matter."""
+    """All that the document says of one (role, category, action, purpose); `relevant_conditions`
+    are those that can matter.
+    """
 
     prohibited: Decision | None
     alternatives: tuple[tuple[frozenset[Condition], Decision], ...]
@@ -197,7 +203,9 @@ def _covers(rule: Rule, role: str, category: str, action: Action, purpose: str) 
 
 
 def matches(found: Prohibition, role: str, category: str, action: Action, purpose: str) -> bool:
-    """Whether a prohibition forbids a combination; those about recipients are matched where a recipient is known."""
+    """Whether a prohibition forbids a combination; those about recipients are matched where a
+    recipient is known.
+    """
     if found.recipient_kinds or found.except_recipient_kinds:
         return False
     return (

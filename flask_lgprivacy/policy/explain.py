@@ -1,4 +1,6 @@
-"""Explains a decision: every prohibition and rule about a category, each with why it does or does not decide; and the whole table."""
+"""Explains a decision: every prohibition and rule about a category, each with why it does or does
+not decide; and the whole table.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from .model import Action, Condition, Prohibition, Rule
 
 @dataclass(frozen=True, slots=True)
 class RuleTrace:
-    """One entry of the document that speaks of the category: what it says, whether it decides, and if not, why not."""
+    """One entry of the document that speaks of the category: what it says, whether it decides, and
+    if not, why not.
+    """
 
     entry: str
     clause: str
@@ -22,7 +26,9 @@ class RuleTrace:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision with everything that was considered, in the document's order; prohibitions come first."""
+    """A decision with everything that was considered, in the document's order; prohibitions come
+    first.
+    """
 
     decision: Decision
     considered: tuple[RuleTrace, ...]
@@ -30,7 +36,9 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class MatrixCell:
-    """One cell of the document's table; `conditions` lists, for *allowed*, each set of which one has to hold."""
+    """One cell of the document's table; `conditions` lists, for *allowed*, each set of which one
+    has to hold.
+    """
 
     role: str
     category: str

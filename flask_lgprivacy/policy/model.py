@@ -100,7 +100,9 @@ class Contact:
 
 
 class Identifier(StrEnum):
-    """Well-formed identifiers that have no place in free text: with check digits, so that they are recognised for certain."""
+    """Well-formed identifiers that have no place in free text: with check digits, so that they are
+    recognised for certain.
+    """
 
     NIR = "nir"
     IBAN = "iban"
@@ -142,7 +144,9 @@ class ConditionInfo:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role that an actor may have; `side` is client, publisher or public, `needs` are conditions that its rules never leave out."""
+    """A role that an actor may have; `side` is client, publisher or public, `needs` are conditions
+    that its rules never leave out.
+    """
 
     id: str
     label: str
@@ -153,7 +157,9 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """A purpose of processing, with the lawful basis it rests on; for consent, the versions of the text that still cover it."""
+    """A purpose of processing, with the lawful basis it rests on; for consent, the versions of the
+    text that still cover it.
+    """
 
     id: str
     label: str
@@ -165,11 +171,12 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class GrantKind:
-    """A kind of grant: which condition it meets, to which role, who asks for it and who gives it, for how long at most.
+    """A kind of grant: which condition it meets, to which role, who asks for it and who gives it,
+    for how long at most.
 
-    `agents` is how many people may be on the short list that the grantee has to be on, None where there is no such list; `grounds` are
-    those on which it is given without the client's word, and then the client is told. `beside` are conditions that rules under this
-    grant never leave out.
+    `agents` is how many people may be on the short list that the grantee has to be on, None where
+    there is no such list; `grounds` are those on which it is given without the client's word, and
+    then the client is told. `beside` are conditions that rules under this grant never leave out.
     """
 
     id: str
@@ -203,7 +210,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Prohibition:
-    """What nobody may do; a matcher left empty matches everything, an exception takes out of the match."""
+    """What nobody may do; a matcher left empty matches everything, an exception takes out of the
+    match.
+    """
 
     id: str
     says: str
@@ -262,7 +271,9 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Somebody outside who may receive the named categories for the named purposes, and nothing else."""
+    """Somebody outside who may receive the named categories for the named purposes, and nothing
+    else.
+    """
 
     id: str
     name: str
@@ -365,7 +376,9 @@ class Policy:
 
     @property
     def transfer_region(self) -> frozenset[str]:
-        """The countries to which no transfer tool is needed; none where the document names no region for it."""
+        """The countries to which no transfer tool is needed; none where the document names no
+        region for it.
+        """
         region = self.commitments["transfer-tools"].parameters.get("region")
         return self.regions.get(region, frozenset()) if isinstance(region, str) else frozenset()
 

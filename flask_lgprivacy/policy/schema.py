@@ -1,4 +1,6 @@
-"""The strict shape of a policy document, entry by entry; unknown keys and missing clauses are faults."""
+"""The strict shape of a policy document, entry by entry; unknown keys and missing clauses are
+faults.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class TrueOrFalse(fields.Field[bool]):
 
 
 class ListOf(fields.List[Any]):
-    """A TOML list, each thing in it once; no text, and no table, that could be gone through like one."""
+    """A TOML list, each thing in it once; no text, and no table, that could be gone through like
+    one.
+    """
 
     def _deserialize(self, value: Any, *rest: Any, **named: Any) -> list[Any]:
         if type(value) is not list:

@@ -1,4 +1,6 @@
-"""Recognises names that stand for sensitive data (GDPR Art. 9; LG-08), however they are joined, inflected, accented or disguised."""
+"""Recognises names that stand for sensitive data (GDPR Art. 9; LG-08), however they are joined,
+inflected, accented or disguised.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ MOST_WORDS = 40
 
 
 def unmasked(name: str) -> str:
-    """A name in Latin letters without accents: entities, ligatures, full width, invisible characters and look-alikes undone."""
+    """A name in Latin letters without accents: entities, ligatures, full width, invisible
+    characters and look-alikes undone.
+    """
     if "&" in name:
         name = html.unescape(name)
     if name.isascii():
@@ -67,7 +71,9 @@ def words_of(name: str) -> list[str]:
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
-    """A word without the endings of number and gender, so that `allergies`, `médicaux` and `handicapée` are recognised."""
+    """A word without the endings of number and gender, so that `allergies`, `médicaux` and
+    `handicapée` are recognised.
+    """
     for endings in (_PLURALS, _GENDERS):
         for ending, instead in endings:
             if len(word) > len(ending) + 3 and word.endswith(ending):
@@ -91,7 +97,9 @@ class _Terms:
 
 
 class SensitiveTerms:
-    """The terms of a policy's prohibitions, ready to be matched against names of columns, keys and headers."""
+    """The terms of a policy's prohibitions, ready to be matched against names of columns, keys and
+    headers.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self._terms = [_prepared(found) for found in policy.prohibitions if found.has_terms]
@@ -105,7 +113,8 @@ class SensitiveTerms:
         self.match = lru_cache(maxsize=20_000)(self._match)
 
     def suspects(self, names: Sequence[str]) -> bool:
-        """Whether any of some names may stand for sensitive data; `match` says which, and whether it does.
+        """Whether any of some names may stand for sensitive data; `match` says which, and whether
+        it does.
 
         Args:
             names: Any number; words that they share are looked at once.
@@ -130,7 +139,9 @@ class SensitiveTerms:
         return any(self.match(name) is not None for name in names)
 
     def _match(self, name: str) -> Prohibition | None:
-        """The prohibition whose term stands in `name`: as words, joined to others, or as the whole name; else None."""
+        """The prohibition whose term stands in `name`: as words, joined to others, or as the whole
+        name; else None.
+        """
         readings = [name]
         if _DIGIT_AMONG_LETTERS.search(name):
             readings += [name.translate(str.maketrans(*pair)) for pair in _DIGITS_AS_LETTERS]
@@ -163,7 +174,9 @@ def _stands_in(terms: _Terms, words: list[str]) -> bool:
 def _without(
     excepted: frozenset[tuple[str, ...]], words: list[str], longest: int
 ) -> list[list[str]]:
-    """What is left of a name's words where ordinary phrases are taken out: the words between them, kept apart."""
+    """What is left of a name's words where ordinary phrases are taken out: the words between them,
+    kept apart.
+    """
     parts: list[list[str]] = [[]]
     at = 0
     while at < len(words):
@@ -227,7 +240,9 @@ def _prepared(prohibition: Prohibition) -> _Terms:
 
 
 def _by_first_letters(parts: Iterable[str]) -> str:
-    """An alternation as a tree of letters, which `re` decides letter by letter instead of term by term."""
+    """An alternation as a tree of letters, which `re` decides letter by letter instead of term by
+    term.
+    """
     tree: dict[str, dict] = {}  # type: ignore[type-arg]
     for part in parts:
         node = tree

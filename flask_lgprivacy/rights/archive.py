@@ -1,4 +1,6 @@
-"""The archive that answers a request for access: data as JSON and CSV, a readable page, and what Art. 15(1) asks for."""
+"""The archive that answers a request for access: data as JSON and CSV, a readable page, and what
+Art. 15(1) asks for.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ def build_archive(
 ) -> bytes:
     """A ZIP of everything held about one subject.
 
-    Parameters: `found` holds, for every model, its rows with opened values; `made_at` is ISO 8601 text. Returns the bytes.
-    Files: `data.json`, one CSV for each model, `index.html`, `about.json` and `manifest.json` with SHA-256 sums.
+    Parameters: `found` holds, for every model, its rows with opened values; `made_at` is ISO 8601
+    text. Returns the bytes. Files: `data.json`, one CSV for each model, `index.html`, `about.json`
+    and `manifest.json` with SHA-256 sums.
     """
     about = describe_processing(runtime, kind, made_at=made_at)
     tables = {layout.name: _table(layout, rows) for layout, rows in found}
@@ -62,7 +65,9 @@ def build_archive(
 
 
 def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[str, Any]:
-    """Purposes, recipients, retention, rights and contact for one kind of subject (GDPR Art. 15(1)(a) to (h))."""
+    """Purposes, recipients, retention, rights and contact for one kind of subject (GDPR Art.
+    15(1)(a) to (h)).
+    """
     policy = runtime.policy
     held = frozenset().union(*(layout.categories for layout in runtime.models.graph.of(kind)))
     rules = [rule for rule in policy.rules if rule.categories & held]
@@ -113,9 +118,11 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
 
 
 def _table(layout: ModelInfo, rows: Rows) -> Table:
-    """The names of a model's columns and each row's values under them: its fields as declared, after whatever else the rows hold.
+    """The names of a model's columns and each row's values under them: its fields as declared,
+    after whatever else the rows hold.
 
-    A record holds its fields in the order in which they were written, and may hold one that the model has no more.
+    A record holds its fields in the order in which they were written, and may hold one that the
+    model has no more.
     """
     there = dict.fromkeys(name for row in rows for name in row)
     header = [name for name in there if name not in layout.field_categories]
@@ -142,7 +149,9 @@ def _csv(header: list[str], rows: list[list[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> str:
-    """A value in a table: a spreadsheet must show a text and not run it (OWASP ASVS 1.2.10); no number is a formula."""
+    """A value in a table: a spreadsheet must show a text and not run it (OWASP ASVS 1.2.10); no
+    number is a formula.
+    """
     text = _text(value)
     is_number = isinstance(value, int | float | Decimal)
     return f"'{text}" if text.startswith(_FORMULA) and not is_number else text

@@ -1,4 +1,6 @@
-"""Archives of requests: sealed under their subject's key, so that they die with it; resealed when it is renewed."""
+"""Archives of requests: sealed under their subject's key, so that they die with it; resealed when
+it is renewed.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def archive_associated_data(client: str, request: str, key_version: int) -> byte
 
 
 def expire_archives(session: Session, runtime: Runtime, *, of: SubjectRef | None = None) -> int:
-    """Remove archives whose time is over, and those that a newer one of the same subject replaces; the caller commits.
+    """Remove archives whose time is over, and those that a newer one of the same subject replaces;
+    the caller commits.
 
     Args:
         session: On the data.
@@ -46,9 +49,9 @@ def expire_archives(session: Session, runtime: Runtime, *, of: SubjectRef | None
         replaced = select(requests.id).where(
             requests.subject_kind == of[0],
             requests.subject == of[1],
-            requests.right == Right.EXPORT.value,
+            requests.request_type == Right.EXPORT.value,
         )
-        gone = gone | archives.request.in_(replaced)
+        gone = gone | archives.request_id.in_(replaced)
     return int(session.execute(delete(runtime.database.tables.archive).where(gone)).rowcount)  # type: ignore[attr-defined]
 
 
@@ -56,9 +59,9 @@ def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:
     """Reseal archives that stand under an older key of their subject; returns how many."""
     archives, requests = tables.archive.c, tables.request.c
     query = (
-        select(archives.request, requests.subject_kind, requests.subject)
-        .join_from(tables.archive, tables.request, requests.id == archives.request)
-        .order_by(archives.request)
+        select(archives.request_id, requests.subject_kind, requests.subject)
+        .join_from(tables.archive, tables.request, requests.id == archives.request_id)
+        .order_by(archives.request_id)
     )
     return sum(_reseal(session, keys, tables, *row) for row in session.execute(query).all())
 
@@ -68,7 +71,7 @@ def _reseal(
 ) -> bool:
     archives: Any = tables.archive.c
     newest = keys.load(session, kind, [one], for_writing=True).get(one)
-    sealed = session.execute(select(archives.sealed).where(archives.request == request)).scalar()
+    sealed = session.execute(select(archives.sealed).where(archives.request_id == request)).scalar()
     if newest is None or sealed is None:
         return False
     key = newest.at(envelope_key_version(sealed) or newest.version) or newest
@@ -83,7 +86,7 @@ def _reseal(
     bound_to = archive_associated_data(newest.client, request, newest.version)
     session.execute(
         update(tables.archive)
-        .where(archives.request == request, archives.sealed == sealed)
+        .where(archives.request_id == request, archives.sealed == sealed)
         .values(sealed=seal(newest.key, content, key_version=newest.version, bound_to=bound_to))
     )
     session.commit()

@@ -1,4 +1,6 @@
-"""Work that a request leaves behind is done in a thread of this process; the request's row is the truth, a thread only says when."""
+"""Work that a request leaves behind is done in a thread of this process; the request's row is the
+truth, a thread only says when.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Everything of a client is erased: its key at once, so that nothing opens any more; the rows after that, in the background."""
+"""Everything of a client is erased: its key at once, so that nothing opens any more; the rows after
+that, in the background.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ def remove_client_rows(
     request: RightsRequest,
     tell: Tell,
 ) -> Iterator[int]:
-    """Remove the rows of an erased client, batch by batch, then look a second time; yields how many subjects are gone.
+    """Remove the rows of an erased client, batch by batch, then look a second time; yields how many
+    subjects are gone.
 
     May be repeated after a crash: what is gone is not counted again.
     """
@@ -108,7 +111,7 @@ def _remove_what_is_about_the_client(runtime: Runtime, session: Session, client:
     """Its inbox, grants and requests for assistance."""
     tables = runtime.database.tables
     its_grants = select(tables.grant.c.id).where(tables.grant.c.client == client)
-    session.execute(delete(tables.grant_use).where(tables.grant_use.c.grant.in_(its_grants)))
+    session.execute(delete(tables.grant_use).where(tables.grant_use.c.grant_id.in_(its_grants)))
     for table in (tables.inbox, tables.grant, tables.assistance):
         session.execute(delete(table).where(table.c.client == client))
 

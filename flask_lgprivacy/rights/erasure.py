@@ -29,15 +29,19 @@ def authorize_erasure(
 
 
 Record = Callable[[dict[str, int], dict[str, int]], None]
-"""Takes how many rows were erased, by model, and kept without the name, by table, in the transaction that erases them."""
+"""Takes how many rows were erased, by model, and kept without the name, by table, in the
+transaction that erases them.
+"""
 
 
 def erase_subject(
     runtime: Runtime, session: Session, subject: SubjectRef, client: str | None, record: Record
 ) -> None:
-    """Erase one subject and commit; may be repeated after a crash, also where the key is destroyed already.
+    """Erase one subject and commit; may be repeated after a crash, also where the key is destroyed
+    already.
 
-    Whoever writes about the subject meanwhile is waited for, or sees that the key is gone (`models/holding.py`).
+    Whoever writes about the subject meanwhile is waited for, or sees that the key is gone
+    (`orm/erasure_locks.py`).
 
     Args:
         runtime: The application's.
@@ -72,7 +76,9 @@ def erase_subject(
 def find_remaining(
     runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
 ) -> dict[str, int]:
-    """The second look: rows, by model, that still lead to the subject, and `key` where one still opens."""
+    """The second look: rows, by model, that still lead to the subject, and `key` where one still
+    opens.
+    """
     kind, one = subject
     left = {}
     for name, table, condition in owned_tables(runtime, kind, [one]):

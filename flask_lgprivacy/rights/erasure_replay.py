@@ -1,4 +1,6 @@
-"""Erasures are repeated after a restore: from the tombstones in the key table, and from the trail where keys were restored too."""
+"""Erasures are repeated after a restore: from the tombstones in the key table, and from the trail
+where keys were restored too.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class ErasureReplay:
         self.counts: dict[str, int] = {"subjects": 0, "clients": 0, "keys": 0, "rows": 0}
 
     def before_serving(self) -> None:
-        """Repeat what the tombstones know and the data does not; raises `ErasuresPending` where the keys are older than the data."""
+        """Repeat what the tombstones know and the data does not; raises `ErasuresPending` where the
+        keys are older than the data.
+        """
         session = self._runtime.database.session()
         marked = marked_erasure(
             session, self._runtime
@@ -47,7 +51,9 @@ class ErasureReplay:
             self.close()
 
     def from_tombstones(self, *, since: dt.datetime | None = None) -> None:
-        """Delete the rows of everybody for whom a tombstone stands, or stands since a moment, and of every erased client."""
+        """Delete the rows of everybody for whom a tombstone stands, or stands since a moment, and
+        of every erased client.
+        """
         session = self._runtime.database.session()
         for client in self._runtime.keys.erased_clients(session):
             self._remove_client(session, client)
@@ -65,7 +71,9 @@ class ErasureReplay:
             self._remove(session, kind, erased)
 
     def from_trail(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Erase again whom the trail says was erased and whose key is alive: the key table was restored too."""
+        """Erase again whom the trail says was erased and whose key is alive: the key table was
+        restored too.
+        """
         session = self._runtime.database.session()
         clients: set[str] = set()
         wanted: dict[tuple[str, str | None, int], set[str]] = defaultdict(set)
@@ -156,7 +164,9 @@ class ErasureReplay:
     def _bury_named(
         self, session: Session, kind: str, client: str | None, year: int, pseudonyms: set[str]
     ) -> None:
-        """Destroy the living keys of a client's subjects whose pseudonym of a year is among those of the erased."""
+        """Destroy the living keys of a client's subjects whose pseudonym of a year is among those
+        of the erased.
+        """
         if kind not in self._runtime.models.graph.subjects:
             return
         subjects = self._table.subjects.c

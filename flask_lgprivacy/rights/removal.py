@@ -1,4 +1,6 @@
-"""Removal of rows: what leads to data subjects, in the order that foreign keys allow, and the mark that says how far it went."""
+"""Removal of rows: what leads to data subjects, in the order that foreign keys allow, and the mark
+that says how far it went.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ ERASED = "erased"
 def owned_tables(
     runtime: Runtime, kind: str, ones: Sequence[Any]
 ) -> Iterator[tuple[str, Table, Any]]:
-    """Every table that holds the data of some subjects: a name for people, the table, and the condition that selects the rows."""
+    """Every table that holds the data of some subjects: a name for people, the table, and the
+    condition that selects the rows.
+    """
     order = {
         table: number
         for number, table in enumerate(
@@ -45,7 +49,7 @@ def owned_tables(
     about = select(requests.c.id).where(
         requests.c.subject_kind == kind, requests.c.subject.in_(texts)
     )
-    yield "archives", archives, archives.c.request.in_(about)
+    yield "archives", archives, archives.c.request_id.in_(about)
     yield "consents", consents, (consents.c.subject_kind == kind) & consents.c.subject.in_(texts)
 
 
@@ -64,20 +68,22 @@ def remove_rows(
 def pseudonymise_evidence(
     runtime: Runtime, session: Session, kind: str, ones: Sequence[str]
 ) -> dict[str, int]:
-    """Take the names of erased people out of what stays: who was let in, by whom, and what they saw is the client's evidence.
+    """Take the names of erased people out of what stays: who was let in, by whom, and what they saw
+    is the client's evidence.
 
-    What they still had a grant for ends (GDPR Art. 17(3)(b), (e); LG-21, LG-22). The caller commits.
+    What they still had a grant for ends (GDPR Art. 17(3)(b), (e); LG-21, LG-22). The caller
+    commits.
 
     Returns:
         By table, how many rows were kept without the name.
     """
     tables, now = runtime.database.tables, runtime.utcnow()
     grants, assistance = tables.grant.c, tables.assistance.c
-    to_them = (grants.to_kind == kind) & grants.to.in_(ones)
-    ended = {"revoked_at": func.coalesce(grants.revoked_at, now), "place": None}
+    to_them = (grants.grantee_kind == kind) & grants.grantee_id.in_(ones)
+    ended = {"revoked_at": func.coalesce(grants.revoked_at, now), "slot": None}
     counts = {
         "grants": session.execute(
-            update(tables.grant).where(to_them).values(to=ERASED, **ended)
+            update(tables.grant).where(to_them).values(grantee_id=ERASED, **ended)
         ).rowcount,  # type: ignore[attr-defined]
         "requests for assistance": session.execute(  # type: ignore[attr-defined]
             update(tables.assistance)
@@ -102,9 +108,11 @@ def mark_erasure(
     subject: SubjectRef | None = None,
     client: str | None = None,
 ) -> None:
-    """Say in the data's own database that the erasure of a subject, or of a client, is done in it. The caller commits.
+    """Say in the data's own database that the erasure of a subject, or of a client, is done in it.
+    The caller commits.
 
-    Where another one may not be done yet, the mark stays, so that the next start looks again; it never goes back.
+    Where another one may not be done yet, the mark stays, so that the next start looks again; it
+    never goes back.
     """
     marked = marked_erasure(session, runtime)
     if not runtime.keys.has_other_erasures(session, marked, subject=subject, client=client):
@@ -117,11 +125,10 @@ def set_mark(session: Session, runtime: Runtime) -> None:
     if last is not None and (marked is None or last > marked):
         session.execute(delete(runtime.database.tables.erasure_mark))
         session.execute(
-            insert(runtime.database.tables.erasure_mark).values(name="erasures", at=last)
+            insert(runtime.database.tables.erasure_mark).values(name="erasures", erased_until=last)
         )
 
 
 def marked_erasure(session: Session, runtime: Runtime) -> dt.datetime | None:
     """Up to when this database says that erasures are done in it."""
-    found = session.execute(select(runtime.database.tables.erasure_mark.c.at)).scalar()
-    return found.replace(tzinfo=dt.UTC) if found is not None and found.tzinfo is None else found
+    return session.execute(select(runtime.database.tables.erasure_mark.c.erased_until)).scalar()

@@ -32,7 +32,9 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class RightsRequest:
-    """A request of a data subject, or of a controller for one; `outcome` holds counts and names, never values."""
+    """A request of a data subject, or of a controller for one; `outcome` holds counts and names,
+    never values.
+    """
 
     id: str
     right: Right
@@ -88,7 +90,7 @@ class RequestRepository:
         session.execute(
             insert(self._requests).values(
                 id=request.id,
-                right=right.value,
+                request_type=right.value,
                 subject_kind=subject[0],
                 subject=subject[1],
                 client=client,
@@ -138,11 +140,11 @@ class RequestRepository:
             return None
         steps = session.execute(
             select(self._steps)
-            .where(self._steps.c.request == request)
+            .where(self._steps.c.request_id == request)
             .order_by(self._steps.c.number)
         )
         return _request(
-            row, tuple(StateChange(_utc(step.at), step.state, step.note) for step in steps)
+            row, tuple(StateChange(step.occurred_at, step.state, step.note) for step in steps)
         )
 
     def find_open(
@@ -151,7 +153,7 @@ class RequestRepository:
         """The request of a right over a subject that somebody made and that has not ended, or None."""
         columns = self._requests.c
         query = select(columns.id).where(
-            columns.right == right.value,
+            columns.request_type == right.value,
             columns.subject_kind == subject[0],
             columns.subject == subject[1],
             columns.requester == requester,
@@ -162,10 +164,12 @@ class RequestRepository:
     def count(
         self, session: Session, right: Right, subject: tuple[str, str], *, since: dt.datetime
     ) -> int:
-        """How many requests of a right over a subject were made since a moment, whoever made them and however they ended."""
+        """How many requests of a right over a subject were made since a moment, whoever made them
+        and however they ended.
+        """
         columns = self._requests.c
         query = select(func.count()).where(
-            columns.right == right.value,
+            columns.request_type == right.value,
             columns.subject_kind == subject[0],
             columns.subject == subject[1],
             columns.received_at >= since,
@@ -203,7 +207,8 @@ class RequestRepository:
         after: str | None = None,
         limit: int = PAGE,
     ) -> list[RightsRequest]:
-        """A page of the requests that somebody made, or that concern the data of a client, newest first; all where both are None.
+        """A page of the requests that somebody made, or that concern the data of a client, newest
+        first; all where both are None.
 
         Args:
             session: On the data.
@@ -234,21 +239,21 @@ class RequestRepository:
         steps: dict[str, list[StateChange]] = {row.id: [] for row in rows}
         for step in session.execute(
             select(self._steps)
-            .where(self._steps.c.request.in_(list(steps)))
+            .where(self._steps.c.request_id.in_(list(steps)))
             .order_by(self._steps.c.number)
         ):
-            steps[step.request].append(StateChange(_utc(step.at), step.state, step.note))
+            steps[step.request_id].append(StateChange(step.occurred_at, step.state, step.note))
         return [_request(row, tuple(steps[row.id])) for row in rows]
 
     def _add_step(self, session: Session, request: str, state: str, note: str | None) -> None:
         number = (
-            select(func.count()).select_from(self._steps).where(self._steps.c.request == request)
+            select(func.count()).select_from(self._steps).where(self._steps.c.request_id == request)
         )
         session.execute(
             insert(self._steps).values(
-                request=request,
+                request_id=request,
                 number=number.scalar_subquery(),
-                at=self._utcnow(),
+                occurred_at=self._utcnow(),
                 state=state,
                 note=note,
             )
@@ -258,21 +263,16 @@ class RequestRepository:
 def _request(row: Row[Any], steps: tuple[StateChange, ...] = ()) -> RightsRequest:
     return RightsRequest(
         id=row.id,
-        right=Right(row.right),
+        right=Right(row.request_type),
         subject=(row.subject_kind, row.subject),
         client=row.client,
         requester=row.requester,
         requester_role=row.requester_role,
         state=row.state,
         clause=row.clause,
-        received_at=_utc(row.received_at),
-        due_at=_utc(row.due_at),
-        ended_at=_utc(row.ended_at) if row.ended_at else None,
+        received_at=row.received_at,
+        due_at=row.due_at,
+        ended_at=row.ended_at,
         outcome=row.outcome,
         steps=steps,
     )
-
-
-def _utc(moment: dt.datetime) -> dt.datetime:
-    """SQLite gives back times without their zone; all of ours are UTC."""
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment

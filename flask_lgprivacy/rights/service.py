@@ -60,7 +60,9 @@ MOST_TRIES = 20
 LONGEST_SECONDS = 8
 """After how long nothing is tried again; a database waits for a lock by itself each time."""
 MOST_GUESSES = 10
-"""How often somebody rectifies an indexed field of one subject within `GUESSING_PERIOD`: a refusal says that a value is taken."""
+"""How often somebody rectifies an indexed field of one subject within `GUESSING_PERIOD`: a refusal
+says that a value is taken.
+"""
 GUESSING_PERIOD = dt.timedelta(days=1)
 CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
@@ -94,8 +96,9 @@ class RightsService:
     ) -> RightsRequest:
         """Receive a request and carry it out, or pass it on, as the policy says.
 
-        Parameters: `kind` and `one` name the subject; `changes` maps fields to JSON values for a rectification. Returns the
-        request as it ended. Raises `AccessDenied` where the actor may not ask, `RequestInvalid` for changes that cannot be made.
+        Parameters: `kind` and `one` name the subject; `changes` maps fields to JSON values for a
+        rectification. Returns the request as it ended. Raises `AccessDenied` where the actor may
+        not ask, `RequestInvalid` for changes that cannot be made.
         """
         if kind == KIND:
             return self._submit_for_client(right, actor, one)
@@ -134,7 +137,9 @@ class RightsService:
         return self._found(session, request.id)
 
     def _submit_for_client(self, right: Right, actor: Actor, client: str) -> RightsRequest:
-        """Receive that everything of a client be erased, and destroy its key; `work` removes the rows."""
+        """Receive that everything of a client be erased, and destroy its key; `work` removes the
+        rows.
+        """
         session, client = self._runtime.database.session(), canonical_id(client)
         if right is not Right.DELETE:
             raise RequestInvalid(
@@ -157,10 +162,12 @@ class RightsService:
         return bool(self.ledger.unfinished(self._runtime.database.session()))
 
     def work(self) -> Iterator[tuple[str, int]]:
-        """Do what open requests still need, batch by batch; yields the request's id and how many subjects are gone.
+        """Do what open requests still need, batch by batch; yields the request's id and how many
+        subjects are gone.
 
-        What was cut off is taken up: erasures are repeated; exports and rectifications, of which nobody knows how far they came, are
-        told as failed an hour after they were received, so that they can be asked for again. Archives that expired go.
+        What was cut off is taken up: erasures are repeated; exports and rectifications, of which
+        nobody knows how far they came, are told as failed an hour after they were received, so that
+        they can be asked for again. Archives that expired go.
         """
         self._runtime.startup.run()
         session = self._runtime.database.session()
@@ -187,7 +194,9 @@ class RightsService:
     def visible_to(
         self, actor: Actor, *, after: str | None = None, limit: int = PAGE
     ) -> list[RightsRequest]:
-        """A page of the requests that an actor made; for whoever acts for a client, also those about the data held for it."""
+        """A page of the requests that an actor made; for whoever acts for a client, also those
+        about the data held for it.
+        """
         return self.ledger.visible(
             self._runtime.database.session(),
             requester=actor.key,
@@ -198,7 +207,9 @@ class RightsService:
         )
 
     def find(self, actor: Actor, request: str) -> RightsRequest:
-        """One request that an actor may see; raises `RequestNotFound`, also for one that it may not."""
+        """One request that an actor may see; raises `RequestNotFound`, also for one that it may
+        not.
+        """
         found = self.ledger.find(self._runtime.database.session(), request)
         if found is None or not self._may_see(actor, found):
             raise RequestNotFound("there is no such request here")
@@ -209,8 +220,8 @@ class RightsService:
         runtime, session = self._runtime, self._runtime.database.session()
         found = self.find(actor, request)
         archives = runtime.database.tables.archive
-        row = session.execute(select(archives).where(archives.c.request == found.id)).first()
-        if row is None or _utc(row.expires_at) < runtime.utcnow():
+        row = session.execute(select(archives).where(archives.c.request_id == found.id)).first()
+        if row is None or row.expires_at < runtime.utcnow():
             raise RequestConflict("this request has no archive, or it has expired; export again")
         kind, text = found.subject
         rule = self._authorize(Right.EXPORT, actor, kind, (text, found.client))
@@ -236,7 +247,9 @@ class RightsService:
             return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
 
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
-        """What an erasure did: what was erased, where, what was kept and why; raises `RequestConflict` where none was done."""
+        """What an erasure did: what was erased, where, what was kept and why; raises
+        `RequestConflict` where none was done.
+        """
         found = self.find(actor, request)
         if found.outcome is None or not has_certificate(found):
             raise RequestConflict("this request erased nothing")
@@ -465,7 +478,9 @@ class RightsService:
     def _erased_unless_busy(
         self, session: Session, request: RightsRequest
     ) -> tuple[str, dict[str, Any]] | None:
-        """The same; None, and the request stays in progress for `work`, where others write for longer than anybody should wait."""
+        """The same; None, and the request stays in progress for `work`, where others write for
+        longer than anybody should wait.
+        """
         try:
             return self._erased(session, request)
         except RequestConflict:
@@ -481,7 +496,9 @@ class RightsService:
     def _tell_erasing(
         self, session: Session, processing: ProcessingContext, request: RightsRequest
     ) -> None:
-        """Say whom the erasure is about before the key goes, so that a replay can repeat it; afterwards nobody could."""
+        """Say whom the erasure is about before the key goes, so that a replay can repeat it;
+        afterwards nobody could.
+        """
         kind, text = request.subject
         key = processing.keys.load(session, kind, (text,)).get(text)
         if key is not None:
@@ -489,7 +506,9 @@ class RightsService:
             self._tell(request, "erasing", None, request.clause, pseudonym)
 
     def _checked_changes(self, kind: str, changes: HiddenValues) -> HiddenValues:
-        """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming the field."""
+        """The changes as Python values, before anything is recorded; raises `RequestInvalid` naming
+        the field.
+        """
         layout = self._runtime.models.graph.subjects[kind]
         if not changes:
             raise RequestInvalid("changes: name at least one field with its new value")
@@ -516,7 +535,9 @@ class RightsService:
         return HiddenValues(checked)
 
     def _refuse_guessing(self, session: Session, subject: SubjectRef) -> None:
-        """Limit how often somebody learns, by rectifying what must be unique, whether a value is taken."""
+        """Limit how often somebody learns, by rectifying what must be unique, whether a value is
+        taken.
+        """
         since = self._runtime.utcnow() - GUESSING_PERIOD
         if self.ledger.count(session, Right.RECTIFY, subject, since=since) >= MOST_GUESSES:
             raise TooManyRequests(
@@ -526,7 +547,9 @@ class RightsService:
     def _forward(
         self, session: Session, request: RightsRequest, actor: Actor, changes: HiddenValues
     ) -> None:
-        """Pass a request on to the controller, with what was asked for sealed as the subject's own data."""
+        """Pass a request on to the controller, with what was asked for sealed as the subject's own
+        data.
+        """
         kind, text = request.subject
         if changes:
             key = self._runtime.keys.load(session, kind, [text])[text]
@@ -557,7 +580,7 @@ class RightsService:
         del content
         session.execute(
             insert(self._runtime.database.tables.archive).values(
-                request=request.id, expires_at=expires, sealed=sealed
+                request_id=request.id, expires_at=expires, sealed=sealed
             )
         )
 
@@ -567,7 +590,9 @@ class RightsService:
         )
 
     def _exportable(self, kind: str) -> frozenset[str]:
-        """The categories that may leave in an archive or be rectified; credentials never do (LG-04)."""
+        """The categories that may leave in an archive or be rectified; credentials never do
+        (LG-04).
+        """
         known = self._runtime.policy.categories
         return frozenset(name for name in self._categories(kind) if known[name].exportable)
 
@@ -597,7 +622,9 @@ class RightsService:
         )
 
     def _held_for_clients(self) -> frozenset[str]:
-        """The kinds of subject whose requests their client answers; of the others the publisher is controller."""
+        """The kinds of subject whose requests their client answers; of the others the publisher is
+        controller.
+        """
         return frozenset({KIND, *(kind for kind, _ in client_kinds(self._runtime))})
 
     def _found(self, session: Session, request: str) -> RightsRequest:
@@ -644,7 +671,3 @@ def retry_conflicts(session: Session, deed: Callable[[], T]) -> T:
         if time.monotonic() - begun > LONGEST_SECONDS:
             break
     raise RequestConflict("others change the same at the same time; try again")
-
-
-def _utc(moment: dt.datetime) -> dt.datetime:
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment

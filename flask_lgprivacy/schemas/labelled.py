@@ -1,4 +1,6 @@
-"""marshmallow schemas whose fields are derived from labelled columns, so that neither type nor label is typed twice."""
+"""marshmallow schemas whose fields are derived from labelled columns, so that neither type nor
+label is typed twice.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Label:
 class LabelledSchema(Schema):
     """The base of schemas that take in and give out labelled values; what it does not know is refused.
 
-    On the way out, a category that the running declaration withholds is left out where the actor may not read it.
+    On the way out, a category that the running declaration withholds is left out where the actor
+    may not read it.
     """
 
     class Meta:
@@ -98,10 +101,11 @@ _FIELDS: dict[type, Callable[..., fields.Field[Any]]] = {
 
 
 def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
-    """A marshmallow field for a labelled column: its type, whether it may be absent, and its label come from the model.
+    """A marshmallow field for a labelled column: its type, whether it may be absent, and its label
+    come from the model.
 
-    Parameters: `model` is labelled; `name` is one of its sealed or tagged columns; `options` go to the field. Raises `ModelInvalid` for a
-    column without a label.
+    Parameters: `model` is labelled; `name` is one of its sealed or tagged columns; `options` go to
+    the field. Raises `ModelInvalid` for a column without a label.
     """
     layout = model_info_of(model)
     category = layout.category_of(name)
@@ -132,8 +136,8 @@ def schema_of(
 ) -> type[LabelledSchema]:
     """A schema of some labelled columns of a model, for `accepts=` and for what is given out.
 
-    Parameters: `names` of sealed or tagged columns; `partial`, where every field may be left out (a PATCH); `more` fields by name, each
-    from `field_of` or `without_label`. Raises `ModelInvalid`.
+    Parameters: `names` of sealed or tagged columns; `partial`, where every field may be left out (a
+    PATCH); `more` fields by name, each from `field_of` or `without_label`. Raises `ModelInvalid`.
     """
     options: dict[str, Any] = {"required": False} if partial else {}
     derived = {name: field_of(model, name, **options) for name in names}
@@ -169,9 +173,11 @@ def _innermost(field: fields.Field[Any] | None) -> fields.Field[Any] | None:
 
 
 def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: str) -> Schema:
-    """The schema of an `accepts=`, checked: labels on all fields, categories declared, nothing sensitive, nothing unknown taken.
+    """The schema of an `accepts=`, checked: labels on all fields, categories declared, nothing
+    sensitive, nothing unknown taken.
 
-    Parameters: `given` is a schema or its class; `categories` are those that the endpoint declares. Raises `DeclarationInvalid`.
+    Parameters: `given` is a schema or its class; `categories` are those that the endpoint declares.
+    Raises `DeclarationInvalid`.
     """
     schema = given() if isinstance(given, type) and issubclass(given, Schema) else given
     if not isinstance(schema, Schema):
@@ -209,7 +215,9 @@ def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: 
 def _schemas(
     schema: Schema, path: str, unknown: Any, seen: tuple[type, ...]
 ) -> Iterator[tuple[str, Any]]:
-    """Every schema within one, with what it does with unknown fields; a field's own word overrules its schema's."""
+    """Every schema within one, with what it does with unknown fields; a field's own word overrules
+    its schema's.
+    """
     yield path, unknown
     for name, field in schema.fields.items():
         inner, innermost = nested_in(field), _innermost(field)

@@ -14,7 +14,9 @@ MOST_FAULTS = 10
 
 
 def load_body(schema: Schema, content: Any) -> Any:
-    """What a schema makes of a JSON value; raises `RequestInvalid` with every fault, by the field's path."""
+    """What a schema makes of a JSON value; raises `RequestInvalid` with every fault, by the field's
+    path.
+    """
     if not isinstance(content, dict) and not schema.many:
         raise RequestInvalid("send a JSON object with Content-Type application/json, or a form")
     try:

@@ -1,4 +1,6 @@
-"""What must not come in: sensitive names, identifiers, in bodies, tables and URLs (LG-02, LG-06, LG-08)."""
+"""What must not come in: sensitive names, identifiers, in bodies, tables and URLs (LG-02, LG-06,
+LG-08).
+"""
 
 from .scanner import ScreeningFinding, SensitiveDataScanner
 

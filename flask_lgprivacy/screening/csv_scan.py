@@ -1,4 +1,6 @@
-"""Looks through tables, as CSV or TSV, in the encodings and with the first lines that spreadsheets write."""
+"""Looks through tables, as CSV or TSV, in the encodings and with the first lines that spreadsheets
+write.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ TABLE_TYPES = frozenset(
     {"text/csv", "text/tab-separated-values", "application/csv", "application/vnd.ms-excel"}
 )
 HEADER_LINES = 5
-"""A spreadsheet writes titles, empty lines or `sep=;` above its header, so that is looked for in the first lines."""
+"""A spreadsheet writes titles, empty lines or `sep=;` above its header, so that is looked for in
+the first lines.
+"""
 LONGEST_HEADER = 80
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -23,7 +27,9 @@ _MARKS = (
 
 
 def scan_table(screen: SensitiveDataScanner, content: bytes, place: str) -> ScreeningFinding | None:
-    """The first thing in a table that must not be taken in, by line and column, or None; no cell is repeated."""
+    """The first thing in a table that must not be taken in, by line and column, or None; no cell is
+    repeated.
+    """
     text = _decoded(content)
     begin = text[:4096]
     delimiter = max(",;\t|", key=begin.count)

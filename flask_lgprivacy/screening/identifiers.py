@@ -1,8 +1,9 @@
-"""Well-formed identifiers in free text: social security numbers (NIR), bank accounts (IBAN), payment cards.
+"""Well-formed identifiers in free text: social security numbers (NIR), bank accounts (IBAN),
+payment cards.
 
-An identifier stands by itself: nothing but a short label is joined to it, it has its own length, country or issuer, and check digits. What
-is inside base64, a list of numbers, a path or a fraction is none. Texts without a place where one could stand are passed in a few
-passes over bytes.
+An identifier stands by itself: nothing but a short label is joined to it, it has its own length,
+country or issuer, and check digits. What is inside base64, a list of numbers, a path or a fraction
+is none. Texts without a place where one could stand are passed in a few passes over bytes.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from ..policy.model import Identifier
 
 GAPS = " \t\n\r\f\v.-_/"
 MOST_CANDIDATES = 5_000
-"""How many places that look like an identifier and are none a text may have; one with more is nobody's note."""
+"""How many places that look like an identifier and are none a text may have; one with more is
+nobody's note.
+"""
 _DIGITS = b"0123456789"
 _RUN_TABLE = bytes(0x30 if byte in _DIGITS else 0x78 for byte in range(256))
 _SHORTEST_RUN = b"0" * 8
-"""Digits without a letter among them that every identifier has somewhere, whatever gaps it is written with."""
+"""Digits without a letter among them that every identifier has somewhere, whatever gaps it is
+written with.
+"""
 _HARMLESS = re.compile(
     r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|[0-9a-fA-F]{32,}|"
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9:.]{5,15}(?:Z|[+-][0-9:]{4,5})?)?|-?[0-9]{1,12}\.[0-9]+"
@@ -49,7 +54,9 @@ class TooManyCandidates(Exception):
 
 
 def may_hold_identifier(text: str) -> bool:
-    """Whether a text has as many digits together as every identifier has; two passes over its bytes, whatever it holds."""
+    """Whether a text has as many digits together as every identifier has; two passes over its
+    bytes, whatever it holds.
+    """
     try:
         content = text.encode("latin-1")
     except UnicodeEncodeError:
@@ -75,7 +82,9 @@ def identifier_in(text: str) -> Identifier | None:
 
 
 def _is_corsican(text: str) -> bool:
-    """Whether a social security number of a Corsican department, whose number has a letter, stands in a text."""
+    """Whether a social security number of a Corsican department, whose number has a letter, stands
+    in a text.
+    """
     return any(department in text for department in _CORSICA) and any(
         nir.is_valid(_compact(one[1])) for one in _CORSICAN.finditer(text)
     )
@@ -139,7 +148,9 @@ def _kind(digits: str) -> Identifier | None:
 
 
 def _is_card(number: str) -> bool:
-    """Whether a number has an issuer's first digits and length, and the check digit, of a payment card (ISO/IEC 7812)."""
+    """Whether a number has an issuer's first digits and length, and the check digit, of a payment
+    card (ISO/IEC 7812).
+    """
     length, two, four = len(number), int(number[:2]), int(number[:4])
     if two in (36, 38, 39) or 3000 <= four <= 3059:
         return (

@@ -1,4 +1,6 @@
-"""Minimisation on the way in: what a request sends is looked through before a view sees it (LG-02, LG-06, LG-08)."""
+"""Minimisation on the way in: what a request sends is looked through before a view sees it (LG-02,
+LG-06, LG-08).
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,11 @@ class RequestScreening:
         self._routes: dict[tuple[str, frozenset[str]], ScreeningFinding | None] = {}
 
     def take(self, request: Any, declaration: BodyDeclaration | None) -> Any:
-        """Look through the URL and body of a request; returns what `accepts=` made of the body, or None.
+        """Look through the URL and body of a request; returns what `accepts=` made of the body, or
+        None.
 
-        Raises `IntakeRefused` for what must not be sent, and `RequestInvalid` for what the declared schema does not know.
+        Raises `IntakeRefused` for what must not be sent, and `RequestInvalid` for what the declared
+        schema does not know.
         """
         environ = request.environ
         schema = declaration.accepts if declaration is not None else None
@@ -77,7 +81,9 @@ class RequestScreening:
             raise self._invalid(error.message) from None
 
     def _limit(self, request: Any) -> None:
-        """Refuse a body that says that it is too long before it is read, and stop reading one that does not say it."""
+        """Refuse a body that says that it is too long before it is read, and stop reading one that
+        does not say it.
+        """
         longest = self._longest(request)
         if (request.content_length or 0) > longest:
             raise BodyTooLong(longest)
@@ -98,7 +104,9 @@ class RequestScreening:
         return RequestInvalid(why, clause=self._policy.clause_of("minimisation"))
 
     def _read(self, request: Any) -> Any:
-        """The body as one JSON value, where it is JSON or a form; tables and texts are looked through here."""
+        """The body as one JSON value, where it is JSON or a form; tables and texts are looked
+        through here.
+        """
         kind = request.mimetype
         if request.is_json:
             return self._parsed(self._content(request))
@@ -136,7 +144,9 @@ class RequestScreening:
         )
 
     def _parsed(self, content: bytes) -> Any:
-        """A JSON value, None where the content is none; refused where it is nested too deeply to be read."""
+        """A JSON value, None where the content is none; refused where it is nested too deeply to be
+        read.
+        """
         try:
             return json.loads(content)
         except RecursionError:
@@ -145,7 +155,9 @@ class RequestScreening:
             return None
 
     def _check_url(self, declaration: BodyDeclaration | None, request: Any) -> None:
-        """A URL stands in logs, histories and referrers, so no personal value has a place in it (ASVS 14.2.1)."""
+        """A URL stands in logs, histories and referrers, so no personal value has a place in it
+        (ASVS 14.2.1).
+        """
         categories = declaration.categories if declaration is not None else frozenset()
         parts = [
             (name, value)

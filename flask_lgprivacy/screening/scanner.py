@@ -1,4 +1,6 @@
-"""Looks through what was sent for what must not be taken in: keys that stand for sensitive data, identifiers that have no place."""
+"""Looks through what was sent for what must not be taken in: keys that stand for sensitive data,
+identifiers that have no place.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +54,9 @@ class SensitiveDataScanner:
     def find(self, content: Any, schema: Schema | None = None) -> ScreeningFinding | None:
         """The first thing in a JSON value that must not be taken in, or None.
 
-        Parameters: `schema`, where there is one, says by its labels in which fields an identifier has its place. What passes is gone
-        through once, without its paths; they are written only where something was found.
+        Parameters: `schema`, where there is one, says by its labels in which fields an identifier
+        has its place. What passes is gone through once, without its paths; they are written only
+        where something was found.
         """
         return self._located(content, schema) if self._is_suspect(content) else None
 
@@ -134,7 +137,9 @@ class SensitiveDataScanner:
         return None
 
     def of_names(self, names: Iterable[str], place: str) -> ScreeningFinding | None:
-        """The first of some names (columns of a table, fields of a form) that must not be there, or None."""
+        """The first of some names (columns of a table, fields of a form) that must not be there, or
+        None.
+        """
         named = (
             self.of_key(name, (None, f"{place}{path_segment(name, number)}"))
             for number, name in enumerate(names)
@@ -187,7 +192,9 @@ class SensitiveDataScanner:
 
 
 def _gather(content: Any, names: set[Any], texts: list[str]) -> bool:
-    """Put the names and texts of a JSON value into a set and a list; False where it is too deep, or holds a number that is suspect."""
+    """Put the names and texts of a JSON value into a set and a list; False where it is too deep, or
+    holds a number that is suspect.
+    """
     level = [content]
     for _ in range(MOST_LEVELS + 1):
         below: list[Any] = []

@@ -1,7 +1,9 @@
-"""What may be published of counts: atoms, each of a group that is large enough; every report is a sum of whole atoms.
+"""What may be published of counts: atoms, each of a group that is large enough; every report is a
+sum of whole atoms.
 
-Whoever subtracts one report from another gets sums and differences of atoms, and no atom is about a group below the threshold; what
-is below it is in no report, and in no total. So nothing more needs to be suppressed to keep totals from giving it away.
+Whoever subtracts one report from another gets sums and differences of atoms, and no atom is about a
+group below the threshold; what is below it is in no report, and in no total. So nothing more needs
+to be suppressed to keep totals from giving it away.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ Dimensions = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class PublishableCount:
-    """The smallest published count: of one event on one day in one client; `dimensions` is None for several small ones together."""
+    """The smallest published count: of one event on one day in one client; `dimensions` is None for
+    several small ones together.
+    """
 
     day: dt.date
     client: str
@@ -33,8 +37,9 @@ def publishable(
 ) -> list[PublishableCount]:
     """The atoms of an event's counts.
 
-    Parameters: `counts` as (day, client, dimensions, count); `people`, by day and client, how many people the client had at the least
-    on that day; `threshold`, the smallest group, of people and of counts. What stays below it even together is left out.
+    Parameters: `counts` as (day, client, dimensions, count); `people`, by day and client, how many
+    people the client had at the least on that day; `threshold`, the smallest group, of people and
+    of counts. What stays below it even together is left out.
     """
     atoms = []
     small: dict[tuple[dt.date, str], int] = defaultdict(int)

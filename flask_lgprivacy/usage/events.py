@@ -1,4 +1,6 @@
-"""Which usage events there are: every event, dimension and value is declared, so that none can name anybody (LG-05)."""
+"""Which usage events there are: every event, dimension and value is declared, so that none can name
+anybody (LG-05).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ RESERVED = frozenset({"day", "month", "client", "count", "times"})
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """An event that is counted: whose doing it is (a kind of subject), and by what else it is counted, with all possible values."""
+    """An event that is counted: whose doing it is (a kind of subject), and by what else it is
+    counted, with all possible values.
+    """
 
     name: str
     by: str
@@ -30,7 +34,8 @@ class UsageEvent:
 def parse_usage(given: Mapping[str, Any], policy: Policy) -> dict[str, UsageEvent]:
     """The events of `LGPRIVACY_USAGE`; raises `ConfigurationError` naming event and dimension.
 
-    Parameters: `given` maps an event to `{"by": kind of subject, "dimensions": {name: list of values}}`.
+    Parameters: `given` maps an event to `{"by": kind of subject, "dimensions": {name: list of
+    values}}`.
     """
     terms, clause = SensitiveTerms(policy), policy.clause_of("statistics")
     events = {}

@@ -1,4 +1,6 @@
-"""Usage statistics: counts per day that carry no identity, and reports that never show a group below the threshold (LG-05)."""
+"""Usage statistics: counts per day that carry no identity, and reports that never show a group
+below the threshold (LG-05).
+"""
 
 from __future__ import annotations
 
@@ -78,9 +80,10 @@ class UsageStatistics:
     ) -> None:
         """Count an event of today.
 
-        Parameters: `event` and `dimensions` are declared in `LGPRIVACY_USAGE`, each value among those listed there; `times` it happened;
-        `client`, by default the one that the actor acts for. It is stored when the request or job ends. Raises `UsageRefused` for
-        whatever is not declared, because it could say who it was (LG-05).
+        Parameters: `event` and `dimensions` are declared in `LGPRIVACY_USAGE`, each value among
+        those listed there; `times` it happened; `client`, by default the one that the actor acts
+        for. It is stored when the request or job ends. Raises `UsageRefused` for whatever is not
+        declared, because it could say who it was (LG-05).
         """
         declared = self.events.get(event) if isinstance(event, str) else None
         if declared is None:
@@ -117,8 +120,8 @@ class UsageStatistics:
     def store(self) -> None:
         """Store what was counted, as of today, so that a day that has ended stays as it is.
 
-        The people of a client are counted when something is counted and again when it is stored; the smaller number holds. What the
-        database does not take now waits for the next time.
+        The people of a client are counted when something is counted and again when it is stored;
+        the smaller number holds. What the database does not take now waits for the next time.
         """
         if not self._pending:
             return
@@ -152,8 +155,9 @@ class UsageStatistics:
     ) -> UsageReport:
         """Counts of an event over whole days that have ended.
 
-        Parameters: `by` among `day`, `month`, `client` and the event's dimensions; `since` and `until`, inclusive. Groups below the
-        threshold, of people or of counts, are in no row and in no total. Raises `RequestInvalid`.
+        Parameters: `by` among `day`, `month`, `client` and the event's dimensions; `since` and
+        `until`, inclusive. Groups below the threshold, of people or of counts, are in no row and in
+        no total. Raises `RequestInvalid`.
         """
         declared = self.events.get(event)
         if declared is None:
@@ -209,7 +213,9 @@ class UsageStatistics:
         )
 
     def _living(self, client: str, kind: str) -> int:
-        """How many people of a kind a client has, by their rows that are committed; counted up to the threshold."""
+        """How many people of a kind a client has, by their rows that are committed; counted up to
+        the threshold.
+        """
         layout = self._models.graph.subjects.get(kind)
         if layout is None or (client and layout.client is None):
             return 0

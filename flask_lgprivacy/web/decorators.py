@@ -22,7 +22,9 @@ Stated = tuple[Declaration, ...] | Exemption
 
 
 def guard(view: View, declaration: Declaration) -> View:
-    """A view that runs only for an actor of a declared role; a second declaration adds an alternative for other roles."""
+    """A view that runs only for an actor of a declared role; a second declaration adds an
+    alternative for other roles.
+    """
     stated = getattr(view, DECLARATION_ATTRIBUTE, ())
     if isinstance(stated, Exemption):
         raise DeclarationInvalid(
@@ -66,7 +68,9 @@ def exempt(view: View, reason: str) -> View:
 
 @contextmanager
 def _running(declarations: tuple[Declaration, ...]) -> Iterator[None]:
-    """The view that the gate let in runs; one that another view calls has a processing of its own, told before the other goes on."""
+    """The view that the gate let in runs; one that another view calls has a processing of its own,
+    told before the other goes on.
+    """
     outer = current_processing()
     if outer.entered is declarations:
         outer.view_ran = True

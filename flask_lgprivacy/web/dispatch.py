@@ -1,4 +1,6 @@
-"""Where a request meets the gate: an endpoint without a declaration is refused before its view runs."""
+"""Where a request meets the gate: an endpoint without a declaration is refused before its view
+runs.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,11 @@ from .response_ownership import (
 
 
 class DispatchGuard:
-    """The gate of one application: refuses undeclared endpoints before their view runs, and answers refusals.
+    """The gate of one application: refuses undeclared endpoints before their view runs, and answers
+    refusals.
 
-    Hooks of other extensions run before it and may answer; nothing opens in them, because nothing is declared yet.
+    Hooks of other extensions run before it and may answer; nothing opens in them, because nothing
+    is declared yet.
     """
 
     def __init__(
@@ -93,7 +97,9 @@ class DispatchGuard:
         app.add_url_rule = add_url_rule  # type: ignore[method-assign, assignment]
 
     def _gated_dispatch(self) -> ResponseReturnValue:
-        """Dispatch a request, and answer refusals here: whoever takes over Flask's error handling would make other answers of them."""
+        """Dispatch a request, and answer refusals here: whoever takes over Flask's error handling
+        would make other answers of them.
+        """
         try:
             return self._dispatched()
         except PrivacyError as refusal:
@@ -120,7 +126,9 @@ class DispatchGuard:
         )
 
     def _handler_of(self, fault: Exception) -> Any:
-        """What the application registered for a fault itself, or for its kind among ours; not for all exceptions."""
+        """What the application registered for a fault itself, or for its kind among ours; not for
+        all exceptions.
+        """
         for name in (*request_ctx.request.blueprints, None):
             for kind in type(fault).__mro__:
                 handler = self._app.error_handler_spec[name][None].get(kind)
@@ -134,7 +142,9 @@ class DispatchGuard:
         return problem_response(self._runtime.policy, error)
 
     def _dispatched(self) -> ResponseReturnValue:
-        """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps the view; else dispatch."""
+        """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps
+        the view; else dispatch.
+        """
         request = request_ctx.request
         rule = request.url_rule
         if rule is None or request.routing_exception is not None:
@@ -174,7 +184,9 @@ class DispatchGuard:
             processing.refuse(refusal)
 
     def _preprocessed(self, *args: Any) -> ResponseReturnValue | None:
-        """What a hook answers in place of a declared view is released only if it is a refusal, or sends somebody elsewrequest."""
+        """What a hook answers in place of a declared view is released only if it is a refusal, or
+        sends somebody elsewrequest.
+        """
         answer = self._preprocess(*args)
         request = request_ctx.request
         if answer is None or request.url_rule is None or request.method == "OPTIONS":
@@ -218,7 +230,9 @@ class DispatchGuard:
 
 
 def _dispatches_as_flask_does(app: Flask) -> bool:
-    """Whether nobody overrode or wrapped how an application calls its views, so that the gate may call them itself."""
+    """Whether nobody overrode or wrapped how an application calls its views, so that the gate may
+    call them itself.
+    """
     for name in ("dispatch_request", "ensure_sync"):
         own: Any = getattr(getattr(app, name), "__func__", None)
         if (

@@ -26,7 +26,9 @@ class EndpointEntry:
 
 
 class RegisteredView(NamedTuple):
-    """A registered view; `call` is what the gate may call itself once it entered what the view states."""
+    """A registered view; `call` is what the gate may call itself once it entered what the view
+    states.
+    """
 
     view: Any
     stated: Stated | None
@@ -44,7 +46,9 @@ def endpoints_of(app: Flask) -> EndpointRegistry:
 
 
 class EndpointRegistry:
-    """Every endpoint of an application with what it states, looked up on the view that is really registered."""
+    """Every endpoint of an application with what it states, looked up on the view that is really
+    registered.
+    """
 
     def __init__(self, app: Flask, exemptions: Mapping[str, str], *, calls_views: bool) -> None:
         self._app = app
@@ -64,7 +68,9 @@ class EndpointRegistry:
         return known
 
     def _callable(self, view: Any, stated: Stated | None) -> Callable[..., Any] | None:
-        """What is called once the gate entered a view's declarations; None where only the application can call it."""
+        """What is called once the gate entered a view's declarations; None where only the
+        application can call it.
+        """
         if view is None or not self._calls_views or inspect.iscoroutinefunction(view):
             return None
         is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(stated) is tuple
@@ -113,7 +119,9 @@ class EndpointRegistry:
         return "decorate the view with @privacy.handles(…) below its route, or exempt it with a reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
 
     def entries(self) -> Iterator[EndpointEntry]:
-        """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow their view."""
+        """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow
+        their view.
+        """
         seen = set()
         for rule in self._app.url_map.iter_rules():
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"} or {"GET"}):

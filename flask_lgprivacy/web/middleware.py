@@ -26,8 +26,9 @@ SOCKETS = (
     "wsgi.hijack",
     "x-wsgiorg.hijack",
 )
-"""Where servers hand over the client's connection, which a view could write to past the trail. A WebSocket needs it, so there each
-opening is recorded before its value is shown."""
+"""Where servers hand over the client's connection, which a view could write to past the trail. A
+WebSocket needs it, so there each opening is recorded before its value is shown.
+"""
 UNAVAILABLE = json.dumps(
     {
         "type": "about:blank",
@@ -42,8 +43,9 @@ UNAVAILABLE = json.dumps(
 class AuditMiddleware:
     """WSGI middleware around a Flask application.
 
-    Every request runs under a `ProcessingContext` of its own. The answer is held back until what was opened, refused or
-    written stands in the trail; where that fails, the answer is 503 and nothing of it is sent.
+    Every request runs under a `ProcessingContext` of its own. The answer is held back until what
+    was opened, refused or written stands in the trail; where that fails, the answer is 503 and
+    nothing of it is sent.
     """
 
     def __init__(self, inner: WSGIApplication, runtime: Runtime) -> None:
@@ -99,7 +101,9 @@ class AuditMiddleware:
         return _Chunks(processing, body, chunks, first)
 
     def _begin(self, environ: WSGIEnvironment) -> ProcessingContext:
-        """The processing of a request, and the client's connection kept from a view that has no use for it."""
+        """The processing of a request, and the client's connection kept from a view that has no use
+        for it.
+        """
         processing = ProcessingContext(self._runtime, "request")
         if "HTTP_UPGRADE" in environ:
             processing.record_at_once = partial(commit_processing, status=None)
@@ -132,7 +136,9 @@ def _close(body: Iterable[bytes]) -> None:
 
 
 def _is_whole(first: bytes, headers: list[tuple[str, str]]) -> bool:
-    """Whether the first chunk is all there is, so that no code runs any more while the body is sent."""
+    """Whether the first chunk is all there is, so that no code runs any more while the body is
+    sent.
+    """
     for name, value in headers:
         if name == "Content-Length":
             return value == str(len(first))

@@ -27,7 +27,9 @@ TITLES = {
 
 
 def problem_response(policy: Policy, error: PrivacyError) -> Response:
-    """A refusal or fault as problem details, with clause, what was missing and whom to ask (RFC 9457)."""
+    """A refusal or fault as problem details, with clause, what was missing and whom to ask (RFC
+    9457).
+    """
     clause = error.clause or policy.clause_of(error.commitment)
     shown = not error.opaque or current_app.debug or current_app.testing
     if error.opaque or error.status >= 500:

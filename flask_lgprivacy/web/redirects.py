@@ -1,4 +1,6 @@
-"""Where an answer sends a browser: a URL stands in logs and histories, so nothing that was opened has a place in it."""
+"""Where an answer sends a browser: a URL stands in logs and histories, so nothing that was opened
+has a place in it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from uuid import UUID
 
 SHORTEST = 3
 SHORTEST_UNSPACED = 2
-"""In scripts that write words without spaces between them (Chinese, Japanese, Thai, …) a name may have two signs."""
+"""In scripts that write words without spaces between them (Chinese, Japanese, Thai, …) a name may
+have two signs.
+"""
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -46,7 +50,9 @@ def _stands_in(text: str, url: str) -> bool:
 
 
 def _texts(value: Any, shortest: int) -> Iterator[str]:
-    """A value as texts that a URL may hold; numbers and UUIDs are left out, because ids and pages are such."""
+    """A value as texts that a URL may hold; numbers and UUIDs are left out, because ids and pages
+    are such.
+    """
     if isinstance(value, str):
         is_long_enough = len(value) >= (SHORTEST_UNSPACED if _UNSPACED.search(value) else shortest)
         if is_long_enough and not _is_uuid(value):

@@ -1,4 +1,6 @@
-"""Whose an answer is: one that the declared view did not make for this request may hold what somebody else opened."""
+"""Whose an answer is: one that the declared view did not make for this request may hold what
+somebody else opened.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def refuse_answer_without_view(processing: ProcessingContext, answer: Any) -> No
 
 
 def refuse_response_of_another(processing: ProcessingContext, response: Response) -> None:
-    """Refuse a response, as it is about to leave, that was made for another request; raises `ViewBypassed`."""
+    """Refuse a response, as it is about to leave, that was made for another request; raises
+    `ViewBypassed`.
+    """
     mine = f"{_BOOT}:{os.getpid()}:{processing.number}"
     if vars(response).get(MADE_BY) not in (None, mine):
         processing.refuse(
@@ -52,7 +56,9 @@ def refuse_response_of_another(processing: ProcessingContext, response: Response
 
 
 def refuse_cached(view: Any, endpoint: str) -> None:
-    """Refuse, at the start, a view whose answers a known library keeps; raises `DeclarationInvalid`."""
+    """Refuse, at the start, a view whose answers a known library keeps; raises
+    `DeclarationInvalid`.
+    """
     while view is not None:
         for attribute, library in _CACHES.items():
             if hasattr(view, attribute):

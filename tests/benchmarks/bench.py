@@ -104,7 +104,7 @@ def runtime(app: Flask) -> Any:
 def job(privacy: LGPrivacy, school_id: UUID, action: str) -> Any:
     actor = Actor("bench", role="teacher", client=school_id)
     return privacy.processing(
-        "student.profile", actor=actor, purpose="provide-service", actions={action}, why="benchmark"
+        "student.profile", actor=actor, purpose="provide-service", actions={action}, job="benchmark"
     )
 
 

@@ -89,7 +89,7 @@ def _school_with_students(privacy: LGPrivacy) -> UUID:
         actor=_teacher(school),
         purpose="provide-service",
         actions={"write"},
-        why="benchmark",
+        job="benchmark",
     ):
         db.session.add_all([Sealed(school_id=school, **fields(number)) for number in range(ROWS)])
         db.session.commit()

@@ -107,7 +107,7 @@ def test_an_author_reads_the_own_account_only(blog: Any) -> None:
             actor=actor,
             purpose="provide-service",
             actions={"write"},
-            why="sign-up",
+            job="sign-up",
         ),
     ):
         mine, other = (

@@ -120,7 +120,7 @@ def test_identifiers_that_stand_as_text_are_found_in_either_spelling(tmp_path: P
         privacy.initialise()
         texts.create_all()
         with privacy.processing(
-            "student.profile", actor=head, purpose="provide-service", actions={"write"}, why="t"
+            "student.profile", actor=head, purpose="provide-service", actions={"write"}, job="t"
         ):
             texts.session.add_all([Reader(school_id=school, first_name=CANARY) for _ in range(2)])
             texts.session.commit()
@@ -135,7 +135,7 @@ def test_identifiers_that_stand_as_text_are_found_in_either_spelling(tmp_path: P
         with pytest.raises(RequestInvalid, match="names the publisher's own key"):
             with privacy.processing(
                 "student.profile", actor=Actor("h", role="administrator", client="publisher"),
-                purpose="provide-service", actions={"write"}, why="t",
+                purpose="provide-service", actions={"write"}, job="t",
             ):  # fmt: skip
                 texts.session.add(Reader(school_id="publisher", first_name=CANARY))
                 texts.session.flush()
@@ -333,7 +333,7 @@ def test_rows_that_belong_to_somebody_without_a_key_are_read_written_and_deleted
     with (
         app.app_context(),
         privacy.processing(
-            "student.activity", actor=head, purpose="exercise-rights", actions={"erase"}, why="t"
+            "student.activity", actor=head, purpose="exercise-rights", actions={"erase"}, job="t"
         ),
     ):
         [gone] = adopting_db.session.scalars(select(Homework).where(Homework.pupil_id == ids[2]))

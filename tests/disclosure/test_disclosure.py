@@ -68,7 +68,7 @@ def with_contact(backend: Backend, *, consent: bool = True) -> Backend:
                 ("contact", backend.contact),
                 purpose=UPDATES,
                 text_version="2026-11",
-                how="web-form",
+                collected_via="web-form",
                 actor=backend.holder(),
             )
         with backend.job(

@@ -54,7 +54,7 @@ with app.app_context():
     db.session.commit()
     for school in schools:
         writer = Actor("writer", role="teacher", client=school.id)
-        with privacy.processing("student.profile", actor=writer, purpose="provide-service", actions={"write"}, why="trial"):
+        with privacy.processing("student.profile", actor=writer, purpose="provide-service", actions={"write"}, job="trial"):
             db.session.add(Student(school_id=school.id, first_name="A", last_name="B"))
             db.session.commit()
     own = str(schools[0].id)

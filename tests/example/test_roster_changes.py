@@ -406,7 +406,7 @@ def test_what_a_bundle_does_not_speak_of_stays(app: Any, how: str) -> None:
     imported(whole)
     student = db.session.scalars(select(Student)).one()
     reader = Actor("x", role="administrator", client=student.school_id)
-    with privacy.processing("student.profile", actor=reader, purpose="provide-service", why="look"):
+    with privacy.processing("student.profile", actor=reader, purpose="provide-service", job="look"):
         email = "lou@x.example"
         assert (student.birth_date, student.email, student.level) == (date(2017, 3, 9), email, "CP")
 

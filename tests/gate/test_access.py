@@ -85,14 +85,14 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(
 
     def reading(actor: Actor) -> str:
         own.session.expire_all()
-        with privacy.processing("student.profile", actor=actor, purpose="provide-service", why="x"):
+        with privacy.processing("student.profile", actor=actor, purpose="provide-service", job="x"):
             return str(own.session.scalars(select(Pupil)).one().first_name)
 
     with app.app_context():
         privacy.initialise()
         own.create_all()
         with privacy.processing(
-            "student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"
+            "student.profile", actor=head, purpose="provide-service", actions={"write"}, job="x"
         ):
             own.session.add(Pupil(school=school, first_name=CANARY))
             own.session.commit()
@@ -102,7 +102,7 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(
         with pytest.raises(AccessDenied):
             reading(stranger)
         with privacy.processing(
-            "student.profile", actor=stranger, purpose="provide-service", why="x"
+            "student.profile", actor=stranger, purpose="provide-service", job="x"
         ) as processing:
             assert processing.acting_client() is None
         for kind, of in (("student", str(one)), ("client", other), ("client", school)):
@@ -115,7 +115,7 @@ def test_a_client_whose_text_spells_the_uuid_of_another_is_not_that_client(
                 actor=stranger,
                 purpose="provide-service",
                 actions={"write"},
-                why="x",
+                job="x",
             ),
         ):
             own.session.add(Pupil(school=other, first_name=CANARY))

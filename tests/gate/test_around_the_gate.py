@@ -158,9 +158,9 @@ def test_what_developers_get_wrong_is_logged_for_them(
 
 
 def test_why_is_a_plain_name(backend: Backend) -> None:
-    with backend.app.app_context(), pytest.raises(ConfigurationError, match="why= names the job"):
+    with backend.app.app_context(), pytest.raises(ConfigurationError, match="job= names the job"):
         backend.privacy.processing(
-            actor=backend.teacher(), purpose="provide-service", why="for jane@example.org"
+            actor=backend.teacher(), purpose="provide-service", job="for jane@example.org"
         )
 
 

@@ -175,7 +175,7 @@ def test_a_celery_task_works_under_a_processing_of_its_own(backend: Backend) -> 
         with (
             backend.app.app_context(),
             backend.privacy.processing(
-                "student.profile", actor=actor, purpose="provide-service", why="nightly"
+                "student.profile", actor=actor, purpose="provide-service", job="nightly"
             ),
         ):
             return len(db.session.get(Student, __import__("uuid").UUID(one)).first_name)

@@ -73,7 +73,7 @@ def learner(number: int) -> Learner:
 def job(privacy: LGPrivacy, *actions: str) -> Any:
     actor = Actor("t", role="teacher", client=SCHOOL)
     return privacy.processing(
-        "student.profile", actor=actor, purpose="provide-service", actions=actions, why="lookup"
+        "student.profile", actor=actor, purpose="provide-service", actions=actions, job="lookup"
     )
 
 
@@ -127,7 +127,7 @@ def test_asking_for_a_client_that_is_none_finds_nothing_and_makes_no_key(learner
     actor = Actor("t", role="teacher", client=UUID(int=9))
     before = run_sql(folder, "data", "select client from lgprivacy_client_key order by 1")
     with privacy.processing(
-        "student.profile", actor=actor, purpose="provide-service", why="lookup"
+        "student.profile", actor=actor, purpose="provide-service", job="lookup"
     ):
         assert not db.session.scalars(find_by(Learner, email=f"{CANARY}8@ecole.example")).all()
         db.session.commit()

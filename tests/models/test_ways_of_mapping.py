@@ -354,7 +354,7 @@ def test_a_deferred_tagged_column_is_guarded_when_it_is_loaded(tmp_path: Path) -
         db.create_all()
         job = Actor("c", role="job")
         with privacy.processing(
-            "account.identity", actor=job, purpose="provide-service", actions={"write"}, why="t"
+            "account.identity", actor=job, purpose="provide-service", actions={"write"}, job="t"
         ):
             account = db.Account(name="N")
             db.session.add(account)

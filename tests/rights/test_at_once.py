@@ -90,7 +90,7 @@ def test_erasures_at_once_with_writers_and_exports_leave_nothing(
         theirs = (
             select(func.count())
             .select_from(archives)
-            .join(requests, requests.c.id == archives.c.request)
+            .join(requests, requests.c.id == archives.c.request_id)
         )
         assert (
             db.session.execute(
@@ -99,7 +99,7 @@ def test_erasures_at_once_with_writers_and_exports_leave_nothing(
             == 0
         )
         states = Counter(
-            map(tuple, db.session.execute(select(requests.c.right, requests.c.state)).all())
+            map(tuple, db.session.execute(select(requests.c.request_type, requests.c.state)).all())
         )
     assert not [state for _, state in states if state == "in-progress"]
     assert states["delete", "failed"] == 0

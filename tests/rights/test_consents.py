@@ -22,7 +22,7 @@ def given(backend: Backend, **changes: Any) -> Any:
     asked = {
         "purpose": UPDATES,
         "text_version": "2026-11",
-        "how": "web-form",
+        "collected_via": "web-form",
         "actor": backend.holder(),
         **changes,
     }
@@ -97,7 +97,7 @@ def test_somebody_elses_consent_covers_nothing(contacted: Backend) -> None:
             ("contact", contacted.account),
             purpose=UPDATES,
             text_version="2026-11",
-            how="letter",
+            collected_via="letter",
             actor=contacted.holder(),
         )
         db.session.commit()
@@ -107,10 +107,11 @@ def test_somebody_elses_consent_covers_nothing(contacted: Backend) -> None:
 
 def test_a_consent_is_recorded_with_when_how_and_by_whom(contacted: Backend) -> None:
     with contacted.app.app_context(), captured_trail(contacted.app) as trail:
-        made = given(contacted, how="letter")
+        made = given(contacted, collected_via="letter")
         stored = contacted.privacy.consents.of(("contact", contacted.contact))
     assert [
-        (one.id, one.how, one.by, one.text_version, sorted(one.categories)) for one in stored
+        (one.id, one.collected_via, one.by, one.text_version, sorted(one.categories))
+        for one in stored
     ] == [(made.id, "letter", "self", "2026-11", ["commercial.contact"])]
     assert [(event.kind, event.step, event.purpose, event.clause) for event in trail.events] == [
         ("consent", "given", UPDATES, "LG-17")
@@ -126,7 +127,7 @@ def test_a_consent_is_recorded_with_when_how_and_by_whom(contacted: Backend) -> 
             "purpose: does not rest on consent; these do: product-updates",
         ),
         ({"text_version": "1999"}, "text_version: the policy document has no such text"),
-        ({"how": "the way Jane Doe told me, by phone"}, "how: a word"),
+        ({"collected_via": "the way Jane Doe told me, by phone"}, "collected_via: a word"),
         ({"by": "teacher"}, "by: self or parent"),
         ({"categories": {"student.profile"}}, "categories: some of commercial.contact"),
         ({"categories": set()}, "categories"),
@@ -186,17 +187,17 @@ def covered(backend: Backend) -> bool:
     )
 
 
-def consents(backend: Backend, by: str, born: dt.date | None = None) -> None:
+def consents(backend: Backend, by: str, birth_date: dt.date | None = None) -> None:
     child = backend.students[backend.schools[0]][0]
     actor = Actor("desk", role="administrator", client=backend.schools[0])
     backend.privacy.consents.give(
         ("student", child),
         purpose="survey",
         text_version="2026-09",
-        how="letter",
+        collected_via="letter",
         actor=actor,
         by=by,
-        born=born,
+        birth_date=birth_date,
     )
     db.session.commit()
 
@@ -204,7 +205,7 @@ def consents(backend: Backend, by: str, born: dt.date | None = None) -> None:
 def test_a_child_needs_a_parent_and_a_parent_the_child(surveyed: Backend) -> None:
     child = surveyed.students[surveyed.schools[0]][0]
     today = dt.datetime.now(dt.UTC).date()
-    consents(surveyed, "self", born=today.replace(year=today.year - 14, day=1))
+    consents(surveyed, "self", birth_date=today.replace(year=today.year - 14, day=1))
     assert not covered(surveyed)
     consents(surveyed, "parent")
     assert covered(surveyed)
@@ -220,7 +221,7 @@ def test_a_child_needs_a_parent_and_a_parent_the_child(surveyed: Backend) -> Non
 
 def test_a_student_of_fifteen_consents_alone(surveyed: Backend) -> None:
     today = dt.datetime.now(dt.UTC).date()
-    consents(surveyed, "self", born=dt.date(today.year - 16, 1, 1))
+    consents(surveyed, "self", birth_date=dt.date(today.year - 16, 1, 1))
     assert covered(surveyed)
 
 

@@ -146,7 +146,7 @@ def test_a_consent_is_not_recorded_of_somebody_who_was_erased(backend: Backend) 
                 ("contact", backend.contact),
                 purpose="product-updates",
                 text_version="2026-11",
-                how="letter",
+                collected_via="letter",
                 actor=backend.holder(),
             )
 

@@ -269,7 +269,7 @@ def test_a_school_whose_id_is_a_text_is_erased_in_whichever_spelling(
         privacy.initialise()
         own.create_all()
         with privacy.processing(
-            "student.profile", actor=head, purpose="provide-service", actions={"write"}, why="x"
+            "student.profile", actor=head, purpose="provide-service", actions={"write"}, job="x"
         ):
             rows = [Pupil(school_id=spelled(school), first_name="x", locker="7") for _ in range(3)]
             own.session.add_all(rows)
@@ -356,7 +356,7 @@ def test_a_newer_export_replaces_the_archive_of_the_one_before_and_expired_ones_
     backend = make_backend(tmp_path / "backend", privacy=LGPrivacy(utcnow=lambda: now[0]))
 
     def kept() -> int:
-        return len(run_sql(backend.folder, "data", "SELECT request FROM lgprivacy_archive"))
+        return len(run_sql(backend.folder, "data", "SELECT request_id FROM lgprivacy_archive"))
 
     for _ in range(3):
         ask(backend, backend.administrator(), "POST", "/privacy/export", json=about(backend))

@@ -113,7 +113,7 @@ def job(privacy: LGPrivacy, *actions: str, school: int = 0) -> Any:
         actor=actor,
         purpose="provide-service",
         actions=actions or {"read"},
-        why="t",
+        job="t",
     )
 
 

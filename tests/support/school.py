@@ -16,6 +16,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from flask_lgprivacy import Actor, LGPrivacy, belongs_to, not_personal, sealed, subject, tagged
+from flask_lgprivacy.audit import FileAuditTrail
 from flask_lgprivacy.testing import make_key_file
 
 CANARY = "Zyxcanary"
@@ -137,7 +138,7 @@ class Backend:
         purpose: str = "provide-service",
     ) -> Any:
         return self.privacy.processing(
-            *categories, actor=actor, purpose=purpose, actions=actions, why="test"
+            *categories, actor=actor, purpose=purpose, actions=actions, job="test"
         )
 
     def reading(self, number: int = 0) -> Any:
@@ -271,4 +272,6 @@ def close(backend: Backend) -> None:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-    backend.runtime.audit.trail.close()
+    trail = backend.runtime.audit.trail
+    if isinstance(trail, FileAuditTrail):
+        trail.close()

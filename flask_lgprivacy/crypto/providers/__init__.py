@@ -1,1 +1,3 @@
-"""Who holds the root key: a local file, HashiCorp Vault or OpenBao, a KMS, or a provider of your own."""
+"""Who holds the root key: a local file, HashiCorp Vault or OpenBao, a KMS, or a provider of your
+own.
+"""

@@ -26,9 +26,10 @@ def _without_bodies(record: logging.LogRecord) -> bool:
 class KmsProvider:
     """Wraps client keys by a KMS key, to which the context is bound as encryption context.
 
-    Parameters: `name` for messages; `key_id` is the key's id, ARN or alias; `region`; `endpoint_url` of another service than
-    AWS's, https unless on this machine; `timeout` in seconds for each of two tries. Credentials come as boto3 finds them. The
-    service rotates its key itself. Source: AWS KMS API, `Encrypt` and `Decrypt`.
+    Parameters: `name` for messages; `key_id` is the key's id, ARN or alias; `region`;
+    `endpoint_url` of another service than AWS's, https unless on this machine; `timeout` in seconds
+    for each of two tries. Credentials come as boto3 finds them. The service rotates its key itself.
+    Source: AWS KMS API, `Encrypt` and `Decrypt`.
     """
 
     def __init__(

@@ -48,7 +48,9 @@ class LocalKeyFile:
         _write(path, {"r1": SecretBytes(randomness(32))}, "r1")
 
     def add_root(self) -> str:
-        """Add a root key, which wraps from now on; running processes notice at their next use. Returns its name."""
+        """Add a root key, which wraps from now on; running processes notice at their next use.
+        Returns its name.
+        """
         with self._held():
             self._refresh()
             name = f"r{max(int(known.lstrip('r') or 0) for known in self._roots) + 1}"
@@ -56,7 +58,9 @@ class LocalKeyFile:
         return name
 
     def drop_root(self, name: str) -> None:
-        """Destroy a root key that wraps nothing any more; raises `ConfigurationError` for the newest or an unknown one."""
+        """Destroy a root key that wraps nothing any more; raises `ConfigurationError` for the
+        newest or an unknown one.
+        """
         with self._held():
             self._refresh()
             if name not in self._roots or name == self._newest:
@@ -79,7 +83,9 @@ class LocalKeyFile:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Change the file alone: of two who change it at once, the later one would lose the other's key."""
+        """Change the file alone: of two who change it at once, the later one would lose the other's
+        key.
+        """
         if sys.platform == "win32":
             yield
             return
@@ -93,7 +99,9 @@ class LocalKeyFile:
             os.close(lock)
 
     def _replace(self, roots: Mapping[str, bytes], newest: str) -> None:
-        """Write the file anew beside the old one and put it in its place, so that a crash leaves one of the two whole."""
+        """Write the file anew beside the old one and put it in its place, so that a crash leaves
+        one of the two whole.
+        """
         fresh = self._path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         _write(fresh, roots, newest)
@@ -227,7 +235,9 @@ def _refuse_others_file(path: Path, found: os.stat_result) -> None:
 
 
 class LazyKeyFile:
-    """The local key file: read at start-up where it exists, else at first use, so that `flask privacy init` can make it."""
+    """The local key file: read at start-up where it exists, else at first use, so that `flask
+    privacy init` can make it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -10,15 +10,16 @@ from ...errors import KeyUnavailable
 from .base import KeyProvider
 
 ROOT: Final = "root"
-"""The name of the publisher's own key service, which wraps the keys of clients that brought none."""
+"""The name of the publisher's own key service, which wraps the keys of clients that brought none.
+"""
 PAUSE_SECONDS = 1.0
 
 
 class KeyProviders:
     """Key providers by name; each wrapped client key says by which of them it was wrapped.
 
-    Parameters: `providers` by name; `clock` counts seconds. A service that did not answer is left alone for a second, so that
-    requests do not queue up behind it.
+    Parameters: `providers` by name; `clock` counts seconds. A service that did not answer is left
+    alone for a second, so that requests do not queue up behind it.
     """
 
     __slots__ = ("_providers", "default")

@@ -30,7 +30,9 @@ LONGEST_TIMEOUT = 10
 
 
 def key_provider(name: str, given: Any) -> KeyProvider:
-    """The provider that one entry of LGPRIVACY_KEY_SERVICES describes; raises `ConfigurationError` naming what to mend."""
+    """The provider that one entry of LGPRIVACY_KEY_SERVICES describes; raises `ConfigurationError`
+    naming what to mend.
+    """
     where = f"LGPRIVACY_KEY_SERVICES[{name!r}]"
     if not isinstance(given, Mapping) or given.get("kind") not in KINDS:
         raise ConfigurationError(

@@ -14,11 +14,13 @@ TRIES = 2
 
 
 class TransitProvider:
-    """Wraps client keys by a Transit key (type aes256-gcm96), to which the context is bound as associated data.
+    """Wraps client keys by a Transit key (type aes256-gcm96), to which the context is bound as
+    associated data.
 
-    Parameters: `name` for messages; `url` of the server, https unless on this machine; `key` and `mount` of the Transit engine;
-    `token_file` holds the token and is read again when it was refused; `ca_file` verifies the server; `timeout` in seconds
-    for each of two tries. The server keeps old versions of its key and rotates it itself. Source: Vault HTTP API, `transit/encrypt`.
+    Parameters: `name` for messages; `url` of the server, https unless on this machine; `key` and
+    `mount` of the Transit engine; `token_file` holds the token and is read again when it was
+    refused; `ca_file` verifies the server; `timeout` in seconds for each of two tries. The server
+    keeps old versions of its key and rotates it itself. Source: Vault HTTP API, `transit/encrypt`.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class TransitProvider:
             raise KeyUnavailable(f"key service {self._name!r}: its answer is no key") from None
 
     def _call(self, ask: Callable[[Any], Any]) -> Any:
-        """Ask twice where the server did not answer, or refused a token that may have been renewed; never longer."""
+        """Ask twice where the server did not answer, or refused a token that may have been renewed;
+        never longer.
+        """
         fault = "did not answer"
         for _ in range(TRIES):
             try:

@@ -17,12 +17,16 @@ _LIST_ID = re.compile(r"^[A-Za-z0-9]{1,32}$")
 
 
 def subscriber_hash(email: str) -> str:
-    """The identifier that Mailchimp gives a member: MD5 of the lower-case address (an identifier, not a protection)."""
+    """The identifier that Mailchimp gives a member: MD5 of the lower-case address (an identifier,
+    not a protection).
+    """
     return hashlib.md5(email.lower().encode(), usedforsecurity=False).hexdigest()
 
 
 def subscribe(out: DisclosureClient, *, list_id: str, email: FieldReference) -> None:
-    """Add or keep a member; somebody who unsubscribed there stays unsubscribed. Raises `RecipientUnavailable`."""
+    """Add or keep a member; somebody who unsubscribed there stays unsubscribed. Raises
+    `RecipientUnavailable`.
+    """
     _checked(
         out.send(
             "PUT",

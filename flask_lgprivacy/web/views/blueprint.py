@@ -1,4 +1,6 @@
-"""The blueprint `lgprivacy`: every HTTP call with which people exercise rights and give permissions."""
+"""The blueprint `lgprivacy`: every HTTP call with which people exercise rights and give
+permissions.
+"""
 
 from __future__ import annotations
 

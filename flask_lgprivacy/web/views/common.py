@@ -32,7 +32,9 @@ def require_actor() -> Actor:
 
 
 def json_object() -> dict[str, Any]:
-    """The JSON object that was sent, `{}` for nothing; its content type keeps forms of other sites out (no CSRF)."""
+    """The JSON object that was sent, `{}` for nothing; its content type keeps forms of other sites
+    out (no CSRF).
+    """
     try:
         body = (
             (request.get_json(silent=True) if request.get_data(cache=True) else {})

@@ -41,7 +41,7 @@ def change_consent() -> Response:
             subject,
             purpose=sent["purpose"],
             text_version=sent["text_version"],
-            how="web-form",
+            collected_via="web-form",
             actor=actor,
         )
     else:
@@ -74,7 +74,7 @@ def _shown(consent: Consent) -> dict[str, Any]:
         "purpose": consent.purpose,
         "categories": sorted(consent.categories),
         "text_version": consent.text_version,
-        "how": consent.how,
+        "how": consent.collected_via,
         "by": consent.by,
         "given": consent.given_at.isoformat(),
         "withdrawn": consent.withdrawn_at and consent.withdrawn_at.isoformat(),

@@ -1,4 +1,6 @@
-"""Export, delete, rectify, and the requests they open; JSON, with problem details for every refusal."""
+"""Export, delete, rectify, and the requests they open; JSON, with problem details for every
+refusal.
+"""
 
 from __future__ import annotations
 
