@@ -36,7 +36,8 @@ ACCOUNTS = (
         "admin.tilleuls",
         "tilleuls-admin-1",
         "Administrator, École des Tilleuls",
-        "the students of École des Tilleuls; export, rectify and erase one; the requests about them",
+        "the students of École des Tilleuls; export, rectify and erase one; the requests about "
+        "them",
         "students of École du Port",
     ),
     DemoAccount(

@@ -101,7 +101,8 @@ class _Reader:
                 self._refuse(
                     file,
                     0,
-                    f"is no file of OneRoster {self._bundle.version} that this service knows; remove it",
+                    f"is no file of OneRoster {self._bundle.version} that this service knows; "
+                    "remove it",
                 )
             else:
                 self._table(name, shown, content)
@@ -175,7 +176,8 @@ class _Reader:
             Fault(
                 name,
                 0,
-                f"is in the bundle {len(there)} times ({', '.join(there)}); leave the one that is meant",
+                f"is in the bundle {len(there)} times ({', '.join(there)}); leave the one that is "
+                "meant",
             )
             for name, there in places.items()
             if len(there) > 1
@@ -287,7 +289,8 @@ class _Reader:
             self._refuse(
                 file,
                 1,
-                f"its columns are those of {elsewhere}.csv: the file is a copy of another one; export it again",
+                f"its columns are those of {elsewhere}.csv: the file is a copy of another one; "
+                "export it again",
             )
             return False
         for number, column in enumerate(header, start=1):

@@ -162,7 +162,7 @@ def assemble(
 
 
 def _key_providers(config: Config, root: KeyProvider | None) -> dict[str, KeyProvider]:
-    providers = {name: key_provider(name, given) for name, given in config.key_services.items()}
+    providers = {name: key_provider(name, options) for name, options in config.key_services.items()}
     if root is not None:
         providers[ROOT] = root
     elif ROOT not in providers:

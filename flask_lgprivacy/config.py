@@ -42,19 +42,21 @@ class Config:
 
 def parse_config(config: Mapping[str, Any], *, instance: Path) -> Config:
     """Parse and check the settings; raises `ConfigurationError` naming the setting."""
-    given = {name: value for name, value in config.items() if name.startswith(PREFIX)}
-    known = {PREFIX + name.upper() for name in Config.__dataclass_fields__}
-    for name in given:
-        if name not in known:
+    settings = {name: value for name, value in config.items() if name.startswith(PREFIX)}
+    setting_names = {PREFIX + name.upper() for name in Config.__dataclass_fields__}
+    for name in settings:
+        if name not in setting_names:
             raise ConfigurationError(
-                f"unknown setting {name}; the settings are {', '.join(sorted(known))}"
+                f"unknown setting {name}; the settings are {', '.join(sorted(setting_names))}"
             )
 
     def setting(name: str, default: Any, kind: type | tuple[type, ...]) -> Any:
-        value = given.get(PREFIX + name, default)
+        value = settings.get(PREFIX + name, default)
         if not isinstance(value, kind) or isinstance(value, bool):
             kinds = kind if isinstance(kind, tuple) else (kind,)
-            names = " or ".join("a dictionary" if one is Mapping else one.__name__ for one in kinds)
+            names = " or ".join(
+                "a dictionary" if accepted is Mapping else accepted.__name__ for accepted in kinds
+            )
             raise ConfigurationError(f"{PREFIX}{name} takes {names}, not {type(value).__name__}")
         return value
 
@@ -65,12 +67,14 @@ def parse_config(config: Mapping[str, Any], *, instance: Path) -> Config:
     for endpoint, reason in exempt.items():
         if not isinstance(reason, str) or not reason.strip():
             raise ConfigurationError(
-                f"LGPRIVACY_EXEMPT[{endpoint!r}] needs the reason why the endpoint processes no personal data"
+                f"LGPRIVACY_EXEMPT[{endpoint!r}] needs the reason why the endpoint processes no "
+                "personal data"
             )
     seconds = setting("KEY_CACHE_SECONDS", MOST_SECONDS, (int, float))
     if not 0 <= seconds <= MOST_SECONDS:
         raise ConfigurationError(
-            f"LGPRIVACY_KEY_CACHE_SECONDS is between 0 and {MOST_SECONDS:.0f}: a cached key outlives an erasure"
+            f"LGPRIVACY_KEY_CACHE_SECONDS is between 0 and {MOST_SECONDS:.0f}: a cached key "
+            "outlives an erasure"
         )
     longest = setting("LONGEST_BODY", LONGEST_BODY, int)
     if longest < 1:
@@ -94,10 +98,10 @@ def parse_config(config: Mapping[str, Any], *, instance: Path) -> Config:
     )
 
 
-def _agents(named: Any) -> frozenset[tuple[str, str]]:
+def _agents(agents: Any) -> frozenset[tuple[str, str]]:
     """The short list of support agents, each as (kind, id) of the account."""
-    if any(not isinstance(one, tuple | list) or len(one) != 2 for one in named):
+    if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in agents):
         raise ConfigurationError(
             "LGPRIVACY_AGENTS takes a list of (kind, id) pairs, such as [('account', 'the id')]"
         )
-    return frozenset((str(kind), canonical_id(one)) for kind, one in named)
+    return frozenset((str(kind), canonical_id(pair)) for kind, pair in agents)

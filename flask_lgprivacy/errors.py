@@ -147,7 +147,8 @@ class ErasuresPending(PrivacyError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the key table is older than the data: it was restored from a backup; run 'flask privacy retention replay', which "
+            "the key table is older than the data: it was restored from a backup; run 'flask "
+            "privacy retention replay', which "
             "repeats from the trail every erasure made since"
         )
 
@@ -160,7 +161,8 @@ class KeyLost(PrivacyError):
 
     def __init__(self) -> None:
         super().__init__(
-            "a sealed record has neither a key nor a tombstone; restore the key table from its backup"
+            "a sealed record has neither a key nor a tombstone; restore the key table from its "
+            "backup"
         )
 
 

@@ -187,7 +187,8 @@ class LGPrivacy:
         """
         if not _JOB.match(job):
             raise ConfigurationError(
-                "job= names the job in the trail: letters, digits, spaces and . : _ - only, 80 at most"
+                "job= names the job in the trail: letters, digits, spaces and . : _ - only, 80 at "
+                "most"
             )
         runtime = get_state().runtime
         declaration = declare(categories, roles={actor.role}, purpose=purpose, actions=actions)

@@ -68,12 +68,12 @@ def deposit(
 
 def opened_fields(index_keys: Iterable[bytes], row: Any) -> dict[str, Any]:
     """What a record in the inbox holds; raises `SealBroken` or `RequestInvalid`."""
-    named = [key for key in index_keys if names_ingest_key(key, row.sealed)]
-    if not named:
+    named_keys = [key for key in index_keys if names_ingest_key(key, row.sealed)]
+    if not named_keys:
         raise SealBroken
     try:
         fields = orjson.loads(
-            open_ingested(named[0], row.sealed, client=row.client, model=row.model)
+            open_ingested(named_keys[0], row.sealed, client=row.client, model=row.model)
         )
     except ValueError:
         raise RequestInvalid(f"{row.model}: the record is no JSON object") from None
@@ -86,11 +86,11 @@ def inbox_entries_about(
     runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
 ) -> list[str]:
     """The records in a client's inbox, refused ones too, that are about a subject."""
-    kind, one = subject
+    kind, subject_id = subject
     if client is None or not runtime.models.is_processor_of(kind):
         return []
     layouts = {layout.name: layout for layout in runtime.models.graph.of(kind)}
-    inbox, found = runtime.database.tables.inbox, []
+    inbox, entry_ids = runtime.database.tables.inbox, []
     rows = session.execute(
         select(inbox).where(inbox.c.client == client, inbox.c.model.in_(layouts))
     ).all()
@@ -105,9 +105,9 @@ def inbox_entries_about(
             )
         except (SealBroken, RequestInvalid):
             continue  # nobody can open it, or it names nobody: it says nothing of anybody
-        if names is not None and canonical_id(names) == one:
-            found.append(row.id)
-    return found
+        if names is not None and canonical_id(names) == subject_id:
+            entry_ids.append(row.id)
+    return entry_ids
 
 
 def remove_from_inbox(
@@ -116,14 +116,14 @@ def remove_from_inbox(
     """Remove what lies in a client's inbox about a subject; returns how many records. The caller
     commits.
     """
-    gone = inbox_entries_about(runtime, session, subject, client)
-    for some in chunks(gone):
+    entry_ids = inbox_entries_about(runtime, session, subject, client)
+    for chunk in chunks(entry_ids):
         session.execute(
             delete(runtime.database.tables.inbox).where(
-                runtime.database.tables.inbox.c.id.in_(some)
+                runtime.database.tables.inbox.c.id.in_(chunk)
             )
         )
-    return len(gone)
+    return len(entry_ids)
 
 
 class SealedInbox:
@@ -146,7 +146,7 @@ class SealedInbox:
     def deposit(self, client: Any, model: str, sealed: bytes) -> str:
         """Leave a sealed record for a client and commit; returns its id."""
         session = self._runtime.database.session()
-        made = deposit(
+        entry_id = deposit(
             session,
             self._runtime.database.tables,
             client=self._client(client),
@@ -155,7 +155,7 @@ class SealedInbox:
             at=self._runtime.utcnow(),
         )
         session.commit()
-        return made
+        return entry_id
 
     def waiting(self, client: Any) -> int:
         """How many records wait to be taken in."""
@@ -241,7 +241,7 @@ class SealedInbox:
     def _made(self, index_keys: tuple[bytes, ...], row: Any) -> Any:
         """The record as a row of its model; raises where it is none."""
         layout, fields = self._layout(row.model), opened_fields(index_keys, row)
-        made = layout.model()
+        new_row = layout.model()
         if layout.is_subject and layout.client is not None:
             fields[layout.client] = str(fields.get(layout.client, row.client))
             if canonical_id(fields[layout.client]) != row.client:
@@ -257,11 +257,11 @@ class SealedInbox:
                     f"{row.model}: the record has a field that the model does not seal"
                 )
             setattr(
-                made,
+                new_row,
                 name,
                 from_json(kinds.get(name) or layout.column(name).type.python_type, value, name),
             )
-        return made
+        return new_row
 
     def _layout(self, model: str) -> ModelInfo:
         for kind in self._runtime.models.graph.subjects:

@@ -45,10 +45,11 @@ class ProfileLocation:
         if storage not in (CLOUD, DEVICE):
             raise ConfigurationError(f"storage is {CLOUD} or {DEVICE}")
         session, name = self._runtime.database.session(), canonical_id(client)
-        held = self._held(session, name) if storage == DEVICE else 0
-        if held:
+        record_count = self._held(session, name) if storage == DEVICE else 0
+        if record_count:
             raise ConfigurationError(
-                f"the server holds {held} records of this client; have them exported to its devices and erased first, "
+                f"the server holds {record_count} records of this client; have them exported to "
+                "its devices and erased first, "
                 "by POST /privacy/export and /privacy/delete"
             )
         session.execute(delete(self._table).where(self._table.c.client == name))
@@ -60,7 +61,7 @@ class ProfileLocation:
 
     def _held(self, session: Session, client: str) -> int:
         """How many subjects of a client have a row, of those that are held for clients."""
-        held = 0
+        count = 0
         for kind, layout in self._runtime.models.graph.subjects.items():
             if layout.client is not None and self._runtime.models.is_processor_of(kind):
                 column = client_column(layout)
@@ -69,8 +70,8 @@ class ProfileLocation:
                     .select_from(layout.table)
                     .where(matches_any_id(column, [client]))
                 )
-                held += int(session.execute(query).scalar_one())
-        return held
+                count += int(session.execute(query).scalar_one())
+        return count
 
 
 class DeviceStorageVeto:

@@ -37,62 +37,64 @@ def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> t
 
 
 def parse_stores(
-    given: Mapping[str, Any], needed: Collection[str], policy: Policy
+    settings: Mapping[str, Any], needed: Collection[str], policy: Policy
 ) -> dict[str, DataStore]:
     """The declared stores; raises `ConfigurationError` for one that is missing, unknown or
     incomplete.
     """
     clause = policy.commitments[COMMITMENT].clause
-    missing = [name for name in needed if name not in given]
+    missing = [name for name in needed if name not in settings]
     if missing:
-        named = (
+        undeclared = (
             f"the store {missing[0]!r} is"
             if len(missing) == 1
             else f"the stores {', '.join(map(repr, missing))} are"
         )
         raise ConfigurationError(
-            f"LGPRIVACY_STORES: {named} not declared; say who hosts each and in which country, such as "
+            f"LGPRIVACY_STORES: {undeclared} not declared; say who hosts each and in which "
+            "country, such as "
             f"{{{missing[0]!r}: {{'host': 'OVH SAS, Roubaix', 'country': 'FR'}}}} [{clause}]",
             clause=clause,
         )
-    return {name: _store(name, stated, needed, policy) for name, stated in given.items()}
+    return {name: _store(name, entry, needed, policy) for name, entry in settings.items()}
 
 
-def _store(name: str, stated: Any, needed: Collection[str], policy: Policy) -> DataStore:
-    where = f"LGPRIVACY_STORES[{name!r}]"
+def _store(name: str, entry: Any, needed: Collection[str], policy: Policy) -> DataStore:
+    location = f"LGPRIVACY_STORES[{name!r}]"
     kind = name.partition(":")[0]
     if kind not in KINDS or (name not in needed and kind not in ("files", "queue")):
         raise ConfigurationError(
-            f"{where}: no such store; this application has {', '.join(sorted(needed))}, and may name files:… and queue:…"
+            f"{location}: no such store; this application has {', '.join(sorted(needed))}, and may "
+            "name files:… and queue:…"
         )
-    if not isinstance(stated, Mapping) or set(stated) - {"host", "country", "categories"}:
+    if not isinstance(entry, Mapping) or set(entry) - {"host", "country", "categories"}:
         raise ConfigurationError(
-            f"{where}: takes host, country and, for what no labelled model holds, categories"
+            f"{location}: takes host, country and, for what no labelled model holds, categories"
         )
-    host, country = stated.get("host"), stated.get("country")
+    host, country = entry.get("host"), entry.get("country")
     if not isinstance(host, str) or not host.strip():
-        raise ConfigurationError(f"{where}: host is missing; say who runs it")
+        raise ConfigurationError(f"{location}: host is missing; say who runs it")
     if not isinstance(country, str) or len(country) != 2 or not country.isupper():
         raise ConfigurationError(
-            f"{where}: country is two capital letters (ISO 3166-1), such as 'FR'"
+            f"{location}: country is two capital letters (ISO 3166-1), such as 'FR'"
         )
-    categories = frozenset(stated.get("categories", ()))
+    categories = frozenset(entry.get("categories", ()))
     if name not in needed and not categories:
-        raise ConfigurationError(f"{where}: categories is missing; name what it may hold")
+        raise ConfigurationError(f"{location}: categories is missing; name what it may hold")
     for category in sorted(categories - policy.categories.keys()):
-        raise ConfigurationError(f"{where}: the policy document has no category {category!r}")
+        raise ConfigurationError(f"{location}: the policy document has no category {category!r}")
     return DataStore(name, host, country, categories)
 
 
 def categories_by_store(graph: OwnershipGraph) -> dict[str, frozenset[str]]:
     """By store, the categories of the labelled models whose tables stand in it."""
-    held: dict[str, frozenset[str]] = {}
+    by_store: dict[str, frozenset[str]] = {}
     for kind in graph.subjects:
         for layout in graph.of(kind):
             bind = layout.table.metadata.info.get("bind_key")
             name = "database" if bind is None else f"database:{bind}"
-            held[name] = held.get(name, frozenset()) | layout.categories
-    return held
+            by_store[name] = by_store.get(name, frozenset()) | layout.categories
+    return by_store
 
 
 def check_regions(
@@ -103,21 +105,22 @@ def check_regions(
     Keys, key services and the trail stand for everything that they open or name, so every
     category's region binds them.
     """
-    held = categories_by_store(graph)
-    everything = frozenset().union(*held.values())
+    by_store = categories_by_store(graph)
+    everything = frozenset().union(*by_store.values())
     for store in stores.values():
         is_about_all = (
             store.name.startswith(("key-service:", "trail"))
             or store.name == f"database:{keys_bind}"
         )
         categories = (
-            everything if is_about_all else held.get(store.name, frozenset())
+            everything if is_about_all else by_store.get(store.name, frozenset())
         ) | store.categories
         for category in sorted(categories):
             declared = policy.categories[category]
             if store.country not in policy.regions[declared.region]:
                 raise ConfigurationError(
-                    f"LGPRIVACY_STORES[{store.name!r}]: stands in {store.country}, and {category} stays in region "
+                    f"LGPRIVACY_STORES[{store.name!r}]: stands in {store.country}, and {category} "
+                    "stays in region "
                     f"{declared.region} [{declared.clause}]",
                     clause=declared.clause,
                 )

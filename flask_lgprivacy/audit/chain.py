@@ -43,8 +43,8 @@ def extend(head: Head, body: bytes) -> tuple[bytes, Head]:
 
 def parse_head(raw: bytes) -> Head | None:
     """A rendered head, or None where it is none."""
-    found = _HEAD.match(raw)
-    return Head(int(found[1]), int(found[2]), found[3].decode()) if found else None
+    match = _HEAD.match(raw)
+    return Head(int(match[1]), int(match[2]), match[3].decode()) if match else None
 
 
 def chain_hash(line: bytes) -> str:

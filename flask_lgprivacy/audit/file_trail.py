@@ -70,12 +70,15 @@ class FileAuditTrail:
         )
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as fault:
+        except OSError as error:
             raise ConfigurationError(
-                f"the trail directory {directory.name} cannot be made ({fault.strerror}); set LGPRIVACY_TRAIL_DIRECTORY"
+                f"the trail directory {directory.name} cannot be made ({error.strerror}); set "
+                "LGPRIVACY_TRAIL_DIRECTORY"
             ) from None
-        found = directory.stat()
-        refuse_open_folder(found.st_mode, found.st_uid, found.st_gid, directory.name, "the trail")
+        status = directory.stat()
+        refuse_open_folder(
+            status.st_mode, status.st_uid, status.st_gid, directory.name, "the trail"
+        )
         self._directory = str(directory)
         self._now = now
         self._flush_to_disk = flush
@@ -169,8 +172,8 @@ class FileAuditTrail:
             self._write(self._file, b"".join(ticket.line for ticket in batch))
             self._flush_or_spoil(self._file)
             self._head[:] = batch[-1].head.rendered()
-        except OSError as fault:
-            self._fail(batch, fault.strerror or type(fault).__name__)
+        except OSError as error:
+            self._fail(batch, error.strerror or type(error).__name__)
         else:
             self._durable = batch[-1].head
             for ticket in batch:
@@ -206,12 +209,12 @@ class FileAuditTrail:
         """
         if not os.stat(self._directory).st_mode & 0o222:
             raise OSError(0, "the trail directory is read-only")
-        here = os.stat(self._path)
-        if (here.st_dev, here.st_ino) != self._identity:
+        status = os.stat(self._path)
+        if (status.st_dev, status.st_ino) != self._identity:
             raise OSError(0, "the trail file was replaced")
-        if not here.st_mode & 0o222:
+        if not status.st_mode & 0o222:
             raise OSError(0, "the trail file is read-only")
-        if here.st_size != self._durable.size:
+        if status.st_size != self._durable.size:
             self._spoiled.add(self._chain)
             self._is_evidence = True  # as it is: neither cut nor continued
             raise OSError(0, "the trail file was changed by somebody else")
@@ -222,9 +225,9 @@ class FileAuditTrail:
                 chain = f"w{number}"
                 if chain not in self._spoiled and self._take(chain):
                     return
-        except OSError as fault:
+        except OSError as error:
             self._release()
-            raise TrailUnavailable(fault.strerror or type(fault).__name__) from None
+            raise TrailUnavailable(error.strerror or type(error).__name__) from None
         raise TrailUnavailable(f"all {SLOTS} worker slots are taken or in doubt")
 
     def _take(self, chain: str) -> bool:

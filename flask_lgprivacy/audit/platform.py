@@ -35,11 +35,11 @@ def hold(file: int) -> bool:
     return True
 
 
-def require_posix(what: str, instead: str) -> None:
+def require_posix(feature: str, instead: str) -> None:
     """Refuse, in one sentence, what needs file locks as POSIX has them; raises
     `ConfigurationError`.
     """
     if sys.platform == "win32":
         raise ConfigurationError(
-            f"{what} needs a POSIX system such as Linux or macOS; on Windows {instead}"
+            f"{feature} needs a POSIX system such as Linux or macOS; on Windows {instead}"
         )

@@ -61,16 +61,16 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
 
 def _values(event: Mapping[str, Any], name: str) -> set[str]:
     """Every text that stands under `name` in an event, at the top or in its parts."""
-    found = {str(event[name])} if event.get(name) is not None else set()
+    values = {str(event[name])} if event.get(name) is not None else set()
     if name == "pseudonym":
-        found.update(event.get("pseudonyms", ()))
+        values.update(event.get("pseudonyms", ()))
     if name == "category":
-        found.update(event.get("categories", ()))
+        values.update(event.get("categories", ()))
     if name == "grant":
-        found.update(event.get("grants", ()))
+        values.update(event.get("grants", ()))
     for part in [*event.get("touched", ()), *event.get("refused", ())]:
         if part.get(name) is not None:
-            found.add(str(part[name]))
+            values.add(str(part[name]))
         if name == "pseudonym":
-            found.update(part.get("pseudonyms", ()))
-    return found
+            values.update(part.get("pseudonyms", ()))
+    return values

@@ -75,8 +75,8 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
                 break
             report.lines += 1
             line = line[:-1]  # noqa: PLW2901  one line at a time is held, however long the chain is
-            found = LINE.match(line)
-            if found is None or not _is_object(line):
+            match = LINE.match(line)
+            if match is None or not _is_object(line):
                 yield Finding(
                     path.name,
                     number,
@@ -85,13 +85,13 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
                 )
                 tip = Head(tip.sequence + 1, 0, chain_hash(line))
                 continue
-            sequence = int(found[2])
-            yield from _follows(path.name, number, tip, sequence, found[1].decode())
+            sequence = int(match[2])
+            yield from _follows(path.name, number, tip, sequence, match[1].decode())
             tip = Head(sequence, 0, chain_hash(line))
             if anchored and anchored.sequence == sequence:
                 hash_at_head = tip.hash
-    except OSError as fault:
-        yield Finding(path.name, 0, CANNOT_TELL, f"cannot be read: {fault.strerror}")
+    except OSError as error:
+        yield Finding(path.name, 0, CANNOT_TELL, f"cannot be read: {error.strerror}")
         return
     if is_torn:
         yield Finding(
@@ -100,12 +100,12 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
     if anchored is None:
         yield Finding(path.name, 0, CANNOT_TELL, "the head beside the chain is missing or damaged")
     elif tip.sequence < anchored.sequence:
-        gone = anchored.sequence - tip.sequence
+        cut_lines = anchored.sequence - tip.sequence
         yield Finding(
             path.name,
             number,
             TAMPERED,
-            f"ends here, but {gone} more lines were written: the tail was cut",
+            f"ends here, but {cut_lines} more lines were written: the tail was cut",
         )
     elif hash_at_head != anchored.hash:
         yield Finding(
@@ -117,7 +117,8 @@ def _verify_chain(directory: Path, chain: str, report: Report) -> Iterator[Findi
             path.name,
             anchored.sequence + 1,
             INCOMPLETE,
-            f"{more} lines from here on are past the head: a crash left them, or somebody who is not the worker added them",
+            f"{more} lines from here on are past the head: a crash left them, or somebody who is "
+            "not the worker added them",
         )
 
 
@@ -148,12 +149,12 @@ def _catches_up(head_path: Path, sequence: int) -> bool:
 def _follows(file: str, number: int, tip: Head, sequence: int, previous: str) -> Iterator[Finding]:
     expected = tip.sequence + 1
     if sequence > expected:
-        gone = sequence - expected
+        missing_lines = sequence - expected
         yield Finding(
             file,
             number,
             TAMPERED,
-            f"has sequence {sequence} after {tip.sequence}: {gone} missing before it",
+            f"has sequence {sequence} after {tip.sequence}: {missing_lines} missing before it",
         )
     elif sequence < expected:
         yield Finding(

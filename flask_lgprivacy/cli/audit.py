@@ -45,7 +45,8 @@ def verify(directory: Path | None, as_json: bool) -> None:
     report = verify_trail(directory) if directory else get_state().runtime.audit.verify()
     if as_json:
         findings = [
-            {"file": one.file, "line": one.line, "what": one.what} for one in report.findings
+            {"file": finding.file, "line": finding.line, "what": finding.what}
+            for finding in report.findings
         ]
         click.echo(
             json.dumps(
@@ -58,11 +59,11 @@ def verify(directory: Path | None, as_json: bool) -> None:
             )
         )
     else:
-        for one in report.findings:
+        for finding in report.findings:
             click.echo(
-                f"{one.file}, line {one.line}: {one.what}"
-                if one.line
-                else f"{one.file}: {one.what}"
+                f"{finding.file}, line {finding.line}: {finding.what}"
+                if finding.line
+                else f"{finding.file}: {finding.what}"
             )
         verdict = ("all well", "TAMPERED", "incomplete", "cannot tell")[report.exit_code]
         click.echo(f"{report.chains} chains, {report.lines} lines: {verdict}")
@@ -98,10 +99,13 @@ def _line(event: dict[str, object]) -> str:
         if name not in hidden and value not in (None, [], "")
     ]
     touched, refused = event.get("touched"), event.get("refused")
-    for one in touched if isinstance(touched, list) else []:
-        parts.append(f"{one['action']} {one['category']} of {one['subjects']} ({one['client']})")
-    for one in refused if isinstance(refused, list) else []:
+    for part in touched if isinstance(touched, list) else []:
         parts.append(
-            f"REFUSED {one['code']} [{one['clause']}] {one['category'] or ''} missing {', '.join(one['missing']) or '-'}"
+            f"{part['action']} {part['category']} of {part['subjects']} ({part['client']})"
+        )
+    for part in refused if isinstance(refused, list) else []:
+        parts.append(
+            f"REFUSED {part['code']} [{part['clause']}] {part['category'] or ''} missing "
+            f"{', '.join(part['missing']) or '-'}"
         )
     return "  ".join(parts)

@@ -25,7 +25,7 @@ def check(as_json: bool) -> None:
     """Every route declared or exempt, every column labelled, every recipient reachable; exit status
     1 for a fault.
     """
-    here = get_state()
+    state = get_state()
     faults = []
     endpoints = endpoints_of(current_app)
     entries = list(endpoints.entries())
@@ -36,30 +36,30 @@ def check(as_json: bool) -> None:
                 f"{endpoints.remedy(entry.endpoint)}"
             )
     try:
-        here.runtime.models.check_again()
-        kinds = sorted(here.runtime.models.graph.subjects)
+        state.runtime.models.check_again()
+        kinds = sorted(state.runtime.models.graph.subjects)
     except ConfigurationError as error:
         faults.append(error.message)
         kinds = []
-    faults += _faults_of_setting_up(here)
-    for recipient in here.policy.recipients.values():
-        if recipient.transfer and not recipient.transfer.in_force(here.runtime.utcnow().date()):
+    faults += _faults_of_setting_up(state)
+    for recipient in state.policy.recipients.values():
+        if recipient.transfer and not recipient.transfer.in_force(state.runtime.utcnow().date()):
             faults.append(f"recipient {recipient.id}: its transfer tool is not in force today")
     exempt = {
         entry.endpoint: entry.stated.reason
         for entry in entries
         if isinstance(entry.stated, Exemption)
     }
-    stores = _stores(here) if kinds else []
+    stores = _stores(state) if kinds else []
     if as_json:
-        found = {
+        content = {
             "faults": faults,
             "endpoints": len(entries),
             "exempt": exempt,
             "subjects": kinds,
             "stores": stores,
         }
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(content, ensure_ascii=False))
     else:
         for fault in faults:
             click.echo(fault)
@@ -70,33 +70,34 @@ def check(as_json: bool) -> None:
                 f"store: {store['name']}: {store['host']} ({store['country']}) {', '.join(store['categories'])}".rstrip()
             )
         click.echo(
-            f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: {', '.join(kinds) or 'none'}; {len(faults)} faults"
+            f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: "
+            f"{', '.join(kinds) or 'none'}; {len(faults)} faults"
         )
     if faults:
         raise SystemExit(1)
 
 
-def _stores(here: PrivacyState) -> list[dict[str, Any]]:
+def _stores(state: PrivacyState) -> list[dict[str, Any]]:
     """Every declared store with what its labelled models hold."""
-    held = categories_by_store(here.runtime.models.graph)
+    held_categories = categories_by_store(state.runtime.models.graph)
     return [
         {
             "name": store.name,
             "host": store.host,
             "country": store.country,
-            "categories": sorted(held.get(store.name, frozenset()) | store.categories),
+            "categories": sorted(held_categories.get(store.name, frozenset()) | store.categories),
         }
-        for store in here.stores.values()
+        for store in state.stores.values()
     ]
 
 
-def _faults_of_setting_up(here: PrivacyState) -> Iterator[str]:
-    if here.uses_key_file and not here.config.key_file.exists():
-        yield f"the key file {here.config.key_file.name} does not exist; run 'flask privacy init', or restore it"
-    for table in missing_tables(here.database.engines, here.runtime.database.tables):
+def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:
+    if state.uses_key_file and not state.config.key_file.exists():
+        yield f"the key file {state.config.key_file.name} does not exist; run 'flask privacy init', or restore it"
+    for table in missing_tables(state.database.engines, state.runtime.database.tables):
         yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"
-    if not here.hooks.has_actor_loader:
+    if not state.hooks.has_actor_loader:
         yield NO_ACTOR_LOADER
-    for endpoint in here.config.exempt:
+    for endpoint in state.config.exempt:
         if endpoint not in current_app.view_functions:
             yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"

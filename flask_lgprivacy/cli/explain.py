@@ -50,17 +50,17 @@ def explain(
     as_json: bool,
 ) -> None:
     """Print one decision with every prohibition and rule that was considered."""
-    here = get_state()
+    state = get_state()
     holding = {Condition(fact) for fact in facts}
     notes: list[str] = []
     if client is not None:
-        holding |= _facts_of_client(here, actor_role, canonical_id(client), notes)
+        holding |= _facts_of_client(state, actor_role, canonical_id(client), notes)
     if grant is not None:
-        holding |= _facts_of_grant(here, actor_role, category, purpose, client, grant, notes)
-    found = explain_decision(
-        here.runtime.engine, actor_role, category, Action(action), purpose, frozenset(holding)
+        holding |= _facts_of_grant(state, actor_role, category, purpose, client, grant, notes)
+    explanation = explain_decision(
+        state.runtime.engine, actor_role, category, Action(action), purpose, frozenset(holding)
     )
-    decision = found.decision
+    decision = explanation.decision
     if as_json:
         content = {
             "outcome": decision.outcome,
@@ -69,7 +69,7 @@ def explain(
             "missing": decision.missing,
             "facts": sorted(holding),
             "notes": notes,
-            "considered": [asdict(one) for one in found.considered],
+            "considered": [asdict(trace) for trace in explanation.considered],
         }
         click.echo(json.dumps(content, ensure_ascii=False))
         return
@@ -80,32 +80,35 @@ def explain(
     for note in notes:
         click.echo(f"note: {note}")
     click.echo(f"about {category}:")
-    for one in found.considered:
-        click.echo(f"  {'DECIDES' if one.decides else 'no'}: {one.entry} [{one.clause}]: {one.why}")
+    for trace in explanation.considered:
+        click.echo(
+            f"  {'DECIDES' if trace.decides else 'no'}: {trace.entry} [{trace.clause}]: {trace.why}"
+        )
 
 
 def _facts_of_client(
-    here: PrivacyState, role: str, client: str, notes: list[str]
+    state: PrivacyState, role: str, client: str, notes: list[str]
 ) -> set[Condition]:
     """What is known of a client now."""
     facts = set()
-    known = here.policy.roles.get(role)
-    if known is not None and known.side == "client":
+    declared_role = state.policy.roles.get(role)
+    if declared_role is not None and declared_role.side == "client":
         facts.add(Condition.OWN_CLIENT)
         notes.append("own-client is assumed: the actor acts for this client")
-    if has_open_assistance(here.runtime.database.session(), here.runtime.database.tables, client):
+    if has_open_assistance(state.runtime.database.session(), state.runtime.database.tables, client):
         facts.add(Condition.ASSISTANCE_REQUEST)
-    if here.hooks.pays_directly(client):
+    if state.hooks.pays_directly(client):
         facts.add(Condition.DIRECT_PAYMENT)
-    if here.storage.is_on_device(here.runtime.database.session(), client):
+    if state.storage.is_on_device(state.runtime.database.session(), client):
         notes.append(
-            "this client keeps its profiles on its devices: writing one is refused whatever the rules say"
+            "this client keeps its profiles on its devices: writing one is refused whatever the "
+            "rules say"
         )
     return facts
 
 
 def _facts_of_grant(
-    here: PrivacyState,
+    state: PrivacyState,
     role: str,
     category: str,
     purpose: str,
@@ -114,42 +117,44 @@ def _facts_of_grant(
     notes: list[str],
 ) -> set[Condition]:
     """What a grant gives now, and for what it does not."""
-    tables = here.runtime.database.tables
-    found = next(
-        iter(find_grants(here.runtime.database.session(), tables, tables.grant.c.id == grant)), None
+    tables = state.runtime.database.tables
+    held_grant = next(
+        iter(find_grants(state.runtime.database.session(), tables, tables.grant.c.id == grant)),
+        None,
     )
-    if found is None:
+    if held_grant is None:
         raise RequestInvalid("--grant: there is no such grant; 'flask privacy grants' lists them")
-    kind = here.policy.grant_kinds.get(found.kind)
+    kind = state.policy.grant_kinds.get(held_grant.kind)
     if kind is None:
         notes.append(
-            f"the grant does not count: the policy document has no kind {found.kind!r} any more"
+            f"the grant does not count: the policy document has no kind {held_grant.kind!r} any "
+            "more"
         )
         return set()
-    state_now = found.state(here.runtime.utcnow())
+    state_now = held_grant.state(state.runtime.utcnow())
     reasons = [
         *([] if state_now == "in-force" else [f"it is {state_now}"]),
         *([] if role == kind.to else [f"it is for role {kind.to}"]),
         *(
             []
-            if category in found.categories
-            else [f"it covers {', '.join(sorted(found.categories))}"]
+            if category in held_grant.categories
+            else [f"it covers {', '.join(sorted(held_grant.categories))}"]
         ),
-        *([] if purpose == found.purpose else [f"it is for purpose {found.purpose}"]),
+        *([] if purpose == held_grant.purpose else [f"it is for purpose {held_grant.purpose}"]),
         *(
             []
-            if client is None or canonical_id(client) == found.client
+            if client is None or canonical_id(client) == held_grant.client
             else ["it is of another client"]
         ),
         *(
             []
-            if kind.agents is None or found.to in here.config.agents
+            if kind.agents is None or held_grant.to in state.config.agents
             else ["its agent is not on the list of agents"]
         ),
     ]
     if reasons:
         notes.append(f"the grant does not count: {'; '.join(reasons)}")
         return set()
-    scope = "everybody" if found.scope.everybody else "the people it names, and nobody else"
-    notes.append(f"the {found.kind} grant is in force until {found.until} for {scope}")
+    scope = "everybody" if held_grant.scope.everybody else "the people it names, and nobody else"
+    notes.append(f"the {held_grant.kind} grant is in force until {held_grant.until} for {scope}")
     return {kind.condition}

@@ -18,26 +18,26 @@ def grants(client: str | None, as_json: bool) -> None:
     """Grants to guests and support agents, newest first; those to agents with how often they were
     used.
     """
-    here = get_state()
-    table, session = here.runtime.database.tables.grant.c, here.runtime.database.session()
-    wanted = [] if client is None else [table.client == canonical_id(client)]
-    found = find_grants(session, here.runtime.database.tables, *wanted)
-    uses = here.grants.uses_of(found)
-    to_agents = {kind.id for kind in here.policy.grant_kinds.values() if kind.agents is not None}
+    state = get_state()
+    table, session = state.runtime.database.tables.grant.c, state.runtime.database.session()
+    criteria = [] if client is None else [table.client == canonical_id(client)]
+    listed = find_grants(session, state.runtime.database.tables, *criteria)
+    uses = state.grants.uses_of(listed)
+    to_agents = {kind.id for kind in state.policy.grant_kinds.values() if kind.agents is not None}
     rows = [
         {
-            "id": one.id,
-            "kind": one.kind,
-            "client": one.client,
-            "state": one.state(here.runtime.utcnow()),
-            "categories": ", ".join(sorted(one.categories)),
+            "id": grant.id,
+            "kind": grant.kind,
+            "client": grant.client,
+            "state": grant.state(state.runtime.utcnow()),
+            "categories": ", ".join(sorted(grant.categories)),
             "scope": "all"
-            if one.scope.everybody
-            else f"{len(one.scope.subjects)} subjects, {len(one.scope.groups)} groups",
-            "until": one.until and one.until.isoformat(),
-            "ground": one.ground,
-            "uses": len(uses[one.id]) if one.kind in to_agents else None,
+            if grant.scope.everybody
+            else f"{len(grant.scope.subjects)} subjects, {len(grant.scope.groups)} groups",
+            "until": grant.until and grant.until.isoformat(),
+            "ground": grant.ground,
+            "uses": len(uses[grant.id]) if grant.kind in to_agents else None,
         }
-        for one in found
+        for grant in listed
     ]
     print_rows(rows, as_json=as_json)

@@ -22,7 +22,8 @@ class PrivacyGroup(AppGroup):
         except SQLAlchemyError as fault:
             kind = type(getattr(fault, "orig", None) or fault).__name__
             raise click.ClickException(
-                f"the database refused ({kind}): it is locked, away, or lacks tables that 'flask privacy init' makes; mend that, "
+                f"the database refused ({kind}): it is locked, away, or lacks tables that 'flask "
+                "privacy init' makes; mend that, "
                 "then run this again, which goes on where it stopped"
             ) from None
 

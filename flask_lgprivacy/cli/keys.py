@@ -45,8 +45,8 @@ def list_keys(as_json: bool) -> None:
     """Clients with the epochs of their keys, the key service that wraps them and how many subjects
     hang on them.
     """
-    here = get_state()
-    table = here.runtime.keys.table
+    state = get_state()
+    table = state.runtime.keys.table
     clients, subjects = table.clients.c, table.subjects.c
     counted = (
         select(subjects.holder, subjects.epoch, func.count(subjects.wrapped).label("subjects"))
@@ -60,7 +60,7 @@ def list_keys(as_json: bool) -> None:
         )
         .order_by(clients.client, clients.epoch)
     )
-    with here.runtime.keys.connected(here.runtime.database.session()) as connection:
+    with state.runtime.keys.connected(state.runtime.database.session()) as connection:
         rows = [
             {
                 "client": row.client,
@@ -92,7 +92,7 @@ def list_keys(as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
-def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: bool) -> None:
+def rotate(key_kind: str, client: str | None, grace: float, dry_run: bool, as_json: bool) -> None:
     """Renew keys while the application runs; a run that was cut off is taken up by the next.
 
     \b
@@ -101,18 +101,18 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
     subjects  new subject keys; every record is resealed, the old keys are destroyed
     indexes   new keys for blind indexes and clients; every index is made anew
     """
-    if client is not None and what != "clients":
+    if client is not None and key_kind != "clients":
         raise click.UsageError("--client goes with 'clients'")
     keeper = custodian()
     if dry_run:
-        _show({"dry run": True, **keeper.plan(what, client=client)}, as_json=as_json)
+        _show({"dry run": True, **keeper.plan(key_kind, client=client)}, as_json=as_json)
         return
     begun = monotonic()
-    if what == "root":
+    if key_kind == "root":
         counts = keeper.rotate_root()
-    elif what == "clients":
+    elif key_kind == "clients":
         counts = keeper.rotate_clients(client=client)
-    elif what == "indexes":
+    elif key_kind == "indexes":
         counts = keeper.rotate_indexes(grace=grace)
     else:
         counts = keeper.rotate_subjects(grace=grace)
@@ -125,16 +125,16 @@ def rotate(what: str, client: str | None, grace: float, dry_run: bool, as_json: 
     "--dry-run", is_flag=True, help="Say how many rows would be sealed, and change nothing."
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
-def adopt(named: str, dry_run: bool, as_json: bool) -> None:
+def adopt(target: str, dry_run: bool, as_json: bool) -> None:
     """Move plain text into sealed records while the application runs; all adopting columns of a row
     go together.
     """
     keeper = custodian()
     if dry_run:
-        _show({"dry run": True, **keeper.plan_adoption(named)}, as_json=as_json)
+        _show({"dry run": True, **keeper.plan_adoption(target)}, as_json=as_json)
         return
     begun = monotonic()
-    counts, remains = keeper.adopt(named)
+    counts, remains = keeper.adopt(target)
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
     if remains:
         click.echo(f"what the database still holds of it goes with: {remains}", err=True)
@@ -161,21 +161,22 @@ def new_root() -> None:
 @click.argument("name")
 def drop_root(name: str) -> None:
     """Destroy an older root key that wraps nothing any more."""
-    here = get_state()
+    state = get_state()
     file = _key_file()
-    clients = here.runtime.keys.table.clients.c
-    with here.runtime.keys.connected(here.runtime.database.session()) as connection:
-        here.runtime.keys.table.lock_all_clients(connection)
+    clients = state.runtime.keys.table.clients.c
+    with state.runtime.keys.connected(state.runtime.database.session()) as connection:
+        state.runtime.keys.table.lock_all_clients(connection)
         wrapped = connection.execute(
             select(clients.wrapped).where(clients.wrapped.is_not(None))
         ).scalars()
-        held = sum(LocalKeyFile.root_of(one) == name for one in wrapped)
-        if held:
+        wrapped_count = sum(LocalKeyFile.root_of(wrapped_key) == name for wrapped_key in wrapped)
+        if wrapped_count:
             raise ConfigurationError(
-                f"root key {name} wraps {held} client keys; run 'flask privacy keys rotate root' first"
+                f"root key {name} wraps {wrapped_count} client keys; run 'flask privacy keys "
+                "rotate root' first"
             )
         file.drop_root(name)
-    here.runtime.database.session().commit()
+    state.runtime.database.session().commit()
     click.echo(f"destroyed root key {name}")
 
 
@@ -193,12 +194,13 @@ def move(client: str, service: str) -> None:
 
 
 def _key_file() -> LocalKeyFile:
-    here = get_state()
-    if not here.uses_key_file:
+    state = get_state()
+    if not state.uses_key_file:
         raise ConfigurationError(
-            "the root key is held by a key service, which rotates it itself; there is no local key file"
+            "the root key is held by a key service, which rotates it itself; there is no local key "
+            "file"
         )
-    return LocalKeyFile(here.config.key_file)
+    return LocalKeyFile(state.config.key_file)
 
 
 def _show(figures: dict[str, Any], *, as_json: bool) -> None:

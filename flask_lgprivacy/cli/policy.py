@@ -25,8 +25,8 @@ from .group import privacy
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -> None:
     """The policy document: its clauses, or with --matrix its whole table."""
-    here = get_state()
-    document = here.policy
+    state = get_state()
+    document = state.policy
     if not whole:
         if as_json:
             click.echo(
@@ -40,22 +40,24 @@ def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -
             for clause in document.clauses.values():
                 click.echo(f"{clause.id}  {clause.says}")
             for kind, says in document.subjects.items():
-                held = [one.id for one in document.categories.values() if kind in one.subjects]
-                click.echo(f"subject {kind} ({says}): {', '.join(held)}")
+                category_ids = [
+                    entry.id for entry in document.categories.values() if kind in entry.subjects
+                ]
+                click.echo(f"subject {kind} ({says}): {', '.join(category_ids)}")
             click.echo(f"roles: {', '.join(document.roles)}")
             click.echo(f"purposes: {', '.join(document.purposes)}")
         return
-    for name, known, what in (
+    for name, declared, entry_kind in (
         (role, document.roles, "role"),
         (category, document.categories, "category"),
     ):
-        if name is not None and name not in known:
+        if name is not None and name not in declared:
             raise RequestInvalid(
-                f"no such {what}; the policy document has {', '.join(sorted(known))}"
+                f"no such {entry_kind}; the policy document has {', '.join(sorted(declared))}"
             )
     cells = [
         cell
-        for cell in matrix(here.runtime.engine)
+        for cell in matrix(state.runtime.engine)
         if role in (None, cell.role) and category in (None, cell.category)
     ]
     if as_json:

@@ -13,18 +13,18 @@ from .output import print_rows
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def recipients(as_json: bool) -> None:
     """Recipients that the policy document declares."""
-    here = get_state()
+    state = get_state()
     rows = [
         {
-            "id": one.id,
-            "kind": one.kind,
-            "country": one.country,
-            "purposes": ", ".join(sorted(one.purposes)),
-            "categories": ", ".join(sorted(one.categories)),
-            "transfer": one.transfer.tool.value if one.transfer else None,
-            "clause": one.clause,
-            "configured": one.id in here.recipients,
+            "id": recipient.id,
+            "kind": recipient.kind,
+            "country": recipient.country,
+            "purposes": ", ".join(sorted(recipient.purposes)),
+            "categories": ", ".join(sorted(recipient.categories)),
+            "transfer": recipient.transfer.tool.value if recipient.transfer else None,
+            "clause": recipient.clause,
+            "configured": recipient.id in state.recipients,
         }
-        for one in here.policy.recipients.values()
+        for recipient in state.policy.recipients.values()
     ]
     print_rows(rows, as_json=as_json)

@@ -20,19 +20,19 @@ def requests(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    here = get_state()
-    found = list(here.rights.ledger.every(here.runtime.database.session()))
+    state = get_state()
+    listed = list(state.rights.ledger.every(state.runtime.database.session()))
     rows = [
         {
-            "id": one.id,
-            "right": one.right.value,
-            "kind": one.subject[0],
-            "client": one.client,
-            "state": one.state,
-            "received": one.received_at.isoformat(),
-            "due": one.due_at.isoformat(),
+            "id": request.id,
+            "right": request.right.value,
+            "kind": request.subject[0],
+            "client": request.client,
+            "state": request.state,
+            "received": request.received_at.isoformat(),
+            "due": request.due_at.isoformat(),
         }
-        for one in found
+        for request in listed
     ]
     print_rows(rows, as_json=as_json)
 
@@ -40,8 +40,8 @@ def requests(context: click.Context, as_json: bool) -> None:
 @requests.command()
 def work() -> None:
     """Remove the rows of clients that were erased; what was cut off is taken up."""
-    gone: dict[str, int] = {}
+    removed: dict[str, int] = {}
     for request, count in get_state().rights.work():
-        gone[request] = gone.get(request, 0) + count
-        click.echo(f"request {request}: {gone[request]} subjects removed", err=True)
-    click.echo(f"{len(gone)} requests, {sum(gone.values())} subjects removed")
+        removed[request] = removed.get(request, 0) + count
+        click.echo(f"request {request}: {removed[request]} subjects removed", err=True)
+    click.echo(f"{len(removed)} requests, {sum(removed.values())} subjects removed")

@@ -25,10 +25,10 @@ def replay(dry_run: bool, as_json: bool) -> None:
     """Repeat every erasure after a restore: those with a tombstone, and from the trail those whose
     key was restored too.
     """
-    here = get_state()
-    done = ErasureReplay(here.runtime, dry_run=dry_run)
+    state = get_state()
+    done = ErasureReplay(state.runtime, dry_run=dry_run)
     done.from_tombstones()
-    done.from_trail(here.runtime.audit.read({"event": "rights-request"}))
+    done.from_trail(state.runtime.audit.read({"event": "rights-request"}))
     counts = {"dry run": dry_run, **done.close()}
     if as_json:
         click.echo(json.dumps(counts))

@@ -12,30 +12,31 @@ from ..state import PrivacyState, get_state
 from .group import privacy
 
 
-def initialise(here: PrivacyState) -> Iterator[str]:
+def initialise(state: PrivacyState) -> Iterator[str]:
     """Make the key file, the tables and the trail directory where they are missing; yields what was
     done, for people.
     """
     if (
-        here.uses_key_file
-        and not here.config.key_file.exists()
-        and here.runtime.keys.has_keys(here.database.engines[here.config.keys_bind])
+        state.uses_key_file
+        and not state.config.key_file.exists()
+        and state.runtime.keys.has_keys(state.database.engines[state.config.keys_bind])
     ):
         raise ConfigurationError(
-            f"the database holds keys, but their key file {here.config.key_file.name} is gone; restore it, a new one cannot open them"
+            f"the database holds keys, but their key file {state.config.key_file.name} is gone; "
+            "restore it, a new one cannot open them"
         )
-    if here.uses_key_file:
+    if state.uses_key_file:
         try:
-            LocalKeyFile.create(here.config.key_file)
-            yield f"made the key file {here.config.key_file} (mode 0600); keep a copy away from the data's backups"
+            LocalKeyFile.create(state.config.key_file)
+            yield f"made the key file {state.config.key_file} (mode 0600); keep a copy away from the data's backups"
         except FileExistsError:
-            LocalKeyFile(here.config.key_file)
-            yield f"kept the key file {here.config.key_file}"
-    for table in here.runtime.database.tables.all():
-        table.create(here.database.engines[table.metadata.info.get("bind_key")], checkfirst=True)
-    here.runtime.keys.publisher_secret(here.runtime.database.session())
-    yield f"{len(here.runtime.database.tables.all())} tables are there"
-    yield f"the trail is written to {here.config.trail_directory}"
+            LocalKeyFile(state.config.key_file)
+            yield f"kept the key file {state.config.key_file}"
+    for table in state.runtime.database.tables.all():
+        table.create(state.database.engines[table.metadata.info.get("bind_key")], checkfirst=True)
+    state.runtime.keys.publisher_secret(state.runtime.database.session())
+    yield f"{len(state.runtime.database.tables.all())} tables are there"
+    yield f"the trail is written to {state.config.trail_directory}"
 
 
 @privacy.command()

@@ -14,11 +14,11 @@ from .group import privacy
 @click.option(
     "--set", "where", type=click.Choice([CLOUD, DEVICE]), help="Record the client's choice."
 )
-def storage(client: str, where: str | None) -> None:
+def storage(client: str, location: str | None) -> None:
     """Where a client's profiles are kept: in its cloud space, or on its devices and not by the
     server.
     """
     chosen = get_state().storage
-    if where is not None:
-        chosen.choose(client, where)
+    if location is not None:
+        chosen.choose(client, location)
     click.echo(chosen.of(client))

@@ -30,27 +30,33 @@ def usage(
     """Usage counts of whole days, without groups below the threshold; without EVENT, the events
     that are counted.
     """
-    here = get_state()
+    state = get_state()
     if event is None:
         rows = [
-            {"event": one.name, "by": one.by, "dimensions": ", ".join(sorted(one.dimensions))}
-            for one in here.usage.events.values()
+            {
+                "event": declared.name,
+                "by": declared.by,
+                "dimensions": ", ".join(sorted(declared.dimensions)),
+            }
+            for declared in state.usage.events.values()
         ]
         print_rows(rows, as_json=as_json)
         return
-    found = here.usage.report(
+    report = state.usage.report(
         event, by=by, since=since and since.date(), until=until and until.date()
     )
     if as_json:
         content = {
             "event": event,
-            "by": found.by,
-            "rows": list(found.rows),
-            "total": found.total,
-            "threshold": found.threshold,
+            "by": report.by,
+            "rows": list(report.rows),
+            "total": report.total,
+            "threshold": report.threshold,
         }
         click.echo(json.dumps(content))
         return
-    for row in found.rows:
+    for row in report.rows:
         click.echo("  ".join(f"{name}={value}" for name, value in row.items()))
-    click.echo(f"total {found.total}; groups below {found.threshold} are in no row and in no total")
+    click.echo(
+        f"total {report.total}; groups below {report.threshold} are in no row and in no total"
+    )

@@ -41,13 +41,15 @@ def _unaccented(value: str) -> str:
     apart = unicodedata.normalize("NFKD", value.casefold())
     return _spaced(
         unicodedata.normalize(
-            "NFKC", "".join(one for one in apart if not unicodedata.combining(one))
+            "NFKC", "".join(letter for letter in apart if not unicodedata.combining(letter))
         )
     )
 
 
 def _name(value: str) -> str:
-    seen = "".join(one for one in value.translate(_AS_TYPED) if unicodedata.category(one) != "Cf")
+    seen = "".join(
+        letter for letter in value.translate(_AS_TYPED) if unicodedata.category(letter) != "Cf"
+    )
     return _unaccented(seen).translate(_LETTERS)
 
 
@@ -92,7 +94,8 @@ class BlindIndex:
             )
         if self.bits != FULL_BITS and not 4 <= self.bits <= MAX_TRUNCATED_BITS:
             raise ModelInvalid(
-                f"BlindIndex: bits is {FULL_BITS}, or between 4 and {MAX_TRUNCATED_BITS} for values that are easily guessed"
+                f"BlindIndex: bits is {FULL_BITS}, or between 4 and {MAX_TRUNCATED_BITS} for "
+                "values that are easily guessed"
             )
 
     @property
@@ -107,8 +110,8 @@ class BlindIndex:
     def key(self, index_key: bytes, *, table: str, column: str) -> bytes:
         """The key of one column's index for one client: 32 bytes."""
         name = NORMALISERS[self.normaliser][0] + ("" if self.is_whole else f"/{self.bits}")
-        named = f"lgprivacy index\x01{table}\x00{column}\x00{name}".encode()
-        return SecretBytes(hmac.digest(index_key, named, "sha256"))
+        info = f"lgprivacy index\x01{table}\x00{column}\x00{name}".encode()
+        return SecretBytes(hmac.digest(index_key, info, "sha256"))
 
     def of(self, key: bytes, value: str) -> bytes:
         """The index of a value under a `key`: 16 bytes, or as few as hold `bits`."""

@@ -40,10 +40,10 @@ class KeyCache(Generic[K, V]):
     def get_all(self, names: Sequence[K]) -> dict[K, V]:
         """The living entries under some names."""
         now, until = self._clock(), self._until
-        found = zip(names, map(self._entries.get, names), strict=True)
+        pairs = zip(names, map(self._entries.get, names), strict=True)
         return {
             name: value
-            for name, value in found
+            for name, value in pairs
             if value is not None and until.get(name, 0.0) >= now
         }
 

@@ -122,10 +122,10 @@ class SubjectKey(_Secret):
             bound_to = build_associated_data(prefix, row, self.version, row_version)
             return unseal_with(self.cipher, envelope, self.version, bound_to)
         except SealBroken:
-            named = self.at(envelope_key_version(envelope) or self.version)
-            if named is None or named is self:
+            named_key = self.at(envelope_key_version(envelope) or self.version)
+            if named_key is None or named_key is self:
                 raise
-        return named.unseal(envelope, prefix, row, row_version)
+        return named_key.unseal(envelope, prefix, row, row_version)
 
     @property
     def key(self) -> bytes:

@@ -33,8 +33,8 @@ class SingleFlight(Generic[N, R]):
             return flight.result()
         try:
             result = call()
-        except BaseException as fault:
-            flight.set_exception(fault)
+        except BaseException as error:
+            flight.set_exception(error)
             raise
         else:
             flight.set_result(result)

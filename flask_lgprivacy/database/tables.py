@@ -51,7 +51,7 @@ class Tables:
 
     def all(self) -> tuple[Table, ...]:
         """Every table."""
-        return tuple(getattr(self, one.name) for one in fields(self))
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 def missing_tables(engines: Mapping[str | None, Engine], tables: Tables) -> Iterator[str]:
@@ -245,5 +245,5 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
 
 
 def _table(name: str, metadata: MetaData, *parts: Column[Any] | Index) -> Table:
-    found = metadata.tables.get(name)
-    return Table(name, metadata, *parts) if found is None else found
+    existing = metadata.tables.get(name)
+    return Table(name, metadata, *parts) if existing is None else existing

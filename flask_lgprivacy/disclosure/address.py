@@ -33,7 +33,7 @@ def parse_recipient_addresses(
     """The endpoints that the settings give for declared recipients; raises `ConfigurationError` for
     any other.
     """
-    found = {}
+    addresses = {}
     for name, setting in settings.items():
         recipient = policy.recipients.get(name)
         if recipient is None:
@@ -41,30 +41,30 @@ def parse_recipient_addresses(
                 f"LGPRIVACY_RECIPIENTS: the policy document declares no recipient {name!r}",
                 clause=policy.clause_of("undeclared-recipients"),
             )
-        found[name] = _endpoint(recipient, setting)
-    return found
+        addresses[name] = _endpoint(recipient, setting)
+    return addresses
 
 
 def _endpoint(recipient: Recipient, setting: Any) -> RecipientAddress:
-    where = f"LGPRIVACY_RECIPIENTS[{recipient.id!r}]"
+    location = f"LGPRIVACY_RECIPIENTS[{recipient.id!r}]"
     if not isinstance(setting, Mapping) or not setting.keys() <= KNOWN or "base_url" not in setting:
         raise ConfigurationError(
-            f"{where}: takes base_url, and optionally ca_file and authorization"
+            f"{location}: takes base_url, and optionally ca_file and authorization"
         )
     url = urlsplit(str(setting["base_url"]))
     host = (url.hostname or "").lower()
     if url.scheme != "https" or not host or url.username or url.query or url.fragment:
         raise ConfigurationError(
-            f"{where}: base_url must be https://host/path without credentials, query or fragment"
+            f"{location}: base_url must be https://host/path without credentials, query or fragment"
         )
     if not (is_declared_host(recipient, host) or is_this_machine(host)):
         raise ConfigurationError(
-            f"{where}: {host} is no host of this recipient in the policy document",
+            f"{location}: {host} is no host of this recipient in the policy document",
             clause=recipient.clause,
         )
     ca_file = setting.get("ca_file")
     if ca_file is not None and not Path(ca_file).is_file():
-        raise ConfigurationError(f"{where}: ca_file does not exist")
+        raise ConfigurationError(f"{location}: ca_file does not exist")
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return RecipientAddress(

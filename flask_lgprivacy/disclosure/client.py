@@ -125,7 +125,8 @@ class DisclosureClient:
         place = unlabelled_path(body)
         if place is not None:
             self._refuse(
-                f"{place} is a bare value; use labelled(row, field) for personal data, or constant(…)",
+                f"{place} is a bare value; use labelled(row, field) for personal data, or "
+                "constant(…)",
                 self._recipient.clause,
                 "label",
             )
@@ -173,8 +174,8 @@ class DisclosureClient:
         return decided
 
     def _authorize(self, part: FieldReference) -> None:
-        kind, one = part.subject
-        client = self._processing.keys.require(None, kind, one).client or None
+        kind, subject_id = part.subject
+        client = self._processing.keys.require(None, kind, subject_id).client or None
         try:
             self._processing.authorize(
                 part.category, Action.DISCLOSE, client=client, subject=part.subject
@@ -192,15 +193,15 @@ class DisclosureClient:
         )
 
     def _refuse(
-        self, why: str, clause: str | None, missing: str, categories: tuple[str, ...] = ()
+        self, reason: str, clause: str | None, missing: str, categories: tuple[str, ...] = ()
     ) -> NoReturn:
-        known = tuple(
+        declared_categories = tuple(
             category for category in categories if category in self._runtime.policy.categories
         )
-        self._tell("refused", known, clause=clause, missing=(missing,))
+        self._tell("refused", declared_categories, clause=clause, missing=(missing,))
         self._processing.refuse(
-            DisclosureRefused(why, clause=clause, missing=missing),
-            category=known[0] if known else None,
+            DisclosureRefused(reason, clause=clause, missing=missing),
+            category=declared_categories[0] if declared_categories else None,
             action=Action.DISCLOSE.value,
         )
 
@@ -213,9 +214,9 @@ class DisclosureClient:
         missing: tuple[str, ...] = (),
         status: int | None = None,
     ) -> None:
-        known = self._runtime.policy.recipients.get(self._name)
-        kind, one = self._subject
-        key = self._processing.keys.load(None, kind, (one,)).get(one)
+        recipient = self._runtime.policy.recipients.get(self._name)
+        kind, subject_id = self._subject
+        key = self._processing.keys.load(None, kind, (subject_id,)).get(subject_id)
         now = self._runtime.utcnow()
         self._runtime.audit.commit(
             DisclosureEvent(
@@ -231,7 +232,7 @@ class DisclosureClient:
                 pseudonyms=(key.pseudonym(school_year(now)),)
                 if key is not None and stage != "refused"
                 else (),
-                clause=clause or (known.clause if known else None),
+                clause=clause or (recipient.clause if recipient else None),
                 missing=missing,
                 status=status,
             )

@@ -105,7 +105,7 @@ def unlabelled_path(content: Any, place: str = "body") -> str | None:
         )
     else:
         return place
-    return next((found for found in places if found is not None), None)
+    return next((path for path in places if path is not None), None)
 
 
 def resolved(content: Any) -> Any:

@@ -47,7 +47,8 @@ class Actor:
             )
         if type(strongly_authenticated) is not bool:
             raise ConfigurationError(
-                "Actor(strongly_authenticated=…) takes True or False, and no other value that counts as true"
+                "Actor(strongly_authenticated=…) takes True or False, and no other value that "
+                "counts as true"
             )
         pairs = [] if isinstance(subjects, str) else list(subjects)
         if any(
@@ -67,7 +68,9 @@ class Actor:
         set_field(self, "client", None if client is None else canonical_id(client))
         set_field(self, "client_text", client if isinstance(client, str) else None)
         set_field(
-            self, "subjects", tuple((kind, _identifier(one, "subjects=…")) for kind, one in pairs)
+            self,
+            "subjects",
+            tuple((kind, _identifier(subject_id, "subjects=…")) for kind, subject_id in pairs),
         )
         set_field(self, "strongly_authenticated", strongly_authenticated)
 
@@ -85,11 +88,12 @@ def actor_part(text: str) -> str:
     return text.replace("%", "%25").replace(":", "%3A")
 
 
-def _identifier(value: Any, where: str) -> str:
+def _identifier(value: Any, location: str) -> str:
     """An identifier that names somebody; a missing one would make one person of all who have none."""
     if not isinstance(value, str | int | UUID) or isinstance(value, bool) or value == "":
         raise ConfigurationError(
-            f"Actor: {where} takes an identifier: a UUID, a whole number or a text that is not empty"
+            f"Actor: {location} takes an identifier: a UUID, a whole number or a text that is not "
+            "empty"
         )
     return canonical_id(value)
 

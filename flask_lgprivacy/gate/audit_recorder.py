@@ -53,7 +53,8 @@ class AuditRecorder:
     def _require(self, method: str, signature: str) -> None:
         if not callable(getattr(self.trail, method, None)):
             raise ConfigurationError(
-                f"the trail given to LGPrivacy(trail=…) cannot be read here: {type(self.trail).__name__} "
+                "the trail given to LGPrivacy(trail=…) cannot be read here: "
+                f"{type(self.trail).__name__} "
                 f"has no {signature}; add it (flask_lgprivacy.audit.AuditTrail), or name the "
                 "directory of a trail of files"
             )

@@ -312,13 +312,13 @@ class ProcessingContext:
             self._refuse_in_fork()
         row = instance.__dict__
         try:
-            owner, own, stated_client, envelope, version = group.place(row)
+            owner_id, own_id, stated_client, envelope, version = group.place(row)
         except KeyError:
             for name in group.needs:
                 getattr(instance, name)
-            owner, own, stated_client, envelope, version = group.place(row)
+            owner_id, own_id, stated_client, envelope, version = group.place(row)
         model = group.layout
-        subject_id = canonical_id(owner)
+        subject_id = canonical_id(owner_id)
         subject = (model.kind, subject_id)
         if version == 0 and model.adopting and envelope is None:
             plain = self._open_plaintext(instance, group, subject)
@@ -329,7 +329,7 @@ class ProcessingContext:
         if key is None:
             key = self.keys.of_row(instance, model.kind, subject_id)
         if not model.is_subject:
-            row_id = canonical_id(own)
+            row_id = canonical_id(own_id)
             return self.open_record(
                 group, row_id, subject, key.client, envelope, version, key, instance
             )

@@ -52,8 +52,8 @@ def declare(
         raise DeclarationInvalid(
             "roles= and actions= take a set of names, such as roles={'teacher'}"
         )
-    named = frozenset(roles)
-    if not named:
+    role_names = frozenset(roles)
+    if not role_names:
         raise DeclarationInvalid("roles= is empty, so nobody could ever call this; name the roles")
     try:
         done = frozenset(Action(action) for action in actions)
@@ -61,16 +61,16 @@ def declare(
         raise DeclarationInvalid(f"actions= knows {', '.join(Action)}") from None
     if not done:
         raise DeclarationInvalid("actions= is empty; leave it out for reading, or name the actions")
-    held, left_out = frozenset(categories), frozenset(withhold)
-    if left_out - held:
+    category_names, left_out = frozenset(categories), frozenset(withhold)
+    if left_out - category_names:
         raise DeclarationInvalid(
             "withhold= names what may be left out of the declared categories; declare them too"
         )
     schema = accepts() if isinstance(accepts, type) else accepts
-    return Declaration(held, named, purpose, done, left_out, schema)
+    return Declaration(category_names, role_names, purpose, done, left_out, schema)
 
 
-def check_declaration(declaration: Declaration, decisions: PolicyEngine, where: str) -> None:
+def check_declaration(declaration: Declaration, decisions: PolicyEngine, location: str) -> None:
     """Refuse a declaration that the policy document can never allow; raises `DeclarationInvalid`
     naming the clause.
     """
@@ -78,7 +78,8 @@ def check_declaration(declaration: Declaration, decisions: PolicyEngine, where: 
     for role in sorted(declaration.roles):
         if role not in policy.roles:
             raise DeclarationInvalid(
-                f"{where}: the policy document has no role {role!r}; it has {', '.join(sorted(policy.roles))}"
+                f"{location}: the policy document has no role {role!r}; it has "
+                f"{', '.join(sorted(policy.roles))}"
             )
     if declaration.purpose not in policy.purposes:
         forbidden = next(
@@ -86,26 +87,27 @@ def check_declaration(declaration: Declaration, decisions: PolicyEngine, where: 
         )
         if forbidden is not None:
             raise DeclarationInvalid(
-                f"{where}: {forbidden.says} [{forbidden.clause}]", clause=forbidden.clause
+                f"{location}: {forbidden.says} [{forbidden.clause}]", clause=forbidden.clause
             )
         raise DeclarationInvalid(
-            f"{where}: the policy document has no purpose {declaration.purpose!r}; it has {', '.join(sorted(policy.purposes))}"
+            f"{location}: the policy document has no purpose {declaration.purpose!r}; it has "
+            f"{', '.join(sorted(policy.purposes))}"
         )
     terms = SensitiveTerms(policy)
     for category in sorted(declaration.categories):
         sensitive = terms.match(category)
         if sensitive is not None and category not in policy.categories:
             raise DeclarationInvalid(
-                f"{where}: category {category!r}: {sensitive.says} [{sensitive.clause}]",
+                f"{location}: category {category!r}: {sensitive.says} [{sensitive.clause}]",
                 clause=sensitive.clause,
             )
-        _check_category(declaration, decisions, where, category)
+        _check_category(declaration, decisions, location, category)
     if declaration.accepts is not None:
-        check_schema(declaration.accepts, policy, declaration.categories, where)
+        check_schema(declaration.accepts, policy, declaration.categories, location)
 
 
 def _check_category(
-    declaration: Declaration, decisions: PolicyEngine, where: str, category: str
+    declaration: Declaration, decisions: PolicyEngine, location: str, category: str
 ) -> None:
     """Every role must be allowed every action, under some condition; one that is withheld, at least
     for one role.
@@ -123,7 +125,7 @@ def _check_category(
             how = "prohibited" if refusal.outcome is Outcome.PROHIBITED else "not allowed"
             instead = _other_actions(declaration, decisions, category)
             raise DeclarationInvalid(
-                f"{where}: {how}: {refusal.reason}{instead} [{refusal.clause or 'no clause'}]",
+                f"{location}: {how}: {refusal.reason}{instead} [{refusal.clause or 'no clause'}]",
                 clause=refusal.clause,
             )
 

@@ -73,9 +73,9 @@ class ClientKeys:
         It is cached where no rollback can take it back: outside a `scope` that may have made it.
         """
         name = (holder, epoch)
-        known = (scope.clients.get(name) if scope is not None else None) or self._cache.get(name)
-        if known is not None:
-            return known
+        cached = (scope.clients.get(name) if scope is not None else None) or self._cache.get(name)
+        if cached is not None:
+            return cached
         if scope is not None and scope.is_fresh:
             key = self._unwrapped(connection, holder, epoch)
         else:

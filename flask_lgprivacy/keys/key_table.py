@@ -108,7 +108,7 @@ class KeyTable:
         return dialect.insert(table)
 
     def bury_subject(
-        self, connection: Connection, kind: str, one: str, holder: str, now: dt.datetime
+        self, connection: Connection, kind: str, subject_id: str, holder: str, now: dt.datetime
     ) -> None:
         """Destroy every version of a subject's key and leave a tombstone, also for one that never
         had a key.
@@ -116,16 +116,16 @@ class KeyTable:
         Whoever renews the key meanwhile is waited for, so that the renewed one is destroyed too.
         """
         columns = self.subjects.c
-        self.lock_subjects(connection, kind, [one])
+        self.lock_subjects(connection, kind, [subject_id])
         buried: CursorResult[Any] = connection.execute(
             update(self.subjects)
-            .where(columns.kind == kind, columns.subject == one)
+            .where(columns.kind == kind, columns.subject == subject_id)
             .values(wrapped=null(), erased_at=func.coalesce(columns.erased_at, now))
         )
         if not buried.rowcount:
             tombstone = {
                 "kind": kind,
-                "subject": one,
+                "subject": subject_id,
                 "version": 1,
                 "holder": holder,
                 "epoch": 0,
@@ -154,21 +154,21 @@ class KeyTable:
                     .with_for_update()
                 )
 
-    def living_versions(self, connection: Connection, kind: str, one: str) -> int:
+    def living_versions(self, connection: Connection, kind: str, subject_id: str) -> int:
         """How many keys of a subject still open something: neither they nor their client's key are
         destroyed.
         """
-        mine, owner = self.subjects.c, self.clients.c
+        subject, owner = self.subjects.c, self.clients.c
         joined = self.subjects.join(
-            self.clients, and_(owner.client == mine.holder, owner.epoch == mine.epoch)
+            self.clients, and_(owner.client == subject.holder, owner.epoch == subject.epoch)
         )
         query = (
             select(func.count())
             .select_from(joined)
             .where(
-                mine.kind == kind,
-                mine.subject == one,
-                mine.wrapped.is_not(None),
+                subject.kind == kind,
+                subject.subject == subject_id,
+                subject.wrapped.is_not(None),
                 owner.wrapped.is_not(None),
             )
         )
@@ -219,10 +219,10 @@ class KeyTable:
         """Insert an epoch of a client's key, unless another process was quicker: the first one's
         stays.
         """
-        made: CursorResult[Any] = connection.execute(
+        inserted: CursorResult[Any] = connection.execute(
             self._insert(connection, self.clients).values(**values).on_conflict_do_nothing()
         )
-        return made.rowcount == 1
+        return inserted.rowcount == 1
 
     def bury_client(self, connection: Connection, client: str, now: dt.datetime) -> int:
         """Destroy every epoch of a client's key; returns how many there were."""
@@ -248,8 +248,8 @@ class KeyTable:
         """The clients of whom no key is left, and since when."""
         columns = self.clients.c
         query = select(columns.client, func.max(columns.destroyed_at)).group_by(columns.client)
-        found = connection.execute(query.having(func.count(columns.wrapped) == 0)).all()
-        return [(client, moment) for client, moment in found]
+        rows = connection.execute(query.having(func.count(columns.wrapped) == 0)).all()
+        return [(client, moment) for client, moment in rows]
 
     def has_other_burials(
         self,
@@ -271,8 +271,8 @@ class KeyTable:
         if connection.execute(query).first() is not None:
             return True
         return any(
-            one != client and (since is None or moment > since)
-            for one, moment in self.buried_clients(connection)
+            other != client and (since is None or moment > since)
+            for other, moment in self.buried_clients(connection)
         )
 
     def last_burial(self, connection: Connection) -> dt.datetime | None:
@@ -331,8 +331,8 @@ def _subject_query(table: Table, dialect: Dialect, *, is_held: bool = False) -> 
     if is_held:
         query = query.with_for_update(read=True, key_share=True)
     if dialect.name == "postgresql":
-        wanted = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
-        return PreparedStatement(query.where(wanted), dialect)
+        is_requested = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
+        return PreparedStatement(query.where(is_requested), dialect)
     listed = func.json_each(bindparam("ids", type_=String)).table_valued("value")
     return PreparedStatement(query.where(columns.subject.in_(select(listed.c.value))), dialect)
 

@@ -62,9 +62,9 @@ class KeyStore:
 
     # --- keys of subjects ---
 
-    def cached(self, kind: str, one: str) -> SubjectKey | None:
+    def cached(self, kind: str, subject_id: str) -> SubjectKey | None:
         """The key of a subject, where this process holds it."""
-        return self._caches[kind].get(one)
+        return self._caches[kind].get(subject_id)
 
     def load(
         self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
@@ -75,18 +75,18 @@ class KeyStore:
         Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed
         under a key that was destroyed or renewed meanwhile.
         """
-        asked = list(ids)
-        found = self._caches[kind].get_all(asked)
-        if found and not for_writing:
-            asked = [one for one in asked if one not in found]
-        if not asked:
-            return found
+        requested = list(ids)
+        cached = self._caches[kind].get_all(requested)
+        if cached and not for_writing:
+            requested = [subject_id for subject_id in requested if subject_id not in cached]
+        if not requested:
+            return cached
         with self._transaction(session) as (connection, scope):
-            rows = self.table.subject_rows(connection, kind, asked)
-            unwrapped = self._unwrapped(connection, scope, kind, rows, known=found)
-        if for_writing or not found:
+            rows = self.table.subject_rows(connection, kind, requested)
+            unwrapped = self._unwrapped(connection, scope, kind, rows, cached_keys=cached)
+        if for_writing or not cached:
             return unwrapped
-        return {**found, **unwrapped}
+        return {**cached, **unwrapped}
 
     @property
     def shares_the_data(self) -> bool:
@@ -108,12 +108,12 @@ class KeyStore:
             alive = {row.subject for row in rows if row.wrapped is not None}
             if not alive.issuperset(ids):
                 return False
-            wanted = {*holders, *(row.holder for row in rows)}
+            holder_ids = {*holders, *(row.holder for row in rows)}
             return all(
                 any(
                     active(self.table.client_rows(connection, holder, is_held=self.shares_the_data))
                 )
-                for holder in sorted(wanted)
+                for holder in sorted(holder_ids)
             )
 
     def any_erased(self, session: Session, kind: str, ids: Sequence[str]) -> bool:
@@ -126,22 +126,22 @@ class KeyStore:
                 row.wrapped is None for row in self.table.subject_rows(connection, kind, ids)
             )
 
-    def is_alive(self, session: Session, kind: str, one: str) -> bool:
+    def is_alive(self, session: Session, kind: str, subject_id: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
         with self._transaction(session) as (connection, _):
-            return self.table.living_versions(connection, kind, one) > 0
+            return self.table.living_versions(connection, kind, subject_id) > 0
 
     def is_erased(
-        self, session: Session, kind: str, one: str, *, client: str | None = None
+        self, session: Session, kind: str, subject_id: str, *, client: str | None = None
     ) -> bool:
         """Whether a tombstone stands for a subject, for its holder or for `client`."""
         with self._transaction(session) as (connection, _):
-            rows = list(self.table.subject_rows(connection, kind, [one]))
+            rows = list(self.table.subject_rows(connection, kind, [subject_id]))
             if any(row.wrapped is None for row in rows):
                 return True
             holders = {row.holder for row in rows} | ({client} if client is not None else set())
-            found = [self.table.client_rows(connection, holder) for holder in holders]
-            return any(epochs and not any(active(epochs)) for epochs in found)
+            epochs_by_holder = [self.table.client_rows(connection, holder) for holder in holders]
+            return any(epochs and not any(active(epochs)) for epochs in epochs_by_holder)
 
     def create(
         self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
@@ -149,20 +149,20 @@ class KeyStore:
         """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with
         a tombstone.
         """
-        made: dict[str, SubjectKey] = {}
+        keys: dict[str, SubjectKey] = {}
         self._caches[kind].forget_all(subjects)
         with self._transaction(session, writing=True) as (connection, scope):
             scope.clients.clear()
             existing = list(self.table.subject_rows(connection, kind, list(subjects)))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
-            made.update(self._unwrapped(connection, scope, kind, existing, known={}))
-            for chunk in chunks([one for one in subjects if one not in made]):
-                clients = {one: subjects[one] for one in chunk}
-                made.update(
+            keys.update(self._unwrapped(connection, scope, kind, existing, cached_keys={}))
+            for chunk in chunks([subject_id for subject_id in subjects if subject_id not in keys]):
+                clients = {subject_id: subjects[subject_id] for subject_id in chunk}
+                keys.update(
                     self._created(connection, scope, kind, clients, held_by_client=held_by_client)
                 )
-        return made
+        return keys
 
     def _created(
         self,
@@ -188,38 +188,38 @@ class KeyStore:
             client: self.clients.current(connection, name, scope)
             for client, name in holders.items()
         }
-        made, rows, now = {}, [], self.utcnow()
-        for one, client in subjects.items():
+        keys, rows, now = {}, [], self.utcnow()
+        for subject_id, client in subjects.items():
             material = new_subject_material(self.randomness)
-            made[one] = SubjectKey(client or "", 1, material)
+            keys[subject_id] = SubjectKey(client or "", 1, material)
             rows.append(
                 self.subject_row(
-                    owners[client], material, kind, one, client, version=1, made_at=now
+                    owners[client], material, kind, subject_id, client, version=1, made_at=now
                 )
             )
         if not self.table.insert_subjects(connection, rows):
-            there = list(self.table.subject_rows(connection, kind, list(subjects)))
-            if any(row.wrapped is None for row in there):
+            existing = list(self.table.subject_rows(connection, kind, list(subjects)))
+            if any(row.wrapped is None for row in existing):
                 raise SubjectErased
-            made.update(self._unwrapped(connection, scope, kind, there, known={}))
-        return made
+            keys.update(self._unwrapped(connection, scope, kind, existing, cached_keys={}))
+        return keys
 
     def subject_row(
         self,
         owner: ClientKey,
         material: bytes,
         kind: str,
-        one: str,
+        subject_id: str,
         client: str | None,
         *,
         version: int,
         made_at: dt.datetime,
     ) -> dict[str, Any]:
         """A row of the key table for a subject's key, wrapped by its holder's."""
-        name = bound_name(kind, one, client)
+        name = bound_name(kind, subject_id, client)
         return {
             "kind": kind,
-            "subject": one,
+            "subject": subject_id,
             "version": version,
             "holder": owner.client,
             "client": client,
@@ -230,24 +230,28 @@ class KeyStore:
             "made_at": made_at,
         }
 
-    def lock(self, session: Session, kind: str, one: str) -> None:
+    def lock(self, session: Session, kind: str, subject_id: str) -> None:
         """Wait for whoever writes under a subject's key in the data's transaction, and let nobody
         begin to until this one ends.
         """
         with self._transaction(session) as (connection, _):
-            self.table.lock_subjects(connection, kind, [one])
+            self.table.lock_subjects(connection, kind, [subject_id])
 
-    def destroy(self, session: Session, kind: str, one: str, *, client: str | None = None) -> None:
+    def destroy(
+        self, session: Session, kind: str, subject_id: str, *, client: str | None = None
+    ) -> None:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for
         nobody.
         """
         with self._transaction(session) as (connection, _):
-            self.table.bury_subject(connection, kind, one, client or PUBLISHER, self.utcnow())
-        self._forget_destroyed(session, lambda: self.forget(kind, one))
+            self.table.bury_subject(
+                connection, kind, subject_id, client or PUBLISHER, self.utcnow()
+            )
+        self._forget_destroyed(session, lambda: self.forget(kind, subject_id))
 
-    def forget(self, kind: str, one: str) -> None:
+    def forget(self, kind: str, subject_id: str) -> None:
         """Read a subject's keys from the table at the next use."""
-        self._caches[kind].forget(one)
+        self._caches[kind].forget(subject_id)
 
     # --- keys of clients ---
 
@@ -273,9 +277,9 @@ class KeyStore:
 
     def index_key(self, session: Session, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
-        known = self.clients.cached(holder)
-        if known is not None:
-            return known.index_key
+        client_key = self.clients.cached(holder)
+        if client_key is not None:
+            return client_key.index_key
         with self._transaction(session, writing=True) as (connection, scope):
             return self.clients.current(connection, holder, scope).index_key
 
@@ -417,7 +421,7 @@ class KeyStore:
         kind: str,
         rows: Iterable[Any],
         *,
-        known: dict[str, SubjectKey],
+        cached_keys: dict[str, SubjectKey],
         is_second_look: bool = False,
     ) -> dict[str, SubjectKey]:
         """The keys in rows of the key table, by subject; tombstones and subjects of an erased
@@ -426,7 +430,7 @@ class KeyStore:
         owners: dict[tuple[str, int], ClientKey | None] = {}
         keys: dict[str, SubjectKey] = {}
         moved: list[str] = []
-        for one, version, holder, client, epoch, wrapped in rows:
+        for subject_id, version, holder, client, epoch, wrapped in rows:
             if wrapped is None:
                 continue
             name = (holder, epoch)
@@ -436,21 +440,21 @@ class KeyStore:
                 )
             owner = owners[name]
             if owner is None:
-                moved.append(one)
+                moved.append(subject_id)
                 continue
-            cached = known.get(one) if known else None
+            cached = cached_keys.get(subject_id) if cached_keys else None
             key = cached.at(version) if cached is not None else None
             if key is None:
-                bound_to = bound_name(kind, one, client)
+                bound_to = bound_name(kind, subject_id, client)
                 key = owner.unwrap(wrapped, subject=bound_to, version=version, client=client or "")
-            older = keys.get(one)
+            older = keys.get(subject_id)
             if older is not None or key.older is not None:
                 key = key.after(older)
-            keys[one] = key
+            keys[subject_id] = key
         if moved and not is_second_look:
             again = self.table.subject_rows(connection, kind, moved)
             keys.update(
-                self._unwrapped(connection, scope, kind, again, known={}, is_second_look=True)
+                self._unwrapped(connection, scope, kind, again, cached_keys={}, is_second_look=True)
             )
         scope.subjects[kind].update(keys)
         return keys
@@ -477,6 +481,6 @@ class KeyStore:
             return None
 
 
-def bound_name(kind: str, one: str, client: str | None) -> str:
+def bound_name(kind: str, subject_id: str, client: str | None) -> str:
     """What a wrapped subject key is bound to, besides its client's key and its version."""
-    return f"{kind}\x00{one}\x00{client or ''}"
+    return f"{kind}\x00{subject_id}\x00{client or ''}"

@@ -24,38 +24,43 @@ from ..orm.ownership_graph import OwnershipGraph
 LONGEST_DAYS = 90
 
 
-def parse_migration_windows(given: Mapping[str, Any], today: dt.date) -> dict[str, dt.date]:
+def parse_migration_windows(windows: Mapping[str, Any], today: dt.date) -> dict[str, dt.date]:
     """Until which day, by model, plain text may be read; raises `ConfigurationError` for a day that
     is wrong or far away.
     """
     days: dict[str, dt.date] = {}
-    for model, stated in given.items():
-        where = f"LGPRIVACY_ADOPTION[{model!r}]"
+    for model, last_day in windows.items():
+        location = f"LGPRIVACY_ADOPTION[{model!r}]"
         try:
-            day = stated if isinstance(stated, dt.date) else dt.date.fromisoformat(stated)
+            day = last_day if isinstance(last_day, dt.date) else dt.date.fromisoformat(last_day)
         except (TypeError, ValueError):
-            raise ConfigurationError(f"{where}: takes the last day, such as '2026-12-31'") from None
+            raise ConfigurationError(
+                f"{location}: takes the last day, such as '2026-12-31'"
+            ) from None
         if day > today + dt.timedelta(days=LONGEST_DAYS):
             raise ConfigurationError(
-                f"{where}: {day} is more than {LONGEST_DAYS} days away; an adoption is for a limited time"
+                f"{location}: {day} is more than {LONGEST_DAYS} days away; an adoption is for a "
+                "limited time"
             )
         days[model] = day
     return days
 
 
-def migrating_model(graph: OwnershipGraph, named: str) -> ModelInfo:
+def migrating_model(graph: OwnershipGraph, target: str) -> ModelInfo:
     """The layout of `Model` or `Model.column`; raises `ModelInvalid` where nothing of it is
     adopted.
     """
-    model, _, column = named.partition(".")
-    found = [layout for kind in graph.subjects for layout in graph.of(kind) if layout.name == model]
-    if not found:
+    model, _, column = target.partition(".")
+    models = [
+        layout for kind in graph.subjects for layout in graph.of(kind) if layout.name == model
+    ]
+    if not models:
         raise ModelInvalid(f"there is no labelled model {model!r}")
-    layout = found[0]
+    layout = models[0]
     if not layout.adopting or (column and column not in layout.adopting):
         having = ", ".join(f"{model}.{name}" for name in layout.adopting) or "none"
         raise ModelInvalid(
-            f"{named}: adopts no column; write sealed(…, adopts=Column(…)) (with one: {having})"
+            f"{target}: adopts no column; write sealed(…, adopts=Column(…)) (with one: {having})"
         )
     return layout
 
@@ -133,7 +138,8 @@ class PlaintextMigration:
             busy = alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar()
         if busy:
             raise ConfigurationError(
-                "every row is sealed, but somebody reads the database, so its write-ahead log still holds plain text; run this again"
+                "every row is sealed, but somebody reads the database, so its write-ahead log "
+                "still holds plain text; run this again"
             )
         return None
 
@@ -143,25 +149,27 @@ class PlaintextMigration:
         """The subjects' keys, made for those who were recorded before there were any."""
         runtime, kind = self._runtime, self._layout.kind
         subjects = runtime.models.graph.subjects[kind]
-        found = runtime.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
-        missing = sorted({one for one in owners if one not in found})
+        keys = runtime.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
+        missing = sorted({subject_id for subject_id in owners if subject_id not in keys})
         if missing:
             column = subject_column(subjects)
             client = client_column(subjects) if subjects.client else column
-            there = session.execute(
+            rows = session.execute(
                 select(column, client).where(matches_any_id(column, missing))
             ).all()
             clients = {
-                canonical_id(one): canonical_id(of) if subjects.client and of is not None else None
-                for one, of in there
+                canonical_id(subject_id): canonical_id(of)
+                if subjects.client and of is not None
+                else None
+                for subject_id, of in rows
             }
-            made = runtime.keys.create(
+            new_keys = runtime.keys.create(
                 session, kind, clients, held_by_client=runtime.models.is_processor_of(kind)
             )
-            found = {**found, **made}
-        if any(one not in found for one in owners):
+            keys = {**keys, **new_keys}
+        if any(subject_id not in keys for subject_id in owners):
             raise KeyLost
-        return found
+        return keys
 
     def _adopted(self, session: Session, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
         """What a row becomes: its plain text in its records, and nothing in the columns; newer
@@ -176,18 +184,18 @@ class PlaintextMigration:
             if not isinstance(column.type, JSON)
         )
         for group in layout.groups.values():
-            one = canonical_id(row["_key"])
-            held = group.encoded(key, row[f"group_{group.column}"], one, was) if was else {}
+            row_id = canonical_id(row["_key"])
+            stored = group.encoded(key, row[f"group_{group.column}"], row_id, was) if was else {}
             newer = {name: plain[name] for name in group.fields if plain.get(name) is not None}
-            values[f"new_{group.column}"] = group.sealed(key, {**held, **newer}, one, was + 1)
+            values[f"new_{group.column}"] = group.sealed(key, {**stored, **newer}, row_id, was + 1)
         for name, index in layout.indexes.items():
             if name in plain and (plain[name] is not None or not was):
-                known = (
+                index_value = (
                     None
                     if plain[name] is None
                     else index.of(self._index_key(session, key), layout.table, name, plain[name])
                 )
-                values[f"new_{index.column}"] = known
+                values[f"new_{index.column}"] = index_value
             elif name in plain:
                 values[f"new_{index.column}"] = row[f"index_{name}"]
         return values

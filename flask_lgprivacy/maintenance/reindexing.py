@@ -65,28 +65,28 @@ class Reindexing(TableScan):
             except SealBroken:
                 self.broken += 1
                 continue
-            made = {
+            new_indexes = {
                 f"new_{index.column}": None
                 if fields.get(name) is None
                 else index.of(index_keys[holder], layout.table, name, fields[name])
                 for name, index in layout.indexes.items()
             }
             if any(
-                getattr(row, index.column) != made[f"new_{index.column}"]
+                getattr(row, index.column) != new_indexes[f"new_{index.column}"]
                 for index in layout.indexes.values()
             ):
-                changed.append({"_one": row._key, "_was": row._version, **made})
+                changed.append({"_one": row._key, "_was": row._version, **new_indexes})
         return changed
 
     def _opened(self, row: Any, newest: SubjectKey) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for group in self._groups:
-            held = group.encoded(
+            stored = group.encoded(
                 newest, getattr(row, group.column), canonical_id(row._key), row._version
             )
             fields.update(
                 {
-                    name: from_json(group.fields[name].python, held.get(name), name)
+                    name: from_json(group.fields[name].python, stored.get(name), name)
                     for name in group.fields
                 }
             )

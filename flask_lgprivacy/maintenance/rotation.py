@@ -39,31 +39,31 @@ class MaintenanceRuns:
         self._rotations = tables.rotation
         self._keys = keys
 
-    def begin(self, session: Session, what: str) -> tuple[dt.datetime, bool]:
-        """When the open run of `what` began, opening one where there is none, and whether it was
+    def begin(self, session: Session, operation: str) -> tuple[dt.datetime, bool]:
+        """When the open run of `operation` began, opening one where there is none, and whether it was
         taken up.
         """
         columns = self._rotations.c
         now = self._keys.utcnow()
         with self._keys.connected(session) as connection:
-            found = connection.execute(
-                select(self._rotations).where(columns.operation == what)
+            run = connection.execute(
+                select(self._rotations).where(columns.operation == operation)
             ).first()
-            if found is not None and found.ended_at is None:
-                began = found.began_at
+            if run is not None and run.ended_at is None:
+                began = run.began_at
                 return began, True
-            if found is not None:
-                connection.execute(delete(self._rotations).where(columns.operation == what))
-            connection.execute(self._rotations.insert().values(operation=what, began_at=now))
+            if run is not None:
+                connection.execute(delete(self._rotations).where(columns.operation == operation))
+            connection.execute(self._rotations.insert().values(operation=operation, began_at=now))
         session.commit()
         return now, False
 
-    def end(self, session: Session, what: str) -> None:
-        """Close the run of `what`."""
+    def end(self, session: Session, operation: str) -> None:
+        """Close the run of `operation`."""
         with self._keys.connected(session) as connection:
             connection.execute(
                 update(self._rotations)
-                .where(self._rotations.c.operation == what)
+                .where(self._rotations.c.operation == operation)
                 .values(ended_at=self._keys.utcnow())
             )
         session.commit()
@@ -199,11 +199,11 @@ class Rotation:
             newest = next(active(rows), None)
             if newest is None:
                 return None
-            made = select(clients.made_at < before).where(
+            is_older = select(clients.made_at < before).where(
                 clients.client == client, clients.epoch == newest.epoch
             )
             epoch = int(newest.epoch)
-            if connection.execute(made).scalar_one():
+            if connection.execute(is_older).scalar_one():
                 key = unwrap_client_key(
                     self._keys.clients.services.named(newest.service), client, epoch, newest.wrapped
                 )
@@ -226,8 +226,8 @@ class Rotation:
                 .limit(CHUNK)
             ).all()
             owners = {
-                one: self._keys.clients.of_epoch(connection, client, one)
-                for one in {row.epoch for row in rows}
+                old_epoch: self._keys.clients.of_epoch(connection, client, old_epoch)
+                for old_epoch in {row.epoch for row in rows}
             }
             newest = self._keys.clients.of_epoch(connection, client, epoch) if rows else None
             changed = []
@@ -264,7 +264,8 @@ class Rotation:
             )
         except SealBroken:
             raise ConfigurationError(
-                f"the wrapped key of subject {row.subject} is damaged; restore its row of lgprivacy_subject_key from the "
+                f"the wrapped key of subject {row.subject} is damaged; restore its row of "
+                "lgprivacy_subject_key from the "
                 "backup of the key table, or have the subject erased; then run this again"
             ) from None
 
@@ -337,12 +338,12 @@ class Rotation:
                 owners = {
                     row.holder: self._keys.clients.current(connection, row.holder) for row in rows
                 }
-                held = self._newest_keys(connection, rows)
+                newest_keys = self._newest_keys(connection, rows)
                 self._table.insert_subjects(
                     connection,
                     [
                         self._renewed(connection, kind, key, owners[key.holder])
-                        for kind, key in held
+                        for kind, key in newest_keys
                     ],
                 )
             session.commit()

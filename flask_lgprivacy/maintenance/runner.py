@@ -53,7 +53,7 @@ class MaintenanceRunner:
         self._rotation = Rotation(runtime.keys)
         self._runs = MaintenanceRuns(runtime.database.tables, runtime.keys)
 
-    def plan(self, what: str, *, client: str | None = None) -> dict[str, int]:
+    def plan(self, operation: str, *, client: str | None = None) -> dict[str, int]:
         """What a rotation would do, as counts; changes nothing."""
         session, now = self._runtime.database.session(), self._runtime.utcnow()
         counts = {
@@ -61,15 +61,15 @@ class MaintenanceRunner:
             "clients": lambda: {
                 "clients": len(clients := self._clients(client, now)),
                 "subject keys": sum(
-                    self._rotation.count_subject_keys(session, one) for one in clients
+                    self._rotation.count_subject_keys(session, item) for item in clients
                 ),
             },
             "indexes": lambda: {
                 "clients": len(self._clients(None, now)),
                 "rows": sum(
-                    Reindexing(self._runtime, one).count(session)
-                    for one in self._sealed()
-                    if one.indexes
+                    Reindexing(self._runtime, item).count(session)
+                    for item in self._sealed()
+                    if item.indexes
                 ),
             },
             "subjects": lambda: {
@@ -80,7 +80,7 @@ class MaintenanceRunner:
                 ),
             },
         }
-        counted = counts[what]()
+        counted = counts[operation]()
         session.rollback()
         return counted
 
@@ -103,11 +103,13 @@ class MaintenanceRunner:
         with self._run("clients", client) as (before, counts):
             clients = self._clients(client, before)
             counts.update({"clients": len(clients), "subject keys": 0})
-            total = sum(self._rotation.count_subject_keys(session, one) for one in clients)
+            total = sum(
+                self._rotation.count_subject_keys(session, client_id) for client_id in clients
+            )
             with self._progress("subject keys", total) as advance:
-                for one in clients:
+                for client_id in clients:
                     try:
-                        for done in self._rotation.renew_client(session, one, before=before):
+                        for done in self._rotation.renew_client(session, client_id, before=before):
                             counts["subject keys"] += done
                             advance(done)
                     except SubjectErased:
@@ -136,8 +138,10 @@ class MaintenanceRunner:
                 pass
             if counts.get("broken records"):
                 raise ConfigurationError(
-                    f"{counts['broken records']} records do not open under any key, so the old keys were kept; "
-                    "'flask privacy audit show' names the refusals; restore these rows, then run this again"
+                    f"{counts['broken records']} records do not open under any key, so the old "
+                    "keys were kept; "
+                    "'flask privacy audit show' names the refusals; restore these rows, then run "
+                    "this again"
                 )
             counts["old keys destroyed"] = self._rotation.destroy_older_versions(
                 session, made_before=made_before
@@ -154,8 +158,8 @@ class MaintenanceRunner:
         session = self._runtime.database.session()
         with self._run("indexes", None) as (before, counts):
             clients = self._clients(None, before)
-            for one in clients:
-                self._rotation.new_epoch(session, one, before=before, with_index_key=True)
+            for client_id in clients:
+                self._rotation.new_epoch(session, client_id, before=before, with_index_key=True)
             counts["clients"] = len(clients)
             self._reindex(counts)
             self._sleep(grace)
@@ -163,11 +167,12 @@ class MaintenanceRunner:
                 pass
             if counts["broken records"]:
                 raise ConfigurationError(
-                    f"{counts['broken records']} records do not open, so the old index keys were kept; restore them, then run this again"
+                    f"{counts['broken records']} records do not open, so the old index keys were "
+                    "kept; restore them, then run this again"
                 )
-            for one in clients:
+            for client_id in clients:
                 try:
-                    for _ in self._rotation.renew_client(session, one, before=before):
+                    for _ in self._rotation.renew_client(session, client_id, before=before):
                         pass
                 except SubjectErased:
                     session.rollback()
@@ -203,7 +208,7 @@ class MaintenanceRunner:
             )
         return counts["client keys"]
 
-    def adopt(self, named: str) -> tuple[dict[str, int], str | None]:
+    def adopt(self, target: str) -> tuple[dict[str, int], str | None]:
         """Seal the plain text of a model, verify that none is left and wipe what the database still
         holds of it.
 
@@ -212,7 +217,7 @@ class MaintenanceRunner:
         """
         session, layout = (
             self._runtime.database.session(),
-            migrating_model(self._runtime.models.graph, named),
+            migrating_model(self._runtime.models.graph, target),
         )
         adoption = PlaintextMigration(self._runtime, layout)
         with self._run(f"adopt {layout.name}", None) as (_, counts):
@@ -227,18 +232,19 @@ class MaintenanceRunner:
                     break
             if counts["rows left"]:
                 raise ConfigurationError(
-                    f"{counts['rows left']} rows of {layout.name} hold plain text again, or were being written; stop processes that run "
+                    f"{counts['rows left']} rows of {layout.name} hold plain text again, or were "
+                    "being written; stop processes that run "
                     "the version from before the adoption, then run this again"
                 )
             remains = adoption.wipe(session)
         return counts, remains
 
-    def plan_adoption(self, named: str) -> dict[str, int]:
+    def plan_adoption(self, target: str) -> dict[str, int]:
         """How many rows an adoption would seal; changes nothing."""
         session = self._runtime.database.session()
         return {
             "rows": PlaintextMigration(
-                self._runtime, migrating_model(self._runtime.models.graph, named)
+                self._runtime, migrating_model(self._runtime.models.graph, target)
             ).count(session)
         }
 
@@ -274,21 +280,23 @@ class MaintenanceRunner:
         return resealed
 
     @contextmanager
-    def _run(self, what: str, client: str | None) -> Iterator[tuple[dt.datetime, dict[str, int]]]:
+    def _run(
+        self, operation: str, client: str | None
+    ) -> Iterator[tuple[dt.datetime, dict[str, int]]]:
         """A run with its beginning and end in the trail; one that was cut off is taken up where it
         stopped.
         """
         self._runtime.startup.run()
         session, name = (
             self._runtime.database.session(),
-            f"{what}:{canonical_id(client)}" if client else what,
+            f"{operation}:{canonical_id(client)}" if client else operation,
         )
         before, is_taken_up = self._runs.begin(session, name)
         counts: dict[str, int] = {}
-        self._tell(what, "resumed" if is_taken_up else "began", client, counts)
+        self._tell(operation, "resumed" if is_taken_up else "began", client, counts)
         yield before, counts
         self._runs.end(session, name)
-        self._tell(what, "ended", client, counts)
+        self._tell(operation, "ended", client, counts)
 
     def _tell(self, what: str, stage: str, client: str | None, counts: dict[str, int]) -> None:
         operation = f"rotate-{what}" if what in ROTATIONS else what

@@ -96,7 +96,8 @@ class TaggedAttribute(InstrumentedAttribute[Any]):
         context, tag = current_context.get(), self._tag(instance)
         if context is None:
             raise UndeclaredProcessing(
-                f"{tag.layout.name}.{self.key} was read outside any declared processing; decorate the view with "
+                f"{tag.layout.name}.{self.key} was read outside any declared processing; decorate "
+                "the view with "
                 "@privacy.handles(…), or use 'with privacy.processing(…)' in a job",
             )
         is_stored = (

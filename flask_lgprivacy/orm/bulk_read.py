@@ -43,8 +43,10 @@ def iter_records(
         for column in layout.table.columns
         if column.key not in {index.column for index in layout.indexes.values()}
     }
-    wanted = layout.categories if categories is None else layout.categories & frozenset(categories)
-    tags = [tag for tag in layout.tagged.values() if tag.category in wanted]
+    requested_categories = (
+        layout.categories if categories is None else layout.categories & frozenset(categories)
+    )
+    tags = [tag for tag in layout.tagged.values() if tag.category in requested_categories]
     hidden = {
         *layout.groups,
         VERSION_COLUMN,
@@ -54,7 +56,9 @@ def iter_records(
     plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
     place = {name: number for number, name in enumerate(columns)}
     groups = [
-        (place[group.column], group) for group in layout.groups.values() if group.category in wanted
+        (place[group.column], group)
+        for group in layout.groups.values()
+        if group.category in requested_categories
     ]
     key_at, subject_at, version_at = (
         place[layout.key],
@@ -81,7 +85,7 @@ def iter_records(
                 else:
                     client = "" if row[client_at] is None else canonical_id(row[client_at])
                 opened: dict[str, Any] = {}
-                here = owner if layout.is_subject else canonical_id(row[key_at])
+                row_id = owner if layout.is_subject else canonical_id(row[key_at])
                 for number, group in groups:
                     if is_plain:
                         context.authorize_plaintext_read(
@@ -94,7 +98,7 @@ def iter_records(
                         continue
                     assert key is not None  # noqa: S101  only a row that is still to be adopted has none
                     fields = open_record(
-                        group, here, (kind, owner), client, row[number], version, key
+                        group, row_id, (kind, owner), client, row[number], version, key
                     )
                     opened = {**opened, **fields} if opened else fields
                 for tag in tags:
@@ -112,5 +116,9 @@ def _clients_without_keys(
     keys: dict[str, SubjectKey],
 ) -> dict[str, str | None]:
     """The clients of subjects that were recorded before this package, while their rows are adopted."""
-    missing = {one for one in owners if one not in keys} if layout.adopting else set()
+    missing = (
+        {subject_id for subject_id in owners if subject_id not in keys}
+        if layout.adopting
+        else set()
+    )
     return context.keys.clients_of(session, layout.kind, missing) if missing else {}

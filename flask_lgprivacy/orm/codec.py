@@ -64,7 +64,8 @@ class ValueType:
 _ALWAYS_EQUAL = frozenset({str, bool, bytes, dt.date, UUID})
 """Types whose every value comes back as what it was, or cannot be encoded at all."""
 _JSON_REMEDY = (
-    "holds something that JSON does not give back as it was (a tuple, a set, NaN, bytes, a Decimal, a time, an enum member, a key that "
+    "holds something that JSON does not give back as it was (a tuple, a set, NaN, bytes, a "
+    "Decimal, a time, an enum member, a key that "
     "is no text); assign plain lists, objects, texts, numbers, booleans and None"
 )
 _REMEDIES: dict[type, str] = {
@@ -124,12 +125,13 @@ def value_type(annotation: Any, field: str) -> ValueType:
     if len(bare) != 1 or python not in _DECODERS:
         raise ModelInvalid(
             f"{field}: cannot be sealed as {inner}; use one of "
-            f"{', '.join(sorted(kind.__name__ for kind in _DECODERS))}, each with '| None' where it may be absent"
+            f"{', '.join(sorted(kind.__name__ for kind in _DECODERS))}, each with '| None' where "
+            "it may be absent"
         )
     return ValueType(python, optional, _DECODERS[python])
 
 
-def encode_fields(values: dict[str, Any], where: str) -> bytes:
+def encode_fields(values: dict[str, Any], model: str) -> bytes:
     """The fields of a group as JSON; raises `RequestInvalid` naming the model where JSON cannot
     hold them.
 
@@ -138,12 +140,12 @@ def encode_fields(values: dict[str, Any], where: str) -> bytes:
     """
     for value in values.values():
         if isinstance(value, dict | list) and not comes_back_equal(value, None):
-            raise RequestInvalid(f"{where}: a field {_JSON_REMEDY}")
+            raise RequestInvalid(f"{model}: a field {_JSON_REMEDY}")
     try:
         return orjson.dumps(values, default=_encode)
     except TypeError:
         raise RequestInvalid(
-            f"{where}: a field holds something that cannot be sealed as JSON"
+            f"{model}: a field holds something that cannot be sealed as JSON"
         ) from None
 
 

@@ -20,7 +20,8 @@ def check_engines(engines: dict[str | None, Engine], keys_bind: str | None) -> N
         if not engine.hide_parameters:
             which = f"bind {name!r}" if name else "the database engine"
             raise ConfigurationError(
-                f"{which} prints values in its errors; use SQLAlchemy(engine_options={{'hide_parameters': True}})"
+                f"{which} prints values in its errors; use "
+                f"SQLAlchemy(engine_options={{'hide_parameters': True}})"
             )
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _overwrite_deleted)

@@ -60,7 +60,7 @@ def refuse_erased(
         raise SubjectErased
 
 
-def wait_for_writers(session: Session, layout: ModelInfo, one: str) -> None:
+def wait_for_writers(session: Session, layout: ModelInfo, subject_id: str) -> None:
     """Wait for those who hold a subject, and let nobody hold it until the session's transaction
     ends.
     """
@@ -69,7 +69,7 @@ def wait_for_writers(session: Session, layout: ModelInfo, one: str) -> None:
         _begin_writing(connection, layout)
         return
     column = subject_column(layout)
-    connection.execute(select(column).where(matches_any_id(column, [one])).with_for_update())
+    connection.execute(select(column).where(matches_any_id(column, [subject_id])).with_for_update())
 
 
 def wait_for_writers_of_client(session: Session, layout: ModelInfo, client: str) -> None:

@@ -67,6 +67,7 @@ def check_guessable(field: str, name: str, python: type, blind: BlindIndex) -> N
     """
     if blind.is_whole and (python is not str or name.lower() in GUESSABLE):
         raise ModelInvalid(
-            f"{field}: a blind index over {name if python is str else python.__name__} could be guessed by trying every value; use "
+            f"{field}: a blind index over {name if python is str else python.__name__} could be "
+            "guessed by trying every value; use "
             "index=BlindIndex(bits=8), which several values share, and matching(…) to find them"
         )

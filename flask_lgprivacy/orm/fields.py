@@ -145,7 +145,8 @@ class SealedField:
             return draft.assigned[self.name]
         if context is None:
             raise UndeclaredProcessing(
-                f"{self.qualified} was read outside any declared processing; decorate the view with @privacy.handles(…), "
+                f"{self.qualified} was read outside any declared processing; decorate the view "
+                "with @privacy.handles(…), "
                 "or use 'with privacy.processing(…)' in a job"
             )
         model = type(instance)
@@ -202,8 +203,10 @@ class SealedField:
         model = self.qualified.split(".")[0]
         first = "" if self.blind is not None else "declare it with index=True and "
         raise SealedComparison(
-            f"{self.qualified} is sealed, so the database cannot compare, sort or select it; to find equal values, {first}use "
-            f"find_by({model}, {self.name}=…); to show it, select {model} and read the attribute; to sort, sort in Python"
+            f"{self.qualified} is sealed, so the database cannot compare, sort or select it; to "
+            f"find equal values, {first}use "
+            f"find_by({model}, {self.name}=…); to show it, select {model} and read the attribute; "
+            "to sort, sort in Python"
         )
 
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse_comparison

@@ -34,7 +34,8 @@ def _context(names: Iterable[str]) -> AccessContext:
     context = current_context.get()
     if context is None:
         raise UndeclaredProcessing(
-            f"{', '.join(sorted(set(names)))} written outside any declared processing; decorate the view with @privacy.handles(…), "
+            f"{', '.join(sorted(set(names)))} written outside any declared processing; decorate "
+            "the view with @privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
         )
     return context
@@ -93,10 +94,10 @@ class _PendingRow:
     def _parts(self, values: dict[str, Any]) -> tuple[SealedGroup | TaggedColumn, ...]:
         parts: tuple[SealedGroup | TaggedColumn, ...] = self.layout.parts_of(values.keys())
         if self.layout.tagged:
-            held = self.row.__dict__
+            row_values = self.row.__dict__
             tags = self.layout.tagged.values()
             if self.is_new:  # what a new row holds is written, whenever it was assigned
-                changed = [tag for tag in tags if held.get(tag.attribute) is not None]
+                changed = [tag for tag in tags if row_values.get(tag.attribute) is not None]
             else:
                 changed = [tag for tag in tags if get_history(self.row, tag.attribute).added]
             parts = (*parts, *changed)
@@ -104,13 +105,16 @@ class _PendingRow:
 
     def _refuse_copied(self, *, was_written_here: bool) -> None:
         """A row that was loaded and made new again holds records and values of the one that it was."""
-        held = self.row.__dict__
+        row_values = self.row.__dict__
         has_records = not was_written_here and any(
-            held.get(column) is not None for column in self.layout.groups
+            row_values.get(column) is not None for column in self.layout.groups
         )
-        if has_records or any(type(held.get(name)) is TaggedValue for name in self.layout.tagged):
+        if has_records or any(
+            type(row_values.get(name)) is TaggedValue for name in self.layout.tagged
+        ):
             raise RequestInvalid(
-                f"{self.layout.name}: a new row holds values that were loaded with another one; make a new object and assign them"
+                f"{self.layout.name}: a new row holds values that were loaded with another one; "
+                "make a new object and assign them"
             )
 
     def take(self, assigned: dict[str, Any]) -> None:
@@ -155,14 +159,14 @@ class FlushSealer:
         fresh = [_PendingRow(row, layout, is_new=True) for row, layout in new]
         self._refuse_taking_places(fresh)
         rows = fresh + [_PendingRow(row, layout, is_new=False) for row, layout in changed]
-        for one in fresh:
-            if one.layout.is_subject:
-                self._authorize(one, one.client)
+        for pending in fresh:
+            if pending.layout.is_subject:
+                self._authorize(pending, pending.client)
         self._create_keys(fresh)
         self._load_keys(rows)
-        for one in rows:
-            self._write(one)
-            self._rows[one.row._sa_instance_state] = one
+        for pending in rows:
+            self._write(pending)
+            self._rows[pending.row._sa_instance_state] = pending
 
     def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
         """Authorise the deletion of rows; a data subject is erased by a request."""
@@ -174,19 +178,19 @@ class FlushSealer:
         """Take back what was sealed and not written, where a flush was given up without a rollback,
         so that it is asked about again.
         """
-        for one in self._rows.values():
-            if one is None or one.is_written or not one.sealed:
+        for pending in self._rows.values():
+            if pending is None or pending.is_written or not pending.sealed:
                 continue
-            held = one.row.__dict__
-            if held.get(VERSION_COLUMN) != one.sealed:
+            row_values = pending.row.__dict__
+            if row_values.get(VERSION_COLUMN) != pending.sealed:
                 continue  # rolled back or loaded anew meanwhile
-            draft = PendingFields.of(one.row)
-            draft.assigned = {**one.values, **(draft.assigned or {})}
-            for column, value in one.before.items():
-                if one.is_new:
-                    held.pop(column, None)
+            draft = PendingFields.of(pending.row)
+            draft.assigned = {**pending.values, **(draft.assigned or {})}
+            for column, value in pending.before.items():
+                if pending.is_new:
+                    row_values.pop(column, None)
                 else:
-                    setattr(one.row, column, value)
+                    setattr(pending.row, column, value)
 
     def look_again(self) -> None:
         """Look, when everything is written, whether those whom the rows are about are still there;
@@ -214,9 +218,9 @@ class FlushSealer:
 
     def begin(self, row: Any) -> None:
         """A row's turn has come: it is about to be written."""
-        one = self._rows.get(row._sa_instance_state)
-        if one is not None:
-            one.is_begun = True
+        pending = self._rows.get(row._sa_instance_state)
+        if pending is not None:
+            pending.is_begun = True
 
     def at(self, row: Any) -> None:
         """It is the turn of a row in which nothing labelled has changed so far: its own hooks may."""
@@ -227,18 +231,18 @@ class FlushSealer:
         not now, or is over.
         """
         state = row._sa_instance_state
-        one = self._rows.get(state)
-        if one is None:
+        pending = self._rows.get(state)
+        if pending is None:
             if state is not self._turn:
                 return False
             self.write([], [(row, model_info_of(type(row)))])
             self.intend()
             return True
-        if one.is_written:
+        if pending.is_written:
             return False
         draft = row.__dict__.get(SLOT)
-        one.take((draft.assigned if draft is not None else None) or {})
-        self._write(one)
+        pending.take((draft.assigned if draft is not None else None) or {})
+        self._write(pending)
         return True
 
     def wrote(self, state: Any) -> None:
@@ -247,22 +251,23 @@ class FlushSealer:
         """
         if state is self._turn:
             self._turn = None
-        one = self._rows.get(state)
-        if one is None:
+        pending = self._rows.get(state)
+        if pending is None:
             return
         if (
-            not one.is_written
+            not pending.is_written
         ):  # SQLAlchemy sends the rows of a model together, and tells of each afterwards
             for other in self._rows.values():
-                if other is not None and other.is_begun and other.layout is one.layout:
+                if other is not None and other.is_begun and other.layout is pending.layout:
                     other.is_written = True
-        one.is_written = True
-        now = one.layout.stated(one.row)
-        if now != one.bound_to and any(
-            was is not None and was != is_ for was, is_ in zip(one.bound_to, now, strict=True)
+        pending.is_written = True
+        now = pending.layout.stated(pending.row)
+        if now != pending.bound_to and any(
+            was is not None and was != is_ for was, is_ in zip(pending.bound_to, now, strict=True)
         ):
             raise WriteInvalid(
-                f"{one.layout.name}: its key, subject or client was changed by a hook after its record was bound to them; set them "
+                f"{pending.layout.name}: its key, subject or client was changed by a hook after "
+                "its record was bound to them; set them "
                 "before the flush"
             )
 
@@ -275,17 +280,19 @@ class FlushSealer:
             for row in self._session.deleted
             if (layout := model_info_on(inspect(type(row)))) is not None
         }
-        for one in rows if leaving else ():
-            if (one.layout.table.name, one.own) in leaving:
+        for pending in rows if leaving else ():
+            if (pending.layout.table.name, pending.own) in leaving:
                 raise RequestInvalid(
-                    f"{one.layout.name}.{one.layout.key}: a row with this identifier is deleted in the same flush; "
+                    f"{pending.layout.name}.{pending.layout.key}: a row with this identifier is "
+                    "deleted in the same flush; "
                     "flush the deletion first, or change that row"
                 )
 
     def _delete(self, row: Any, layout: ModelInfo) -> None:
         if layout.is_subject:
             raise WriteInvalid(
-                f"{layout.name}: a data subject is erased by a request (privacy.rights), which also destroys its key and "
+                f"{layout.name}: a data subject is erased by a request (privacy.rights), which "
+                "also destroys its key and "
                 "looks for what is left; it is not deleted through the session"
             )
         history = get_history(row, layout.subject)
@@ -300,47 +307,52 @@ class FlushSealer:
             self._context.authorize(category, Action.ERASE, client=client, subject=subject)
             self._context.record_access(category, Action.ERASE, client=client, subject=subject)
 
-    def _authorize(self, one: _PendingRow, client: str | None) -> None:
+    def _authorize(self, pending: _PendingRow, client: str | None) -> None:
         """Of a new subject, what its row says of it must be permitted before it has a key; of
         others, what their key says.
         """
-        for part in one.parts:
-            self._context.authorize(part.category, Action.WRITE, client=client, subject=one.subject)
+        for part in pending.parts:
+            self._context.authorize(
+                part.category, Action.WRITE, client=client, subject=pending.subject
+            )
 
     # --- keys ---
 
     def _create_keys(self, rows: list[_PendingRow]) -> None:
-        wanted: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
+        new_subjects: defaultdict[str, dict[str, str | None]] = defaultdict(dict)
         layouts: dict[str, ModelInfo] = {}
-        for one in rows:
-            if one.layout.is_subject:
-                wanted[one.layout.kind][one.own] = one.client
-                layouts[one.layout.kind] = one.layout
-        for kind, subjects in wanted.items():
+        for pending in rows:
+            if pending.layout.is_subject:
+                new_subjects[pending.layout.kind][pending.own] = pending.client
+                layouts[pending.layout.kind] = pending.layout
+        for kind, subjects in new_subjects.items():
             by_client = self._context.keys.is_processor_of(layouts[kind].kind)
             if by_client and not all(subjects.values()):
                 raise RequestInvalid(
-                    f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is written"
+                    f"{layouts[kind].name}.{layouts[kind].client}: must be set before the row is "
+                    "written"
                 )
-            made = self._context.keys.create(
+            new_keys = self._context.keys.create(
                 self._session, kind, subjects, held_by_client=by_client
             )
-            self._keys[kind].update(made)
+            self._keys[kind].update(new_keys)
             self._made_for[kind].update(
                 client for client in subjects.values() if by_client and client is not None
             )
 
     def _load_keys(self, rows: list[_PendingRow]) -> None:
-        wanted: defaultdict[str, set[str]] = defaultdict(set)
-        for one in rows:
-            if one.owner not in self._keys[one.layout.kind]:
-                wanted[one.layout.kind].add(one.owner)
-        for kind, ids in wanted.items():
+        missing_ids: defaultdict[str, set[str]] = defaultdict(set)
+        for pending in rows:
+            if pending.owner not in self._keys[pending.layout.kind]:
+                missing_ids[pending.layout.kind].add(pending.owner)
+        for kind, ids in missing_ids.items():
             self._keys[kind].update(self._context.keys.load_for_writing(self._session, kind, ids))
             self._about[kind].update(ids)
             if missing := ids - self._keys[kind].keys():
                 self._adopt_subjects(
-                    kind, missing, next(one.layout for one in rows if one.layout.kind == kind)
+                    kind,
+                    missing,
+                    next(pending.layout for pending in rows if pending.layout.kind == kind),
                 )
 
     def _adopt_subjects(self, kind: str, ids: set[str], layout: ModelInfo) -> None:
@@ -350,85 +362,92 @@ class FlushSealer:
         if self._context.keys.is_migrating(kind):
             clients = self._context.keys.clients_of(self._session, kind, ids)
             by_client = self._context.keys.is_processor_of(layout.kind)
-            made = self._context.keys.create(self._session, kind, clients, held_by_client=by_client)
-            self._keys[kind].update(made)
+            new_keys = self._context.keys.create(
+                self._session, kind, clients, held_by_client=by_client
+            )
+            self._keys[kind].update(new_keys)
 
     # --- rows ---
 
-    def _key_of(self, one: _PendingRow) -> SubjectKey:
-        layout, key = one.layout, self._keys[one.layout.kind].get(one.owner)
+    def _key_of(self, pending: _PendingRow) -> SubjectKey:
+        layout, key = pending.layout, self._keys[pending.layout.kind].get(pending.owner)
         if key is None:
-            if self._context.keys.is_erased(self._session, layout.kind, one.owner):
+            if self._context.keys.is_erased(self._session, layout.kind, pending.owner):
                 raise SubjectErased
             raise RequestInvalid(
                 f"{layout.name}.{layout.subject}: leads to no {layout.kind} that is there"
             )
-        if layout.is_subject and layout.client and (one.client or "") != key.client:
+        if layout.is_subject and layout.client and (pending.client or "") != key.client:
             raise RequestInvalid(
-                f"{layout.name}.{layout.key}: this identifier was used for another client; take a new one"
+                f"{layout.name}.{layout.key}: this identifier was used for another client; take a "
+                "new one"
             )
         return key
 
-    def _write(self, one: _PendingRow) -> None:
-        key = self._key_of(one)
+    def _write(self, pending: _PendingRow) -> None:
+        key = self._key_of(pending)
         client = key.client or None
-        if not (one.is_new and one.layout.is_subject):
-            self._authorize(one, client)
-        if one.layout.groups and (one.values or one.is_new):
-            self._seal(one, key)
-            if one.layout.indexes:
-                self._index(one, client)
-        for part in one.parts:
+        if not (pending.is_new and pending.layout.is_subject):
+            self._authorize(pending, client)
+        if pending.layout.groups and (pending.values or pending.is_new):
+            self._seal(pending, key)
+            if pending.layout.indexes:
+                self._index(pending, client)
+        for part in pending.parts:
             self._context.record_access(
-                part.category, Action.WRITE, client=client, subject=one.subject
+                part.category, Action.WRITE, client=client, subject=pending.subject
             )
 
-    def _seal(self, one: _PendingRow, key: SubjectKey) -> None:
+    def _seal(self, pending: _PendingRow, key: SubjectKey) -> None:
         """Write the envelopes of a row: every group follows the row's version, so all are written
         together.
         """
-        row, layout, version = one.row, one.layout, one.sealed or 1
-        if not one.is_new and not one.sealed:
+        row, layout, version = pending.row, pending.layout, pending.sealed or 1
+        if not pending.is_new and not pending.sealed:
             if layout.adopting and not getattr(row, VERSION_COLUMN):
                 self._context.require_migration_open(layout)
-                one.values = {**taken_plain(row, layout), **one.values}
+                pending.values = {**taken_plain(row, layout), **pending.values}
             version = 1 + (
                 getattr(row, VERSION_COLUMN) or 0
             )  # as it is now: somebody may have adopted the row meanwhile
         groups = layout.groups.values()
-        made: dict[str, Any] = {
-            group.column: self._sealed(one, group, key, version) for group in groups
+        sealed_columns: dict[str, Any] = {
+            group.column: self._sealed(pending, group, key, version) for group in groups
         }
-        made[VERSION_COLUMN] = version
-        if not one.sealed:
-            one.before = {name: None if one.is_new else getattr(row, name) for name in made}
-        one.sealed = version
-        if one.is_new:
-            row.__dict__.update(made)
-            was = dict.fromkeys(made, LoaderCallableStatus.NO_VALUE)
+        sealed_columns[VERSION_COLUMN] = version
+        if not pending.sealed:
+            pending.before = {
+                name: None if pending.is_new else getattr(row, name) for name in sealed_columns
+            }
+        pending.sealed = version
+        if pending.is_new:
+            row.__dict__.update(sealed_columns)
+            was = dict.fromkeys(sealed_columns, LoaderCallableStatus.NO_VALUE)
             row._sa_instance_state.committed_state.update(
                 was
             )  # the row may take a deleted one's place
         else:
-            for column, value in made.items():
+            for column, value in sealed_columns.items():
                 setattr(row, column, value)
         draft = row.__dict__.get(SLOT) or PendingFields.of(row)
-        if one.is_new:
-            draft.flushed = one.values
+        if pending.is_new:
+            draft.flushed = pending.values
         elif draft.flushed is not None:
-            draft.flushed = {**draft.flushed, **one.values}
+            draft.flushed = {**draft.flushed, **pending.values}
         draft.assigned = None
-        for group in groups if not one.is_new else ():
+        for group in groups if not pending.is_new else ():
             row.__dict__.pop(group.opened_at, None)
 
-    def _sealed(self, one: _PendingRow, group: SealedGroup, key: SubjectKey, version: int) -> bytes:
+    def _sealed(
+        self, pending: _PendingRow, group: SealedGroup, key: SubjectKey, version: int
+    ) -> bytes:
         """One group's envelope."""
-        fields, is_whole = one.values, one.values.keys() == group.fields.keys()
+        fields, is_whole = pending.values, pending.values.keys() == group.fields.keys()
         if not is_whole:
             fields = {name: fields[name] for name in group.fields if name in fields}
-            stands = one.sealed or version - 1
+            stands = pending.sealed or version - 1
             if stands and len(fields) < len(group.fields):
-                fields = {**self._stored(one, group, key, stands), **fields}
+                fields = {**self._stored(pending, group, key, stands), **fields}
         if not is_whole or None in fields.values():
             missing = [name for name in group.required if fields.get(name) is None]
             if missing:
@@ -437,45 +456,47 @@ class FlushSealer:
                     f"{group.layout.name}.{missing[0]}: must be set before the row is written"
                 )
         try:
-            return group.sealed(key, fields, one.own, version)
-        except RequestInvalid as fault:
-            fields, why = {}, fault.message
-        raise RequestInvalid(why)
+            return group.sealed(key, fields, pending.own, version)
+        except RequestInvalid as error:
+            fields, reason = {}, error.message
+        raise RequestInvalid(reason)
 
     def _stored(
-        self, one: _PendingRow, group: SealedGroup, key: SubjectKey, version: int
+        self, pending: _PendingRow, group: SealedGroup, key: SubjectKey, version: int
     ) -> dict[str, Any]:
         """The fields of a group as they stand in its record, those that the flush does not change
         among them.
         """
         try:
-            return group.encoded(key, getattr(one.row, group.column), one.own, version)
+            return group.encoded(key, getattr(pending.row, group.column), pending.own, version)
         except SealBroken:
-            if not changed_meanwhile(one.row, version):
+            if not changed_meanwhile(pending.row, version):
                 raise
         raise RequestConflict(CHANGED)
 
-    def _index(self, one: _PendingRow, client: str | None) -> None:
-        layout = one.layout
+    def _index(self, pending: _PendingRow, client: str | None) -> None:
+        layout = pending.layout
         for name, index in layout.indexes.items():
-            if name in one.values:
+            if name in pending.values:
                 holder = (
                     client if self._context.keys.is_processor_of(layout.kind) else None
                 ) or PUBLISHER
-                setattr(one.row, index.column, self._index_of(one, name, index, holder))
+                setattr(pending.row, index.column, self._index_of(pending, name, index, holder))
 
     def _index_of(
-        self, one: _PendingRow, name: str, index: FieldIndex, holder: str
+        self, pending: _PendingRow, name: str, index: FieldIndex, holder: str
     ) -> bytes | None:
         """The blind index of a value; the value is in no variable while a key is asked for, which
         may fail.
         """
-        if one.values[name] is None:
+        if pending.values[name] is None:
             return None
         if holder not in self._index_keys:
             self._index_keys[holder] = self._context.keys.index_key(self._session, holder)
-        made: bytes = index.of(self._index_keys[holder], one.layout.table, name, one.values[name])
-        return made
+        index_value: bytes = index.of(
+            self._index_keys[holder], pending.layout.table, name, pending.values[name]
+        )
+        return index_value
 
 
 def taken_plain(row: Any, layout: ModelInfo) -> dict[str, Any]:
@@ -502,7 +523,8 @@ def _identifier_of(row: Any, name: str, default: Any) -> Any:
         return value
     if default is None:
         raise RequestInvalid(
-            f"{type(row).__name__}.{name}: must be set before the row is written, or have default=uuid4"
+            f"{type(row).__name__}.{name}: must be set before the row is written, or have "
+            "default=uuid4"
         )
     value = row.__dict__[name] = default.arg(None) if default.is_callable else default.arg
     return value
@@ -553,5 +575,6 @@ def refuse_moving(row: Any, layout: ModelInfo) -> None:
     ):
         if get_history(row, name).has_changes():
             raise WriteInvalid(
-                f"{layout.name}.{name}: a sealed record stays with its row, subject and client; record it anew instead"
+                f"{layout.name}.{name}: a sealed record stays with its row, subject and client; "
+                "record it anew instead"
             )

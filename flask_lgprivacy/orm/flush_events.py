@@ -91,7 +91,8 @@ def assigned_in_flush(row: Any) -> None:
     flush = _flush_of(session)
     if flush is None or not flush.assigned(row):
         raise WriteInvalid(
-            f"{type(row).__name__}: a labelled column was assigned while a flush was writing, when it is too late for this row; assign "
+            f"{type(row).__name__}: a labelled column was assigned while a flush was writing, when "
+            "it is too late for this row; assign "
             "before the flush, or in the row's own before_insert or before_update hook"
         )
 
@@ -188,7 +189,8 @@ def _labelled(rows: Iterable[Any]) -> Iterator[tuple[Any, ModelInfo]]:
             others = labelled_tables(inspect(model)) if layouts[model] is None else []
             if others:
                 raise WriteInvalid(
-                    f"{model.__name__} is a second model of the table of {others[0].name}; write it as {others[0].name}"
+                    f"{model.__name__} is a second model of the table of {others[0].name}; write "
+                    f"it as {others[0].name}"
                 )
         layout = layouts[model]
         if layout is not None:

@@ -18,7 +18,7 @@ from .unlabelled import refuse_sensitive_names, refuse_unguarded_mappers, refuse
 
 def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> OwnershipGraph:
     """Check every labelled model against the policy and return the graph; raises `ModelInvalid`."""
-    mappers = sorted(mappers, key=lambda found: found.class_.__name__)
+    mappers = sorted(mappers, key=lambda candidate: candidate.class_.__name__)
     refuse_unguarded_mappers(mappers, policy)
     layouts = [layout for mapper in mappers if (layout := model_info_on(mapper)) is not None]
     subjects: dict[str, ModelInfo] = {}
@@ -29,41 +29,48 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
         if layout.is_subject:
             if layout.kind in subjects:
                 raise ModelInvalid(
-                    f"{layout.name}: {subjects[layout.kind].name} is already subject({layout.kind!r})"
+                    f"{layout.name}: {subjects[layout.kind].name} is already "
+                    f"subject({layout.kind!r})"
                 )
             subjects[layout.kind] = layout
         else:
             belongings.setdefault(layout.kind, []).append(layout)
-    for kind, held in belongings.items():
+    for kind, infos in belongings.items():
         if kind not in subjects:
             raise ModelInvalid(
-                f"{held[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})"
+                f"{infos[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})"
             )
     refuse_sensitive_names(mappers, terms)
     refuse_unlabelled_tables(mappers, layouts)
-    graph = OwnershipGraph(subjects, {kind: tuple(held) for kind, held in belongings.items()})
+    graph = OwnershipGraph(subjects, {kind: tuple(infos) for kind, infos in belongings.items()})
     for kind, layout in subjects.items():
         _check_scope(graph, kind, layout)
         if capacity_of(graph, kind, policy) is Capacity.PROCESSOR and layout.client is None:
             raise ModelInvalid(
-                f"{layout.name}: data held as processor needs its client; write subject({kind!r}, client='…')"
+                f"{layout.name}: data held as processor needs its client; write subject({kind!r}, "
+                "client='…')"
             )
     return graph
 
 
 def _check_scope(graph: OwnershipGraph, kind: str, layout: ModelInfo) -> None:
     model, _, name = (layout.scope or "").rpartition(".")
-    holding = next((one for one in graph.of(kind) if one.name == (model or layout.name)), None)
+    holding = next(
+        (candidate for candidate in graph.of(kind) if candidate.name == (model or layout.name)),
+        None,
+    )
     if layout.scope is not None and (holding is None or not holding.has_column(name)):
         raise ModelInvalid(
-            f"{layout.name}: scope={layout.scope!r} names no column of its own, and none of a model with belongs_to({kind!r})"
+            f"{layout.name}: scope={layout.scope!r} names no column of its own, and none of a "
+            f"model with belongs_to({kind!r})"
         )
 
 
 def _check_layout(layout: ModelInfo, policy: Policy) -> None:
     if layout.kind not in policy.subjects:
         raise ModelInvalid(
-            f"{layout.name}: the policy document has no subject {layout.kind!r}; it has {', '.join(policy.subjects)}"
+            f"{layout.name}: the policy document has no subject {layout.kind!r}; it has "
+            f"{', '.join(policy.subjects)}"
         )
     fields = {name: group.category for group in layout.groups.values() for name in group.fields}
     fields.update({name: tag.category for name, tag in layout.tagged.items()})
@@ -83,16 +90,20 @@ def _check_layout(layout: ModelInfo, policy: Policy) -> None:
             )
         declared = policy.categories.get(category)
         if declared is None:
-            known = ", ".join(sorted(policy.categories))
+            declared_names = ", ".join(sorted(policy.categories))
             raise ModelInvalid(
-                f"{layout.name}.{name}: the policy document has no category {category!r}; it has {known}"
+                f"{layout.name}.{name}: the policy document has no category {category!r}; it has "
+                f"{declared_names}"
             )
         if layout.kind not in declared.subjects:
-            held = ", ".join(
-                known.id for known in policy.categories.values() if layout.kind in known.subjects
+            possible = ", ".join(
+                declared_names.id
+                for declared_names in policy.categories.values()
+                if layout.kind in declared_names.subjects
             )
             raise ModelInvalid(
-                f"{layout.name}.{name}: {category} is no category of subject {layout.kind!r}, which has {held}",
+                f"{layout.name}.{name}: {category} is no category of subject {layout.kind!r}, "
+                f"which has {possible}",
                 clause=declared.clause,
             )
         if name in layout.tagged and declared.capacity is Capacity.PROCESSOR:

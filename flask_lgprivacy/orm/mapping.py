@@ -49,7 +49,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         client=ownership.client,
         scope=ownership.scope,
     )
-    sealed_fields = [found for found in _class_values(model) if isinstance(found, SealedField)]
+    sealed_fields = [value for value in _class_values(model) if isinstance(value, SealedField)]
     _add_groups(layout, sealed_fields)
     if sealed_fields:
         _keep_version(mapper, table.c[VERSION_COLUMN], name)
@@ -69,7 +69,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
             and attribute not in (layout.client, layout.scope)
         ):
             raise ModelInvalid(
-                f"{name}.{attribute} has no label; use sealed(category), tagged(category) or not_personal(reason)"
+                f"{name}.{attribute} has no label; use sealed(category), tagged(category) or "
+                "not_personal(reason)"
             )
     layout.field_categories.update((name, tag.category) for name, tag in layout.tagged.items())
     layout.field_categories.update(
@@ -90,8 +91,10 @@ def _refuse_mapping(mapper: Mapper[Any], name: str) -> None:
     if mapper.inherits is not None or getattr(mapper, "concrete", False):
         base = mapper.inherits.class_.__name__ if mapper.inherits is not None else "another model"
         raise ModelInvalid(
-            f"{name} inherits from the mapped class {base}, and inheritance between mapped classes is not supported where one of "
-            "them is labelled; give each a table of its own and put the columns that they share into a mixin"
+            f"{name} inherits from the mapped class {base}, and inheritance between mapped classes "
+            "is not supported where one of "
+            "them is labelled; give each a table of its own and put the columns that they share "
+            "into a mixin"
         )
     if not isinstance(mapper.local_table, Table):
         raise ModelInvalid(
@@ -104,7 +107,8 @@ def _refuse_mapping(mapper: Mapper[Any], name: str) -> None:
         )
     if is_dataclass(mapper.class_):
         raise ModelInvalid(
-            f"{name}: labelled models are not mapped as dataclasses, whose constructor takes every field and whose repr() prints "
+            f"{name}: labelled models are not mapped as dataclasses, whose constructor takes every "
+            "field and whose repr() prints "
             "them; derive it from a base without MappedAsDataclass"
         )
 
@@ -117,15 +121,16 @@ def _refuse_late_identifier(primary: Column[Any], name: str) -> None:
     if default is None and (
         primary.server_default is not None or primary.autoincrement is True or _is_number(primary)
     ):
-        made = "the database makes it"
+        origin = "the database makes it"
     elif default is None or default.is_callable:
         return
     elif default.is_sequence or default.is_clause_element:
-        made = "its default is SQL"
+        origin = "its default is SQL"
     else:
-        made = "its default is one value for all rows"
+        origin = "its default is one value for all rows"
     raise ModelInvalid(
-        f"{name}.{primary.name}: the identifier must be known before the insert, because the record is bound to it, and {made}; "
+        f"{name}.{primary.name}: the identifier must be known before the insert, because the "
+        f"record is bound to it, and {origin}; "
         "use a UUID with default=uuid4, without brackets"
     )
 
@@ -136,7 +141,8 @@ def _keep_version(mapper: Mapper[Any], version: Column[Any], name: str) -> None:
     """
     if mapper.version_id_col is not None and mapper.version_id_col is not version:
         raise ModelInvalid(
-            f"{name}: __mapper_args__ name the version column {mapper.version_id_col.name!r}, and a model with sealed fields has "
+            f"{name}: __mapper_args__ name the version column {mapper.version_id_col.name!r}, and "
+            "a model with sealed fields has "
             f"{VERSION_COLUMN!r} for that; take version_id_col out of them"
         )
     mapper.version_id_col = version
@@ -148,7 +154,8 @@ def _only_attribute_of(mapper: Mapper[Any], column: Column[Any], name: str) -> s
     showing = [attribute for attribute, shown in mapper.columns.items() if shown is column]
     if len(showing) != 1:
         raise ModelInvalid(
-            f"{name}: the column {column.name!r} of a labelled table has one attribute, and this has {', '.join(showing) or 'none'}"
+            f"{name}: the column {column.name!r} of a labelled table has one attribute, and this "
+            f"has {', '.join(showing) or 'none'}"
         )
     return showing[0]
 
@@ -165,7 +172,8 @@ def _adopt(layout: ModelInfo, name: str, attribute: str, column: Column[Any]) ->
     """Rows of version 0 hold a field in plain text; their records are empty until they are adopted."""
     if not column.nullable:
         raise ModelInvalid(
-            f"{layout.name}.{name}: the adopted column {column.name!r} must be nullable, because it is emptied; migrate it first"
+            f"{layout.name}.{name}: the adopted column {column.name!r} must be nullable, because "
+            "it is emptied; migrate it first"
         )
     model_attribute = layout.model.__dict__[attribute]
     model_attribute.__class__ = PlaintextAttribute
@@ -179,19 +187,19 @@ def _expired(row: Any, names: Any) -> None:
     """As SQLAlchemy lets go of what it loaded: after a commit, a rollback, a refresh."""
     if row is None:  # SQLAlchemy expires rows that are collected already
         return
-    held = row.__dict__
+    row_values = row.__dict__
     groups = model_info_of(type(row)).groups
     for group in (
         groups.values() if names is None else [groups[name] for name in names if name in groups]
     ):
-        held.pop(group.opened_at, None)
-        draft = held.get(SLOT)
+        row_values.pop(group.opened_at, None)
+        draft = row_values.get(SLOT)
         for name in (
             group.fields if draft is not None and draft.assigned and names is not None else ()
         ):
             draft.assigned.pop(name, None)
     if names is None:
-        held.pop(SLOT, None)
+        row_values.pop(SLOT, None)
 
 
 def _replaced(row: Any, context: Any, _names: Any) -> None:
@@ -204,7 +212,8 @@ def _replaced(row: Any, context: Any, _names: Any) -> None:
 
 def _refuse_carrying_away(row: Any, _protocol: Any) -> NoReturn:
     raise TypeError(
-        f"a {type(row).__name__} holds labelled columns and cannot be pickled or copied; pass its id instead"
+        f"a {type(row).__name__} holds labelled columns and cannot be pickled or copied; pass its "
+        "id instead"
     )
 
 
@@ -213,28 +222,44 @@ def _is_number(column: Column[Any]) -> bool:
 
 
 def _class_values(model: type) -> list[Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for base in reversed(model.__mro__):
-        found.update(vars(base))
-    return list(found.values())
+        values.update(vars(base))
+    return list(values.values())
 
 
 def _add_groups(layout: ModelInfo, sealed_fields: list[SealedField]) -> None:
-    for one in sealed_fields:
-        one.type = value_type(_annotation(layout.model, one.name), one.qualified)
-        if one.blind is not None:
-            check_guessable(one.qualified, one.name, one.type.python, one.blind)
-            layout.indexes[one.name] = FieldIndex(typing.cast(str, one.index_column), one.blind)
-    for column in dict.fromkeys(one.column for one in sealed_fields):
+    for sealed_field in sealed_fields:
+        sealed_field.type = value_type(
+            _annotation(layout.model, sealed_field.name), sealed_field.qualified
+        )
+        if sealed_field.blind is not None:
+            check_guessable(
+                sealed_field.qualified,
+                sealed_field.name,
+                sealed_field.type.python,
+                sealed_field.blind,
+            )
+            layout.indexes[sealed_field.name] = FieldIndex(
+                typing.cast(str, sealed_field.index_column), sealed_field.blind
+            )
+    for column in dict.fromkeys(sealed_field.column for sealed_field in sealed_fields):
         fields = {
-            one.name: typing.cast(ValueType, one.type)
-            for one in sealed_fields
-            if one.column == column
+            sealed_field.name: typing.cast(ValueType, sealed_field.type)
+            for sealed_field in sealed_fields
+            if sealed_field.column == column
         }
-        first = next(one for one in sealed_fields if one.column == column)
-        if any(one.category != first.category for one in sealed_fields if one.column == column):
+        first = next(
+            sealed_field for sealed_field in sealed_fields if sealed_field.column == column
+        )
+        if any(
+            sealed_field.category != first.category
+            for sealed_field in sealed_fields
+            if sealed_field.column == column
+        ):
             raise ModelInvalid(
-                f"{first.qualified}: a group holds one category; give the others a group of their own"
+                f"{first.qualified}: a group holds one category; give the others a group of their "
+                "own"
             )
         needs = (
             layout.subject,
@@ -265,9 +290,10 @@ def _annotation(model: type, name: str) -> Any:
             module = vars(sys.modules[base.__module__])
             try:
                 return typing.get_type_hints(raw, globalns=module, localns=dict(vars(base)))[name]
-            except NameError as fault:
+            except NameError as error:
                 raise ModelInvalid(
-                    f"{model.__name__}.{name}: the annotation names {fault.name!r}, which its module does not import at run time"
+                    f"{model.__name__}.{name}: the annotation names {error.name!r}, which its "
+                    "module does not import at run time"
                 ) from None
     raise ModelInvalid(
         f"{model.__name__}.{name}: sealed() needs an annotation, such as Mapped[str]"
@@ -290,8 +316,10 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
                 leading.append(mapper.get_property_by_column(column).key)
     if len(leading) != 1:
         raise ModelInvalid(
-            f"{mapper.class_.__name__}: belongs_to({kind!r}) needs exactly one foreign key to a model with "
-            f"subject({kind!r}), defined before it; found {len(leading)}. belongs_to() takes a kind of subject, such as 'student'"
+            f"{mapper.class_.__name__}: belongs_to({kind!r}) needs exactly one foreign key to a "
+            "model with "
+            f"subject({kind!r}), defined before it; found {len(leading)}. belongs_to() takes a "
+            "kind of subject, such as 'student'"
         )
     return leading[0]
 
@@ -327,7 +355,8 @@ class Ownership:
     def __set_name__(self, owner: type, name: str) -> None:
         if name != "__privacy__":
             raise ModelInvalid(
-                f"{owner.__name__}.{name}: write __privacy__ = {'subject' if self.is_subject else 'belongs_to'}(…)"
+                f"{owner.__name__}.{name}: write __privacy__ = "
+                f"{'subject' if self.is_subject else 'belongs_to'}(…)"
             )
         event.listen(owner, "after_mapper_constructed", complete_model, propagate=True)
 

@@ -155,11 +155,11 @@ class ModelInfo:
 
     def stated(self, row: Any) -> tuple[Any, Any, Any]:
         """A row's key, subject and client as it holds them now, None for what it does not."""
-        held = row.__dict__
+        row_values = row.__dict__
         return (
-            held.get(self.key),
-            held.get(self.subject),
-            held.get(self.client) if self.client is not None else None,
+            row_values.get(self.key),
+            row_values.get(self.subject),
+            row_values.get(self.client) if self.client is not None else None,
         )
 
     def parts_of(self, names: Set[str]) -> tuple[SealedGroup, ...]:

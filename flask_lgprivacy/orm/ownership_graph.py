@@ -20,22 +20,26 @@ class OwnershipGraph:
 
     def scope_column(self, kind: str) -> Any:
         """The column by which grants name groups of a kind of subject, or None."""
-        found = self._scope(kind)
-        return None if found is None else found[0].column(found[1])
+        scope = self._scope(kind)
+        return None if scope is None else scope[0].column(scope[1])
 
     def leading_to_scope(self, kind: str) -> Any:
         """Where that column is in a table about the subject, the column that leads from there to
         the subject; else None.
         """
-        found = self._scope(kind)
-        return None if found is None or found[0].is_subject else subject_column(found[0])
+        scope = self._scope(kind)
+        return None if scope is None or scope[0].is_subject else subject_column(scope[0])
 
     def _scope(self, kind: str) -> tuple[ModelInfo, str] | None:
         layout = self.subjects.get(kind)
         if layout is None or layout.scope is None:
             return None
         model, _, name = layout.scope.rpartition(".")
-        return next((one, name) for one in self.of(kind) if one.name == (model or layout.name))
+        return next(
+            (candidate, name)
+            for candidate in self.of(kind)
+            if candidate.name == (model or layout.name)
+        )
 
     def of(self, kind: str) -> tuple[ModelInfo, ...]:
         """Every model that holds data of a kind of subject: belongings first, the subject last."""
@@ -53,7 +57,8 @@ def capacity_of(graph: OwnershipGraph, kind: str, policy: Policy) -> Capacity:
     }
     if len(capacities) > 1:
         raise ModelInvalid(
-            f"subject {kind!r}: its sealed categories mix controller and processor; split the models",
+            f"subject {kind!r}: its sealed categories mix controller and processor; split the "
+            "models",
             clause=policy.commitments["processor-held"].clause,
         )
     return next(iter(capacities), Capacity.CONTROLLER)

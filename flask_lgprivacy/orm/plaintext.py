@@ -33,10 +33,10 @@ def load_plaintext(instance: Any, layout: ModelInfo) -> dict[str, Any] | None:
         key == instance.__dict__[layout.key]
     )
     with session.no_autoflush:
-        found = session.execute(query).one()
-    if not found[0]:
-        return dict(zip(taken, found[len(names) :], strict=True))
-    for name, value in zip(names, found, strict=False):
+        loaded = session.execute(query).one()
+    if not loaded[0]:
+        return dict(zip(taken, loaded[len(names) :], strict=True))
+    for name, value in zip(names, loaded, strict=False):
         set_committed_value(instance, name, value)
     return None
 

@@ -29,7 +29,7 @@ def subject_ids_in(session: Session, layouts: Iterable[ModelInfo]) -> list[str]:
     session.info[_WAITED] = 0
     layouts = list(layouts)
     leads: dict[type, str | None] = {}
-    found: dict[str, None] = {}
+    subject_ids: dict[str, None] = {}
     for row in rows.values():
         model = type(row)
         if model not in leads:
@@ -39,5 +39,5 @@ def subject_ids_in(session: Session, layouts: Iterable[ModelInfo]) -> list[str]:
         leading = leads[model]
         owner = row.__dict__.get(leading) if leading is not None else None
         if owner is not None:
-            found[canonical_id(owner)] = None
-    return list(found)
+            subject_ids[canonical_id(owner)] = None
+    return list(subject_ids)

@@ -31,20 +31,22 @@ def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Selec
     with one of few bits (see `matching`), and `UndeclaredProcessing` outside a declaration that
     reads it.
     """
-    layout, wanted = model_info_of(model), HiddenValues(fields)
+    layout, criteria = model_info_of(model), HiddenValues(fields)
     del fields
-    for name in wanted:
+    for name in criteria:
         index = layout.indexes.get(name)
         if index is not None and not index.blind.is_whole:
             raise SealedComparison(
-                f"find_by({layout.name}, {name}=…): the index has {index.blind.bits} bits, which several values share; use "
+                f"find_by({layout.name}, {name}=…): the index has {index.blind.bits} bits, which "
+                "several values share; use "
                 f"matching(db.session, {layout.name}, {name}=…), which opens and compares"
             )
-        if not isinstance(wanted[name], str):
+        if not isinstance(criteria[name], str):
             raise SealedComparison(
-                f"find_by({layout.name}, {name}=…) takes a text, not {type(wanted[name]).__name__}"
+                f"find_by({layout.name}, {name}=…) takes a text, not "
+                f"{type(criteria[name]).__name__}"
             )
-    return _candidates(model, layout, wanted, of_client, f"find_by({layout.name}, …)")
+    return _candidates(model, layout, criteria, of_client, f"find_by({layout.name}, …)")
 
 
 def find_matching(
@@ -56,66 +58,76 @@ def find_matching(
     Parameters and errors as for `find_by`; values may be of any type that is sealed. What was
     opened to be compared is in the trail.
     """
-    layout, wanted = model_info_of(model), HiddenValues(fields)
+    layout, criteria = model_info_of(model), HiddenValues(fields)
     del fields
-    query = _candidates(model, layout, wanted, of_client, f"matching(…, {layout.name}, …)")
+    query = _candidates(model, layout, criteria, of_client, f"matching(…, {layout.name}, …)")
     indexes = layout.indexes
     return [
         row
         for row in session.scalars(query)
-        if all(_is_equal(indexes[name], getattr(row, name), wanted[name]) for name in wanted)
+        if all(_is_equal(indexes[name], getattr(row, name), criteria[name]) for name in criteria)
     ]
 
 
-def _is_equal(index: FieldIndex, held: Any, wanted: Any) -> bool:
-    if isinstance(held, str) and isinstance(wanted, str):
-        return index.blind.normal(held) == index.blind.normal(wanted)
-    return bool(held == wanted)
+def _is_equal(index: FieldIndex, stored: Any, searched: Any) -> bool:
+    if isinstance(stored, str) and isinstance(searched, str):
+        return index.blind.normal(stored) == index.blind.normal(searched)
+    return bool(stored == searched)
 
 
 def _candidates(
-    model: type[M], layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
+    model: type[M], layout: ModelInfo, criteria: HiddenValues, of_client: Any, operation: str
 ) -> Select[M]:
     """Rows whose blind indexes equal those of the values."""
     context = current_context.get()
     if context is None:
         raise UndeclaredProcessing(
-            f"{what} was called outside any declared processing; decorate the view with @privacy.handles(…), "
+            f"{operation} was called outside any declared processing; decorate the view with "
+            "@privacy.handles(…), "
             "or use 'with privacy.processing(…)' in a job"
         )
-    if not wanted:
+    if not criteria:
         raise SealedComparison(
-            f"{what} names no field; it has {', '.join(layout.indexes) or 'none with an index'}"
+            f"{operation} names no field; it has "
+            f"{', '.join(layout.indexes) or 'none with an index'}"
         )
-    for name in wanted:
+    for name in criteria:
         if name not in layout.indexes:
             known = ", ".join(layout.indexes) or "none"
             raise SealedComparison(
                 f"{layout.name}.{name} has no blind index; declare it with index=True, or with "
-                f"index=BlindIndex(bits=8) and search with matching(…) where its values can be guessed (with one: {known})"
+                "index=BlindIndex(bits=8) and search with matching(…) where its values can be "
+                f"guessed (with one: {known})"
             )
-    client = _client(context, layout, wanted, of_client, what)
+    client = _client(context, layout, criteria, of_client, operation)
     index_keys = context.keys.index_keys(None, client or PUBLISHER)
     query = select(model)
-    for name in wanted:
+    for name in criteria:
         index = layout.indexes[name]
-        made = [index.of(index_key, layout.table, name, wanted[name]) for index_key in index_keys]
+        made = [index.of(index_key, layout.table, name, criteria[name]) for index_key in index_keys]
         query = query.where(layout.table.c[index.column].in_(made))
     return query
 
 
 def _client(
-    context: AccessContext, layout: ModelInfo, wanted: HiddenValues, of_client: Any, what: str
+    context: AccessContext,
+    layout: ModelInfo,
+    criteria: HiddenValues,
+    of_client: Any,
+    operation: str,
 ) -> str | None:
     """Whose rows are meant; raises where the actor may not search them."""
     client = None
     if context.keys.is_processor_of(layout.kind):
         client = canonical_id(of_client) if of_client is not None else context.acting_client()
-    for name in wanted:
+    for name in criteria:
         category = str(layout.category_of(name))
         context.authorize_search(
-            category, subject_kind=layout.kind, client=client, operation=f"{what[:-2]}{name}=…)"
+            category,
+            subject_kind=layout.kind,
+            client=client,
+            operation=f"{operation[:-2]}{name}=…)",
         )
     if client is None and context.keys.is_processor_of(layout.kind):
-        raise SealedComparison(f"{what}: say whose rows are meant with of_client=…")
+        raise SealedComparison(f"{operation}: say whose rows are meant with of_client=…")
     return client

@@ -46,5 +46,5 @@ def model_info_of_table(table: Any) -> ModelInfo | None:
 
 def labelled_tables(mapper: Mapper[Any]) -> list[ModelInfo]:
     """The layouts of all labelled tables that a mapper selects from."""
-    found = (model_info_of_table(table) for table in mapper.tables)
-    return [layout for layout in found if layout is not None]
+    infos = (model_info_of_table(table) for table in mapper.tables)
+    return [layout for layout in infos if layout is not None]

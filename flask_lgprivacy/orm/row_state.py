@@ -34,7 +34,8 @@ class _Hidden:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "a row with opened or unsaved sealed fields cannot be pickled or copied; pass its id instead"
+            "a row with opened or unsaved sealed fields cannot be pickled or copied; pass its id "
+            "instead"
         )
 
 

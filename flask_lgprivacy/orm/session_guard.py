@@ -97,13 +97,13 @@ def _name_lost_race(context: ExceptionContext) -> None:
         raise RequestConflict("another transaction writes the same; roll back and try again")
 
 
-def _is_conflict(fault: BaseException | None) -> bool:
+def _is_conflict(error: BaseException | None) -> bool:
     """Whether a driver's error is a deadlock or a serialization failure (SQLSTATE 40P01, 40001), or
     SQLite's lock.
     """
     return (
-        getattr(fault, "sqlstate", None) in ("40P01", "40001")
-        or getattr(fault, "sqlite_errorcode", None) == SQLITE_BUSY
+        getattr(error, "sqlstate", None) in ("40P01", "40001")
+        or getattr(error, "sqlite_errorcode", None) == SQLITE_BUSY
     )
 
 
@@ -147,13 +147,14 @@ def _without_labelled(method: Callable[..., Any]) -> Callable[..., Any]:
 def _without_drafts(merge: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(merge)
     def guarded(self: Session, instance: Any, *rest: Any, **options: Any) -> Any:
-        for one in (instance, *_merged_with(instance)):
-            if one in self:  # merged into itself
+        for row in (instance, *_merged_with(instance)):
+            if row in self:  # merged into itself
                 continue
-            draft = getattr(one, "__dict__", {}).get(SLOT)
+            draft = getattr(row, "__dict__", {}).get(SLOT)
             if draft is not None and draft.assigned:
                 raise UndeclaredProcessing(
-                    f"session.merge({type(instance).__name__}) would leave sealed fields of {type(one).__name__} behind; load the "
+                    f"session.merge({type(instance).__name__}) would leave sealed fields of "
+                    f"{type(row).__name__} behind; load the "
                     "row and assign them"
                 )
         return merge(self, instance, *rest, **options)
@@ -165,8 +166,8 @@ def _merged_with(instance: Any) -> Iterator[Any]:
     """The rows that SQLAlchemy merges along with one, by its relationships."""
     state = inspect(instance, raiseerr=False)
     if isinstance(state, InstanceState):
-        for one, _, _, _ in state.mapper.cascade_iterator("merge", state):
-            yield one
+        for row, _, _, _ in state.mapper.cascade_iterator("merge", state):
+            yield row
 
 
 def _refuse(mapper: Mapper[Any]) -> None:
@@ -177,6 +178,7 @@ def _refuse(mapper: Mapper[Any]) -> None:
 
 def _refusal(model: str) -> str:
     return (
-        f"{model}: bulk statements go around sealing and the gate; write and delete rows through the session, "
+        f"{model}: bulk statements go around sealing and the gate; write and delete rows through "
+        "the session, "
         "erase people by a request"
     )

@@ -30,12 +30,14 @@ def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> 
         if model_info_on(mapper) is None:
             for layout in labelled_tables(mapper):
                 raise ModelInvalid(
-                    f"{name} is a second model of the table of {layout.name}, whose labels guard {layout.name} only; use that one"
+                    f"{name} is a second model of the table of {layout.name}, whose labels guard "
+                    f"{layout.name} only; use that one"
                 )
             labelled = _labelled_fields(mapper)
             if labelled:
                 raise ModelInvalid(
-                    f"{name} has labelled columns ({', '.join(labelled)}) and no __privacy__; add subject(kind) or belongs_to(kind), of "
+                    f"{name} has labelled columns ({', '.join(labelled)}) and no __privacy__; add "
+                    "subject(kind) or belongs_to(kind), of "
                     f"the kinds {', '.join(policy.subjects)}"
                 )
         for attribute, descriptor in (
@@ -43,12 +45,14 @@ def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> 
         ):
             if getattr(getattr(descriptor, "property", None), "post_update", False):
                 raise ModelInvalid(
-                    f"{name}.{attribute}: post_update writes a foreign key past the flush, and a sealed record stays with its row, subject "
+                    f"{name}.{attribute}: post_update writes a foreign key past the flush, and a "
+                    "sealed record stays with its row, subject "
                     "and client; leave it out"
                 )
         for attribute, column in _computed(mapper):
             raise ModelInvalid(
-                f"{name}.{attribute} is computed from {column.table.name}.{column.name}, which is labelled, and would show it past its "
+                f"{name}.{attribute} is computed from {column.table.name}.{column.name}, which is "
+                "labelled, and would show it past its "
                 "label; compute it in Python from the attribute"
             )
 
@@ -67,7 +71,8 @@ def refuse_unlabelled_tables(mappers: Iterable[Mapper[Any]], layouts: Iterable[M
             if layout is not None:
                 name = models.get(table, f"table {table.name!r}")
                 raise ModelInvalid(
-                    f"{name} has a foreign key to {layout.name} and no __privacy__; {_remedy(layout, table in models)}"
+                    f"{name} has a foreign key to {layout.name} and no __privacy__; "
+                    f"{_remedy(layout, table in models)}"
                 )
 
 
@@ -79,20 +84,21 @@ def refuse_sensitive_names(mappers: Iterable[Mapper[Any]], terms: SensitiveTerms
         name = mapper.class_.__name__ if mapper is not None else f"table {table.name!r}"
         fields = _labelled_fields(mapper) if mapper is not None else []
         for column in [*fields, *table.columns.keys()]:
-            found = terms.match(column)
-            if found is not None:
+            prohibition = terms.match(column)
+            if prohibition is not None:
                 raise ModelInvalid(
-                    f"{name}.{column}: the name stands for sensitive data, and {found.says} [{found.clause}]; remove or rename the "
+                    f"{name}.{column}: the name stands for sensitive data, and {prohibition.says} "
+                    f"[{prohibition.clause}]; remove or rename the "
                     "column",
-                    clause=found.clause,
+                    clause=prohibition.clause,
                 )
 
 
 def _remedy(layout: ModelInfo, is_mapped: bool) -> str:
-    own = f"write __privacy__ = belongs_to({layout.kind!r})"
+    remedy = f"write __privacy__ = belongs_to({layout.kind!r})"
     if not layout.is_subject:
-        own = f"give it a foreign key of its own to the {layout.kind} and {own}"
-    return own if is_mapped else f"make it a model with a primary key of its own, and {own}"
+        remedy = f"give it a foreign key of its own to the {layout.kind} and {remedy}"
+    return remedy if is_mapped else f"make it a model with a primary key of its own, and {remedy}"
 
 
 def _tables(mappers: Iterable[Mapper[Any]]) -> Iterator[Table]:
@@ -102,15 +108,16 @@ def _tables(mappers: Iterable[Mapper[Any]]) -> Iterator[Table]:
     }
     tables = {table for metadata in every for table in metadata.tables.values()}
     yield from sorted(
-        (one for one in tables if not one.name.startswith(OURS)), key=lambda one: one.key
+        (candidate for candidate in tables if not candidate.name.startswith(OURS)),
+        key=lambda candidate: candidate.key,
     )
 
 
 def _labelled_fields(mapper: Mapper[Any]) -> list[str]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for base in reversed(mapper.class_.__mro__):
-        found.update(vars(base))
-    sealed = [name for name, value in found.items() if isinstance(value, SealedField)]
+        values.update(vars(base))
+    sealed = [name for name, value in values.items() if isinstance(value, SealedField)]
     return sealed + [
         column.key
         for column in mapper.columns

@@ -74,23 +74,24 @@ class ConsentService:
         """
         declared = self._purpose(purpose)
         if text_version not in declared.texts:
-            known = ", ".join(sorted(declared.texts))
+            known_texts = ", ".join(sorted(declared.texts))
             raise RequestInvalid(
-                f"text_version: the policy document has no such text for {purpose!r}; it has {known}"
+                f"text_version: the policy document has no such text for {purpose!r}; it has "
+                f"{known_texts}"
             )
         if by not in (SELF, PARENT):
             raise RequestInvalid(f"by: {SELF} or {PARENT}")
         if not collected_via.replace("-", "").isalpha() or len(collected_via) > 64:
             raise RequestInvalid("collected_via: a word such as web-form, letter or phone")
         possible = self._categories(purpose)
-        named = frozenset(categories) if categories is not None else possible
-        if not named or named - possible:
+        consented = frozenset(categories) if categories is not None else possible
+        if not consented or consented - possible:
             raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
         consent = Consent(
             id=uuid4().hex,
             subject=(subject[0], canonical_id(subject[1])),
             purpose=purpose,
-            categories=named,
+            categories=consented,
             text_version=text_version,
             collected_via=collected_via,
             by=by,
@@ -104,7 +105,7 @@ class ConsentService:
                 subject_kind=consent.subject[0],
                 subject=consent.subject[1],
                 purpose=purpose,
-                categories=sorted(named),
+                categories=sorted(consented),
                 text_version=text_version,
                 collected_via=collected_via,
                 given_by_whom=by,
@@ -114,7 +115,7 @@ class ConsentService:
             )
         )
         self._refuse_erased(consent.subject)
-        self._tell(consent.subject, purpose, "given", actor, tuple(sorted(named)))
+        self._tell(consent.subject, purpose, "given", actor, tuple(sorted(consented)))
         return consent
 
     def withdraw(
@@ -126,13 +127,16 @@ class ConsentService:
         Returns how many were withdrawn.
         """
         declared = self._purpose(purpose)
-        who = (subject[0], canonical_id(subject[1]))
-        about = [*_about(self._table, who, declared.id), self._table.c.withdrawn_at.is_(None)]
+        subject_ref = (subject[0], canonical_id(subject[1]))
+        about = [
+            *_about(self._table, subject_ref, declared.id),
+            self._table.c.withdrawn_at.is_(None),
+        ]
         if by is not None:
             about.append(self._table.c.given_by_whom == by)
         statement = update(self._table).where(*about).values(withdrawn_at=self._runtime.utcnow())
         done: Any = self._runtime.database.session().execute(statement)
-        self._tell(who, purpose, "withdrawn", actor, ())
+        self._tell(subject_ref, purpose, "withdrawn", actor, ())
         return int(done.rowcount)
 
     def _refuse_erased(self, subject: SubjectRef) -> None:
@@ -171,9 +175,9 @@ class ConsentService:
         declared = self._runtime.policy.purposes.get(purpose)
         if declared is None or declared.basis is not Basis.CONSENT:
             resting = sorted(
-                one.id
-                for one in self._runtime.policy.purposes.values()
-                if one.basis is Basis.CONSENT
+                candidate.id
+                for candidate in self._runtime.policy.purposes.values()
+                if candidate.basis is Basis.CONSENT
             )
             raise RequestInvalid(
                 f"purpose: does not rest on consent; these do: {', '.join(resting) or 'none'}"
@@ -237,10 +241,10 @@ def is_covered_by_consent(
         and consent.text_version in declared.texts
         and category in consent.categories
     ]
-    own = [consent for consent in standing if consent.by == SELF]
-    if not own:
+    own_consents = [consent for consent in standing if consent.by == SELF]
+    if not own_consents:
         return False
-    newest = max(own, key=lambda consent: consent.given_at)
+    newest = max(own_consents, key=lambda consent: consent.given_at)
     return not newest.needs_parent or any(consent.by == PARENT for consent in standing)
 
 

@@ -18,10 +18,10 @@ from .grants import AssistanceRequest, Grant, GrantScope
 
 def find_grants(session: Session, tables: Tables, *criteria: ColumnElement[bool]) -> list[Grant]:
     """The grants that meet criteria, newest first."""
-    table, asked = tables.grant, tables.assistance
+    table, assistance = tables.grant, tables.assistance
     query = (
-        select(table, asked.c.closed_at)
-        .outerjoin(asked, asked.c.id == table.c.assistance)
+        select(table, assistance.c.closed_at)
+        .outerjoin(assistance, assistance.c.id == table.c.assistance)
         .where(*criteria)
         .order_by(table.c.asked_at.desc(), table.c.id)
     )
@@ -41,26 +41,30 @@ def grants_held(
     session: Session, tables: Tables, subjects: Iterable[SubjectRef], now: dt.datetime
 ) -> list[Grant]:
     """The grants in force to somebody; one for a request for assistance only while that is open."""
-    table, asked = tables.grant.c, tables.assistance
-    mine = set(subjects)
-    if not mine:
+    table, assistance = tables.grant.c, tables.assistance
+    own_subjects = set(subjects)
+    if not own_subjects:
         return []
-    found = find_grants(
+    grants = find_grants(
         session,
         tables,
-        table.grantee_id.in_([one for _, one in mine]),
+        table.grantee_id.in_([subject_id for _, subject_id in own_subjects]),
         table.given_at.is_not(None),
         table.revoked_at.is_(None),
         table.until > now,
-        asked.c.closed_at.is_(None),
+        assistance.c.closed_at.is_(None),
     )
-    return [grant for grant in found if grant.to in mine]
+    return [grant for grant in grants if grant.to in own_subjects]
 
 
 def has_open_assistance(session: Session, tables: Tables, client: str) -> bool:
     """Whether a client has an open request for assistance."""
-    asked = tables.assistance.c
-    query = select(asked.id).where(asked.client == client, asked.closed_at.is_(None)).limit(1)
+    assistance = tables.assistance.c
+    query = (
+        select(assistance.id)
+        .where(assistance.client == client, assistance.closed_at.is_(None))
+        .limit(1)
+    )
     return session.execute(query).first() is not None
 
 
@@ -74,7 +78,7 @@ def members(
     return (
         frozenset()
         if query is None
-        else frozenset(canonical_id(one) for one in session.execute(query).scalars())
+        else frozenset(canonical_id(subject_id) for subject_id in session.execute(query).scalars())
     )
 
 
@@ -129,5 +133,5 @@ def _assistance(row: Row[Any]) -> AssistanceRequest:
         hours=row.hours,
         opened_at=row.opened_at,
         closed_at=row.closed_at,
-        opened_as=frozenset((kind, one) for kind, one in row.opened_as),
+        opened_as=frozenset((kind, subject_id) for kind, subject_id in row.opened_as),
     )

@@ -38,20 +38,25 @@ class GrantRules:
         self._agents = agents
 
     def _kind(self, kind: str) -> GrantKind:
-        found = self._runtime.policy.grant_kinds.get(kind)
-        if found is None:
+        grant_kind = self._runtime.policy.grant_kinds.get(kind)
+        if grant_kind is None:
             raise RequestInvalid(
                 f"kind: one of {', '.join(sorted(self._runtime.policy.grant_kinds))}"
             )
-        return found
+        return grant_kind
 
     def _support(self) -> GrantKind:
-        found = next(
-            (one for one in self._runtime.policy.grant_kinds.values() if one.asked_by), None
+        grant_kind = next(
+            (
+                candidate
+                for candidate in self._runtime.policy.grant_kinds.values()
+                if candidate.asked_by
+            ),
+            None,
         )
-        if found is None:
+        if grant_kind is None:
             raise RequestInvalid("kind: the policy document knows no assistance")
-        return found
+        return grant_kind
 
     def _givers(self) -> frozenset[str]:
         return frozenset().union(
@@ -63,19 +68,19 @@ class GrantRules:
         )
 
     def _giver(self, kind: str, by: Actor) -> str:
-        found = self._kind(kind)
+        grant_kind = self._kind(kind)
         client = self._client_of(by)
-        if by.role not in found.given_by or client is None:
+        if by.role not in grant_kind.given_by or client is None:
             self._refuse(
-                f"a {kind} grant is given by {join_roles(found.given_by)} of the client",
-                found,
+                f"a {kind} grant is given by {join_roles(grant_kind.given_by)} of the client",
+                grant_kind,
                 "role",
             )
         return client
 
     def _agent(self, by: Actor, kind: GrantKind) -> SubjectRef:
-        me = next((one for one in by.subjects if one in self._agents), None)
-        if by.role != kind.to or me is None:
+        agent = next((account for account in by.subjects if account in self._agents), None)
+        if by.role != kind.to or agent is None:
             self._refuse(
                 "only a support agent on the publisher's list asks to be let in",
                 kind,
@@ -87,7 +92,7 @@ class GrantRules:
                 kind,
                 Condition.STRONG_AUTHENTICATION,
             )
-        return me
+        return agent
 
     def _purpose(self, kind: GrantKind, purpose: str | None) -> str:
         possible = allowed_categories(kind, self._runtime.policy.rules)
@@ -106,37 +111,39 @@ class GrantRules:
         """A scope with its names as the data has them; every subject has to be the client's own,
         and every group a group.
         """
-        subjects = frozenset(self._belonging(one, client) for one in scope.subjects)
+        subjects = frozenset(self._belonging(subject, client) for subject in scope.subjects)
         columns = [
             self._runtime.models.graph.scope_column(kind)
             for kind in self._runtime.models.graph.subjects
         ]
-        known = [column for column in columns if column is not None]
-        if scope.groups and not known:
+        group_columns = [column for column in columns if column is not None]
+        if scope.groups and not group_columns:
             raise RequestInvalid(
                 "groups: no model says what its groups are; write subject(…, scope='…')"
             )
         groups = frozenset(
-            _coerce_to_columns(known, group, "groups: one is no group's id")
+            _coerce_to_columns(group_columns, group, "groups: one is no group's id")
             for group in scope.groups
         )
         return GrantScope(scope.everybody, subjects, groups)
 
-    def _belonging(self, who: tuple[str, Any], client: str) -> SubjectRef:
+    def _belonging(self, subject: tuple[str, Any], client: str) -> SubjectRef:
         """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's
         own.
         """
-        layout = self._runtime.models.graph.subjects.get(who[0])
+        layout = self._runtime.models.graph.subjects.get(subject[0])
         if layout is None or layout.client is None:
             kinds = ", ".join(sorted(self._runtime.models.graph.subjects))
             raise RequestInvalid(f"kind: one of {kinds}, whose model names its client")
         key = subject_column(layout)
-        absent = f"id: there is no such {who[0]} in this organisation"
-        one = _coerce_to_columns([key], canonical_id(who[1]), absent)
-        found = self._looked_up(select(client_column(layout)).where(key == coerce(key, one)))
-        if found is None or canonical_id(found) != client:
+        absent = f"id: there is no such {subject[0]} in this organisation"
+        subject_id = _coerce_to_columns([key], canonical_id(subject[1]), absent)
+        stored_client = self._looked_up(
+            select(client_column(layout)).where(key == coerce(key, subject_id))
+        )
+        if stored_client is None or canonical_id(stored_client) != client:
             raise RequestInvalid(absent)
-        return who[0], one
+        return subject[0], subject_id
 
     def _looked_up(self, query: Select[Any]) -> Any:
         """The first value of a query; None also where the database cannot hold what is looked for."""
@@ -181,50 +188,53 @@ class GrantRules:
             for kind in self._runtime.policy.grant_kinds.values()
         )
 
-    def _make_room(self, request: AssistanceRequest, who: SubjectRef) -> None:
+    def _make_room(self, request: AssistanceRequest, agent: SubjectRef) -> None:
         """One grant for a request and agent at a time: one that has expired gives up its place."""
         table = self._runtime.database.tables.grant
-        place, now = slot_key(request, who), self._runtime.utcnow()
-        held = find_grants(
+        place, now = slot_key(request, agent), self._runtime.utcnow()
+        grants = find_grants(
             self._runtime.database.session(), self._runtime.database.tables, table.c.slot == place
         )
-        if held and held[0].state(now) != "expired":
+        if grants and grants[0].state(now) != "expired":
             raise RequestConflict(
                 "there is one for this request and agent; it is in the list of grants"
             )
-        if held:
+        if grants:
             self._runtime.database.clean_session().execute(
-                update(table).where(table.c.id == held[0].id).values(slot=None)
+                update(table).where(table.c.id == grants[0].id).values(slot=None)
             )
 
-    def _asked(self, request: AssistanceRequest, who: SubjectRef) -> Grant | None:
+    def _asked(self, request: AssistanceRequest, agent: SubjectRef) -> Grant | None:
         table = self._runtime.database.tables.grant.c
-        asked = (
+        is_pending = (
             table.assistance == request.id,
             table.given_at.is_(None),
             table.revoked_at.is_(None),
         )
-        mine = (table.grantee_kind == who[0], table.grantee_id == who[1])
+        is_to_agent = (table.grantee_kind == agent[0], table.grantee_id == agent[1])
         return next(
             iter(
                 find_grants(
-                    self._runtime.database.session(), self._runtime.database.tables, *asked, *mine
+                    self._runtime.database.session(),
+                    self._runtime.database.tables,
+                    *is_pending,
+                    *is_to_agent,
                 )
             ),
             None,
         )
 
     def _open(self, assistance: str, client: str | None = None) -> AssistanceRequest:
-        found = self._assistance(assistance)
-        if client is not None and found.client != client:
+        request = self._assistance(assistance)
+        if client is not None and request.client != client:
             self._miss("there is no such request for assistance here")
-        if found.closed_at is not None:
+        if request.closed_at is not None:
             raise RequestConflict("this request for assistance is closed; open a new one")
-        return found
+        return request
 
-    def _assistance(self, one: str) -> AssistanceRequest:
-        is_it = self._runtime.database.tables.assistance.c.id == one
-        found = next(
+    def _assistance(self, request_id: str) -> AssistanceRequest:
+        is_it = self._runtime.database.tables.assistance.c.id == request_id
+        request = next(
             iter(
                 find_assistance(
                     self._runtime.database.session(), self._runtime.database.tables, is_it
@@ -232,15 +242,15 @@ class GrantRules:
             ),
             None,
         )
-        if found is None:
+        if request is None:
             self._miss("there is no such request for assistance here")
-        return found
+        return request
 
-    def _grant(self, one: str) -> Grant:
+    def _grant(self, grant_id: str) -> Grant:
         return find_grants(
             self._runtime.database.session(),
             self._runtime.database.tables,
-            self._runtime.database.tables.grant.c.id == one,
+            self._runtime.database.tables.grant.c.id == grant_id,
         )[0]
 
     def _record(
@@ -274,12 +284,12 @@ class GrantRules:
         session.commit()
         return grant
 
-    def _refuse(self, why: str, kind: GrantKind, missing: str) -> NoReturn:
-        self._deny(AccessDenied(why, clause=kind.clause, missing=missing))
+    def _refuse(self, reason: str, kind: GrantKind, missing: str) -> NoReturn:
+        self._deny(AccessDenied(reason, clause=kind.clause, missing=missing))
 
-    def _miss(self, why: str) -> NoReturn:
+    def _miss(self, reason: str) -> NoReturn:
         """There is no such thing, or not for this actor; the trail hears of the attempt."""
-        self._deny(RequestNotFound(why))
+        self._deny(RequestNotFound(reason))
 
     def _deny(self, refusal: PrivacyError) -> NoReturn:
         context = current_context.get()
@@ -341,9 +351,9 @@ def check_agents(agents: frozenset[SubjectRef], policy: Policy) -> None:
             )
 
 
-def slot_key(request: AssistanceRequest, who: SubjectRef) -> str:
+def slot_key(request: AssistanceRequest, agent: SubjectRef) -> str:
     """What is held by one grant at a time: an agent's place at a request for assistance."""
-    return f"{request.id}:{who[0]}:{who[1]}"
+    return f"{request.id}:{agent[0]}:{agent[1]}"
 
 
 def is_same_person(key: str, actor: Actor) -> bool:
@@ -373,9 +383,9 @@ def allowed_categories(kind: GrantKind, rules: Iterable[Any]) -> dict[str, froze
     """By purpose, the categories that a kind of grant can open: those of rules that ask for its
     condition.
     """
-    found: dict[str, set[str]] = {}
+    by_purpose: dict[str, set[str]] = {}
     for rule in rules:
         if kind.condition in rule.conditions and kind.to in rule.roles:
             for purpose in rule.purposes:
-                found.setdefault(purpose, set()).update(rule.categories)
-    return {purpose: frozenset(categories) for purpose, categories in found.items()}
+                by_purpose.setdefault(purpose, set()).update(rule.categories)
+    return {purpose: frozenset(categories) for purpose, categories in by_purpose.items()}

@@ -53,22 +53,22 @@ class GrantService(GrantRules):
         (kind, id) of an account of the same client; `until` with its time zone. Raises
         `AccessDenied`, and `RequestInvalid` naming what is wrong.
         """
-        found, client = self._kind(kind), self._giver(kind, by)
-        if found.asked_by or found.grounds:
+        grant_kind, client = self._kind(kind), self._giver(kind, by)
+        if grant_kind.asked_by or grant_kind.grounds:
             raise RequestInvalid(
                 f"kind: a {kind} grant needs a request for assistance, or a ground"
             )
-        who = self._belonging(to, client)
-        aim = self._purpose(found, purpose)
-        self._check_categories(found, aim, frozenset(categories))
+        grantee = self._belonging(to, client)
+        aim = self._purpose(grant_kind, purpose)
+        self._check_categories(grant_kind, aim, frozenset(categories))
         scope = self._scope_of(scope, client)
         if until.tzinfo is None:
             raise RequestInvalid("until: a time with its zone, such as 2026-12-24T18:00:00+01:00")
         now, until = self._runtime.utcnow(), until.astimezone(dt.UTC)
-        if not now < until <= now + dt.timedelta(hours=found.hours):
-            raise RequestInvalid(f"until: after now, and within {found.hours} hours")
+        if not now < until <= now + dt.timedelta(hours=grant_kind.hours):
+            raise RequestInvalid(f"until: after now, and within {grant_kind.hours} hours")
         return self._record(
-            kind=kind, client=client, to=who, purpose=aim, categories=frozenset(categories), scope=scope, asked_by=by.key,
+            kind=kind, client=client, to=grantee, purpose=aim, categories=frozenset(categories), scope=scope, asked_by=by.key,
             asked_at=now, given_by=by.key, given_at=now, until=until, by=by,
         )  # fmt: skip
 
@@ -97,8 +97,8 @@ class GrantService(GrantRules):
                 kind,
                 "role",
             )
-        named = (agent[0], canonical_id(agent[1])) if agent is not None else None
-        if named is not None and named not in self._agents:
+        named_agent = (agent[0], canonical_id(agent[1])) if agent is not None else None
+        if named_agent is not None and named_agent not in self._agents:
             raise RequestInvalid("agent: nobody on the publisher's list of support agents")
         self._check_categories(kind, self._purpose(kind, None), frozenset(categories))
         scope = self._scope_of(scope, client)
@@ -110,22 +110,24 @@ class GrantService(GrantRules):
             self._runtime.database.clean_session(),
             self._runtime.database.tables.assistance,
         )
-        number, wanted = uuid4().hex, sorted(frozenset(categories))
+        number, requested_categories = uuid4().hex, sorted(frozenset(categories))
         values = {
             "id": number,
             "client": client,
             "opened_by": by.key,
-            "opened_as": [list(one) for one in by.subjects],
-            "agent_kind": named[0] if named else None,
-            "agent": named[1] if named else None,
+            "opened_as": [list(account) for account in by.subjects],
+            "agent_kind": named_agent[0] if named_agent else None,
+            "agent": named_agent[1] if named_agent else None,
             "reference": reference,
-            "categories": wanted,
+            "categories": requested_categories,
             "scope": scope.as_json(),
             "hours": hours,
             "opened_at": self._runtime.utcnow(),
         }
         session.execute(insert(table).values(**values))
-        self._tell("assistance", "opened", number, by, client=client, categories=wanted)
+        self._tell(
+            "assistance", "opened", number, by, client=client, categories=requested_categories
+        )
         session.commit()
         return self._assistance(number)
 
@@ -136,16 +138,16 @@ class GrantService(GrantRules):
         another one.
         """
         kind = self._support()
-        me = self._agent(by, kind)
+        agent = self._agent(by, kind)
         request = self._open(assistance)
-        if request.agent is not None and request.agent != me:
+        if request.agent is not None and request.agent != agent:
             self._refuse(
                 "the client named another agent for this request", kind, Condition.SUPPORT_GRANT
             )
-        self._make_room(request, me)
+        self._make_room(request, agent)
         return self._record(
-            kind=kind.id, client=request.client, to=me, purpose=self._purpose(kind, None), categories=request.categories,
-            scope=request.scope, assistance=request.id, slot=slot_key(request, me), asked_by=by.key,
+            kind=kind.id, client=request.client, to=agent, purpose=self._purpose(kind, None), categories=request.categories,
+            scope=request.scope, assistance=request.id, slot=slot_key(request, agent), asked_by=by.key,
             asked_at=self._runtime.utcnow(), by=by,
         )  # fmt: skip
 
@@ -166,24 +168,29 @@ class GrantService(GrantRules):
         wider than the request.
         """
         kind, client = self._support(), self._giver(self._support().id, by)
-        who = (to[0], canonical_id(to[1]))
+        agent = (to[0], canonical_id(to[1]))
         request = self._open(assistance, client)
-        if who not in self._agents:
+        if agent not in self._agents:
             self._refuse(
                 "nobody on the publisher's list of support agents", kind, Condition.SUPPORT_GRANT
             )
-        if request.agent is not None and request.agent != who:
+        if request.agent is not None and request.agent != agent:
             raise RequestInvalid("to: the request names another agent")
-        asked = self._asked(request, who)
+        pending = self._asked(request, agent)
         asked_by = (
-            asked.asked_by if asked is not None else request.opened_by if request.agent else None
+            pending.asked_by
+            if pending is not None
+            else request.opened_by
+            if request.agent
+            else None
         )
         if asked_by is None:
             raise RequestInvalid("to: this agent has not asked, and the request names nobody")
-        is_opener = asked is None and not request.opened_as.isdisjoint(by.subjects)
-        if is_same_person(asked_by, by) or who in by.subjects or is_opener:
+        is_opener = pending is None and not request.opened_as.isdisjoint(by.subjects)
+        if is_same_person(asked_by, by) or agent in by.subjects or is_opener:
             self._refuse(
-                "whoever named the agent does not let the agent in; a colleague gives the grant, or the agent asks for it",
+                "whoever named the agent does not let the agent in; a colleague gives the grant, "
+                "or the agent asks for it",
                 kind,
                 "a second person",
             )
@@ -194,28 +201,28 @@ class GrantService(GrantRules):
         if hours is not None and not 1 <= hours <= request.hours:
             raise RequestInvalid(f"hours: between 1 and {request.hours}")
         now = self._runtime.utcnow()
-        given: dict[str, Any] = {
+        values_given: dict[str, Any] = {
             "given_by": by.key,
             "given_at": now,
             "until": now + dt.timedelta(hours=hours or request.hours),
         }
-        if asked is None:
-            self._make_room(request, who)
+        if pending is None:
+            self._make_room(request, agent)
             return self._record(
-                kind=kind.id, client=client, to=who, purpose=self._purpose(kind, None), categories=narrowed, scope=within,
-                assistance=request.id, slot=slot_key(request, who), asked_by=asked_by, asked_at=request.opened_at, by=by,
-                **given,
+                kind=kind.id, client=client, to=agent, purpose=self._purpose(kind, None), categories=narrowed, scope=within,
+                assistance=request.id, slot=slot_key(request, agent), asked_by=asked_by, asked_at=request.opened_at, by=by,
+                **values_given,
             )  # fmt: skip
         session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
-        values = {**given, "categories": sorted(narrowed), "scope": within.as_json()}
+        values = {**values_given, "categories": sorted(narrowed), "scope": within.as_json()}
         is_asked = (
-            (table.c.id == asked.id) & table.c.given_at.is_(None) & table.c.revoked_at.is_(None)
+            (table.c.id == pending.id) & table.c.given_at.is_(None) & table.c.revoked_at.is_(None)
         )
         done: Any = session.execute(update(table).where(is_asked).values(**values))
         if done.rowcount != 1:
             session.rollback()
             raise RequestConflict("this was given or revoked meanwhile; look at the list of grants")
-        grant = self._grant(asked.id)
+        grant = self._grant(pending.id)
         self._tell_of(grant, "given", by)
         session.commit()
         return grant
@@ -264,7 +271,14 @@ class GrantService(GrantRules):
         strong authentication. Raises `AccessDenied`, `RequestInvalid`, and `ConfigurationError`
         where the application has no way to tell a client (`LGPrivacy(notify=…)`).
         """
-        kind = next((one for one in self._runtime.policy.grant_kinds.values() if one.grounds), None)
+        kind = next(
+            (
+                candidate
+                for candidate in self._runtime.policy.grant_kinds.values()
+                if candidate.grounds
+            ),
+            None,
+        )
         if kind is None:
             raise RequestInvalid("kind: the policy document knows no emergency")
         if by.role not in kind.given_by:
@@ -277,28 +291,42 @@ class GrantService(GrantRules):
             )
         if self._notify is None:
             raise ConfigurationError(
-                "an emergency has to be told to the client; set the extension up with LGPrivacy(notify=…)"
+                "an emergency has to be told to the client; set the extension up with "
+                "LGPrivacy(notify=…)"
             )
-        who, whose = (to[0], canonical_id(to[1])), self._client(client)
+        agent, client_id = (to[0], canonical_id(to[1])), self._client(client)
         if ground not in kind.grounds:
             raise RequestInvalid(f"ground: one of {', '.join(sorted(kind.grounds))}")
         if not _REFERENCE.fullmatch(case):
             raise RequestInvalid("case: a reference, of letters, digits and . _ / -")
-        if who not in self._agents or who in by.subjects:
+        if agent not in self._agents or agent in by.subjects:
             raise RequestInvalid("to: a colleague on the list of support agents")
-        aim, named = self._purpose(kind, None), frozenset(categories)
-        self._check_categories(kind, aim, named)
-        scope = self._scope_of(scope, whose)
+        aim, requested_categories = self._purpose(kind, None), frozenset(categories)
+        self._check_categories(kind, aim, requested_categories)
+        scope = self._scope_of(scope, client_id)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
         now = self._runtime.utcnow()
         until = now + dt.timedelta(hours=hours)
         number = uuid4().hex
-        self._notify(EmergencyNotice(whose, number, ground, case, named, until))
+        self._notify(EmergencyNotice(client_id, number, ground, case, requested_categories, until))
         return self._record(
-            kind=kind.id, client=whose, to=who, purpose=aim, categories=named, scope=scope, ground=ground, case_reference=case,
-            asked_by=by.key, asked_at=now, given_by=by.key, given_at=now, until=until, by=by, number=number,
-        )  # fmt: skip
+            kind=kind.id,
+            client=client_id,
+            to=agent,
+            purpose=aim,
+            categories=requested_categories,
+            scope=scope,
+            ground=ground,
+            case_reference=case,
+            asked_by=by.key,
+            asked_at=now,
+            given_by=by.key,
+            given_at=now,
+            until=until,
+            by=by,
+            number=number,
+        )
 
     # --- for all of them ---
 
@@ -306,11 +334,17 @@ class GrantService(GrantRules):
         """End a grant of the actor's own client; holds from the next request. Raises
         `RequestNotFound`.
         """
-        found = next((one for one in self.visible_to(by) if one.id == grant), None)
-        is_theirs = (
-            found is not None and self._client_of(by) == found.client and by.role in self._givers()
+        visible = next(
+            (candidate for candidate in self.visible_to(by) if candidate.id == grant), None
         )
-        if found is None or not (is_theirs or (self._declares(by) and found.given_by == by.key)):
+        is_theirs = (
+            visible is not None
+            and self._client_of(by) == visible.client
+            and by.role in self._givers()
+        )
+        if visible is None or not (
+            is_theirs or (self._declares(by) and visible.given_by == by.key)
+        ):
             self._miss("there is no such grant here")
         session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
         ended = {"revoked_at": self._runtime.utcnow(), "revoked_by": by.key, "slot": None}
@@ -323,9 +357,10 @@ class GrantService(GrantRules):
             session.commit()
         except OperationalError:
             session.rollback()
-            self._tell_of(found, "not-revoked", by)
+            self._tell_of(visible, "not-revoked", by)
             raise RequestConflict(
-                "the database is busy with a reader, so the grant still stands; try again, and use SQLite in WAL mode or PostgreSQL"
+                "the database is busy with a reader, so the grant still stands; try again, and use "
+                "SQLite in WAL mode or PostgreSQL"
             ) from None
         return grant_now
 
@@ -335,17 +370,18 @@ class GrantService(GrantRules):
         """
         self._check_strength(actor)
         table = self._runtime.database.tables.grant.c
-        wanted: list[ColumnElement[bool]] = [
-            (table.grantee_kind == kind) & (table.grantee_id == one) for kind, one in actor.subjects
+        criteria: list[ColumnElement[bool]] = [
+            (table.grantee_kind == kind) & (table.grantee_id == subject_id)
+            for kind, subject_id in actor.subjects
         ]
         if self._client_of(actor) is not None and actor.role in self._givers():
-            wanted.append(table.client == actor.client)
+            criteria.append(table.client == actor.client)
         if self._declares(actor):
-            wanted.append(table.given_by == actor.key)
-        if not wanted:
+            criteria.append(table.given_by == actor.key)
+        if not criteria:
             return []
         return find_grants(
-            self._runtime.database.session(), self._runtime.database.tables, or_(*wanted)
+            self._runtime.database.session(), self._runtime.database.tables, or_(*criteria)
         )
 
     def assistance_visible_to(self, actor: Actor) -> list[AssistanceRequest]:
@@ -357,23 +393,23 @@ class GrantService(GrantRules):
         session, tables = self._runtime.database.session(), self._runtime.database.tables
         if self._client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
             return find_assistance(session, tables, table.client == actor.client)
-        mine = [one for one in actor.subjects if one in self._agents]
-        if actor.role != kind.to or not mine:
+        own_accounts = [item for item in actor.subjects if item in self._agents]
+        if actor.role != kind.to or not own_accounts:
             return []
         is_open = find_assistance(session, tables, table.closed_at.is_(None))
-        return [one for one in is_open if one.agent is None or one.agent in mine]
+        return [item for item in is_open if item.agent is None or item.agent in own_accounts]
 
     def uses_of(self, grants: Iterable[Grant]) -> dict[str, list[GrantUse]]:
         """By grant, each of its uses, newest first."""
         table = self._runtime.database.tables.grant_use
         ids = [grant.id for grant in grants]
-        found: dict[str, list[GrantUse]] = {one: [] for one in ids}
+        uses: dict[str, list[GrantUse]] = {grant_id: [] for grant_id in ids}
         for row in self._runtime.database.session().execute(
             select(table)
             .where(table.c.grant_id.in_(ids))
             .order_by(table.c.occurred_at.desc(), table.c.id)
         ):
-            found[row.grant_id].append(
+            uses[row.grant_id].append(
                 GrantUse(row.occurred_at, row.endpoint, row.category, row.action, row.subjects)
             )
-        return found
+        return uses

@@ -37,17 +37,17 @@ class GrantScope:
         `subject(…, scope=…)` names. Raises `RequestInvalid` where nobody, or everybody and
         somebody, is named.
         """
-        named = frozenset((kind, canonical_id(one)) for kind, one in subjects)
+        refs = frozenset((kind, canonical_id(subject_id)) for kind, subject_id in subjects)
         grouped = frozenset(canonical_id(group) for group in groups)
-        if everybody == bool(named or grouped):
+        if everybody == bool(refs or grouped):
             raise RequestInvalid("scope: either everybody, or at least one subject or group")
-        return cls(everybody, named, grouped)
+        return cls(everybody, refs, grouped)
 
     def as_json(self) -> dict[str, Any]:
         """The scope as it is stored and shown."""
         if self.everybody:
             return {"all": True}
-        subjects = [{"kind": kind, "id": one} for kind, one in sorted(self.subjects)]
+        subjects = [{"kind": kind, "id": subject_id} for kind, subject_id in sorted(self.subjects)]
         return {"subjects": subjects, "groups": sorted(self.groups)}
 
     @classmethod
@@ -55,8 +55,8 @@ class GrantScope:
         """What `as_json` made."""
         if stored.get("all"):
             return cls(everybody=True)
-        named = frozenset((one["kind"], one["id"]) for one in stored["subjects"])
-        return cls(subjects=named, groups=frozenset(stored["groups"]))
+        refs = frozenset((entry["kind"], entry["id"]) for entry in stored["subjects"])
+        return cls(subjects=refs, groups=frozenset(stored["groups"]))
 
     def is_within(self, wider: GrantScope) -> bool:
         """Whether nobody is meant here who is not named in `wider`."""

@@ -51,36 +51,37 @@ def _check_regions(policy: Policy, refuse: Refuse) -> None:
 
 
 def _check_prohibitions(policy: Policy, refuse: Refuse) -> None:
-    for number, found in enumerate(policy.prohibitions):
+    for number, prohibition in enumerate(policy.prohibitions):
         key = f"prohibitions[{number}]"
-        named: list[tuple[str, Iterable[str], Mapping[str, Any]]] = [
-            ("roles", found.roles, policy.roles),
-            ("except_roles", found.except_roles, policy.roles),
-            ("except_purposes", found.except_purposes, policy.purposes),
-            ("except_recipient_kinds", found.except_recipient_kinds, policy.recipient_kinds),
+        matchers: list[tuple[str, Iterable[str], Mapping[str, Any]]] = [
+            ("roles", prohibition.roles, policy.roles),
+            ("except_roles", prohibition.except_roles, policy.roles),
+            ("except_purposes", prohibition.except_purposes, policy.purposes),
+            ("except_recipient_kinds", prohibition.except_recipient_kinds, policy.recipient_kinds),
         ]
-        if is_narrowed(found):
-            named += [
-                ("categories", found.categories, policy.categories),
-                ("purposes", found.purposes, policy.purposes),
-                ("recipient_kinds", found.recipient_kinds, policy.recipient_kinds),
+        if is_narrowed(prohibition):
+            matchers += [
+                ("categories", prohibition.categories, policy.categories),
+                ("purposes", prohibition.purposes, policy.purposes),
+                ("recipient_kinds", prohibition.recipient_kinds, policy.recipient_kinds),
             ]
-        for matcher, names, among in named:
+        for matcher, names, among in matchers:
             for name in sorted(names):
                 if name not in among:
-                    refuse(f"{key}.{matcher}", f"unknown: {name}", found.clause)
-        if found.recipient_kinds or found.except_recipient_kinds:
-            if found.roles or found.except_roles:
+                    refuse(f"{key}.{matcher}", f"unknown: {name}", prohibition.clause)
+        if prohibition.recipient_kinds or prohibition.except_recipient_kinds:
+            if prohibition.roles or prohibition.except_roles:
                 refuse(
                     key,
-                    "recipients are decided about without the actor's role; name roles in a prohibition of its own",
-                    found.clause,
+                    "recipients are decided about without the actor's role; name roles in a "
+                    "prohibition of its own",
+                    prohibition.clause,
                 )
-            if found.actions - {Action.DISCLOSE}:
+            if prohibition.actions - {Action.DISCLOSE}:
                 refuse(
                     f"{key}.actions",
                     "a prohibition that names recipients is about disclose only",
-                    found.clause,
+                    prohibition.clause,
                 )
 
 
@@ -104,34 +105,36 @@ def is_narrowed(prohibition: Prohibition) -> bool:
 
 def _check_parameters(policy: Policy, refuse: Refuse) -> None:
     for name, commitment in policy.commitments.items():
-        key, given, clause = (
+        key, parameters, clause = (
             f"commitments.{name}.parameters",
             commitment.parameters,
             commitment.clause,
         )
-        known = PARAMETERS.get(name, frozenset())
-        for parameter in given:
-            if parameter not in known:
+        parameter_names = PARAMETERS.get(name, frozenset())
+        for parameter in parameters:
+            if parameter not in parameter_names:
                 refuse(
                     f"{key}.{parameter}",
-                    f"unknown; it has {', '.join(sorted(known)) or 'none'}",
+                    f"unknown; it has {', '.join(sorted(parameter_names)) or 'none'}",
                     clause,
                 )
-        if (given or name in NEEDED) and known - given.keys():
-            refuse(key, f"missing: {', '.join(sorted(known - given.keys()))}", clause)
-        for parameter, value in given.items():
-            why = _fault_of(policy, parameter, value)
-            if why is not None:
-                refuse(f"{key}.{parameter}", why, clause)
+        if (parameters or name in NEEDED) and parameter_names - parameters.keys():
+            refuse(
+                key, f"missing: {', '.join(sorted(parameter_names - parameters.keys()))}", clause
+            )
+        for parameter, value in parameters.items():
+            reason = _fault_of(policy, parameter, value)
+            if reason is not None:
+                refuse(f"{key}.{parameter}", reason, clause)
     storage = policy.commitments["device-storage"]
     if storage.parameters:
         same = {
-            one.id
-            for one in policy.categories.values()
-            if one.clause == storage.clause and one.capacity is Capacity.PROCESSOR
+            category.id
+            for category in policy.categories.values()
+            if category.clause == storage.clause and category.capacity is Capacity.PROCESSOR
         }
-        named = storage.parameters["categories"]
-        left_out = sorted(same - set(named if isinstance(named, list) else ()))
+        listed = storage.parameters["categories"]
+        left_out = sorted(same - set(listed if isinstance(listed, list) else ()))
         if left_out:
             refuse(
                 "commitments.device-storage.parameters.categories",
@@ -198,7 +201,8 @@ def _check_rule(policy: Policy, key: str, rule: Rule, refuse: Refuse) -> None:
             reached = (shown or sorted(rule.categories))[0]
             refuse(
                 f"{key}.conditions",
-                f"role {role} would reach {reached} of everybody; name own-client, self or a grant, or anybody where that is meant",
+                f"role {role} would reach {reached} of everybody; name own-client, self or a "
+                "grant, or anybody where that is meant",
                 rule.clause,
             )
 
@@ -221,10 +225,14 @@ def _check_grant_rules(policy: Policy, refuse: Refuse) -> None:
                 refuse(
                     key, f"{kind.condition} stands beside {', '.join(sorted(missing))}", rule.clause
                 )
-        held = any(
+        is_processor_held = any(
             policy.categories[name].capacity is Capacity.PROCESSOR for name in rule.categories
         )
-        for role in sorted(rule.roles) if held and Condition.SELF not in rule.conditions else ():
+        for role in (
+            sorted(rule.roles)
+            if is_processor_held and Condition.SELF not in rule.conditions
+            else ()
+        ):
             let_in = {kind.condition for kind in kinds.get(role, ())}
             if let_in and not let_in & rule.conditions:
                 refuse(

@@ -16,32 +16,32 @@ def prohibition_of_recipient(policy: Policy, recipient: Recipient) -> Prohibitio
     pairs = [
         (category, purpose) for category in recipient.categories for purpose in recipient.purposes
     ]
-    for found in policy.prohibitions:
-        if found.actions and not recipient.hosts:
+    for prohibition in policy.prohibitions:
+        if prohibition.actions and not recipient.hosts:
             continue  # nothing is sent to one without hosts: it stores what is sealed
         if any(
-            forbids_disclosure(found, recipient.kind, category, purpose)
+            forbids_disclosure(prohibition, recipient.kind, category, purpose)
             for category, purpose in pairs
         ):
-            return found
+            return prohibition
     return None
 
 
 def forbids_disclosure(
-    found: Prohibition, recipient_kind: str, category: str, purpose: str
+    prohibition: Prohibition, recipient_kind: str, category: str, purpose: str
 ) -> bool:
     """Whether a prohibition forbids that a kind of recipient is given a category for a purpose,
     whoever gives it.
     """
     return (
-        not found.roles
-        and not found.except_roles
-        and (not found.actions or Action.DISCLOSE in found.actions)
-        and (not found.recipient_kinds or recipient_kind in found.recipient_kinds)
-        and (not found.categories or category in found.categories)
-        and (not found.purposes or purpose in found.purposes)
-        and recipient_kind not in found.except_recipient_kinds
-        and purpose not in found.except_purposes
+        not prohibition.roles
+        and not prohibition.except_roles
+        and (not prohibition.actions or Action.DISCLOSE in prohibition.actions)
+        and (not prohibition.recipient_kinds or recipient_kind in prohibition.recipient_kinds)
+        and (not prohibition.categories or category in prohibition.categories)
+        and (not prohibition.purposes or purpose in prohibition.purposes)
+        and recipient_kind not in prohibition.except_recipient_kinds
+        and purpose not in prohibition.except_purposes
     )
 
 
@@ -54,10 +54,14 @@ def decide_disclosure(
     Returns the declared `Recipient` where it may, else the `Decision` that refuses (LG-09 to LG-11,
     LG-14).
     """
-    for found in policy.prohibitions:
-        if purpose in found.purposes and not (found.roles or found.categories or found.actions):
+    for prohibition in policy.prohibitions:
+        if purpose in prohibition.purposes and not (
+            prohibition.roles or prohibition.categories or prohibition.actions
+        ):
             return _refused(
-                found.clause, f"purpose '{purpose}' is prohibited: {found.says}", found.id
+                prohibition.clause,
+                f"purpose '{purpose}' is prohibited: {prohibition.says}",
+                prohibition.id,
             )
     declared = policy.recipients.get(recipient)
     if declared is None:
@@ -80,10 +84,10 @@ def decide_disclosure(
                 f"recipient '{recipient}' is not declared for category '{category}'",
                 ("category",),
             )
-        for found in policy.prohibitions:
-            if forbids_disclosure(found, declared.kind, category, purpose):
-                why = f"recipient '{recipient}' is never given '{category}' for '{purpose}': {found.says}"
-                return _refused(found.clause, why, found.id)
+        for prohibition in policy.prohibitions:
+            if forbids_disclosure(prohibition, declared.kind, category, purpose):
+                reason = f"recipient '{recipient}' is never given '{category}' for '{purpose}': {prohibition.says}"
+                return _refused(prohibition.clause, reason, prohibition.id)
     return _transfer_refusal(policy, declared, on) or declared
 
 
@@ -92,12 +96,12 @@ def _transfer_refusal(policy: Policy, recipient: Recipient, on: dt.date) -> Deci
         return None
     clause = policy.clause_of("transfer-tools")
     if recipient.transfer is None:
-        why = f"a transfer to {recipient.country} has no transfer tool"
+        reason = f"a transfer to {recipient.country} has no transfer tool"
     elif not recipient.transfer.in_force(on):
-        why = f"the transfer tool of '{recipient.id}' for {recipient.country} is not in force on {on.isoformat()}"
+        reason = f"the transfer tool of '{recipient.id}' for {recipient.country} is not in force on {on.isoformat()}"
     else:
         return None
-    return Decision(Outcome.NO_RULE, clause, why, ("transfer-tool",))
+    return Decision(Outcome.NO_RULE, clause, reason, ("transfer-tool",))
 
 
 def _refused(clause: str, reason: str, missing: str) -> Decision:

@@ -90,31 +90,31 @@ class PolicyEngine:
     def rules_for(self, role: str, category: str, action: Action, purpose: str) -> CompiledRules:
         """Everything the document says of one combination, compiled once."""
         key = (role, category, action, purpose)
-        found = self._cells.get(key)
-        if found is None:
-            found = self._compile(role, category, action, purpose)
+        rules = self._cells.get(key)
+        if rules is None:
+            rules = self._compile(role, category, action, purpose)
             if (
                 role in self.policy.roles
                 and category in self.policy.categories
                 and purpose in self.policy.purposes
             ):
-                self._cells[key] = found
-        return found
+                self._cells[key] = rules
+        return rules
 
     def _compile(self, role: str, category: str, action: Action, purpose: str) -> CompiledRules:
-        asked = f"role '{role}' to {action} '{category}' for '{purpose}'"
+        request = f"role '{role}' to {action} '{category}' for '{purpose}'"
         prohibition = next(
             (
-                found
-                for found in self.policy.prohibitions
-                if matches(found, role, category, action, purpose)
+                candidate
+                for candidate in self.policy.prohibitions
+                if matches(candidate, role, category, action, purpose)
             ),
             None,
         )
         prohibited = None
         if prohibition is not None:
-            why = f"{asked} is prohibited: {prohibition.says}"
-            prohibited = Decision(Outcome.PROHIBITED, prohibition.clause, why, (prohibition.id,))
+            reason = f"{request} is prohibited: {prohibition.says}"
+            prohibited = Decision(Outcome.PROHIBITED, prohibition.clause, reason, (prohibition.id,))
         rules = [
             rule for rule in self.policy.rules if _covers(rule, role, category, action, purpose)
         ]
@@ -126,7 +126,7 @@ class PolicyEngine:
                 Decision(
                     Outcome.ALLOWED,
                     rule.clause,
-                    f"{asked} is allowed by a rule under {rule.clause}",
+                    f"{request} is allowed by a rule under {rule.clause}",
                     basis=declared.basis if declared else None,
                 ),
             )
@@ -137,13 +137,13 @@ class PolicyEngine:
             if prohibition is None
             else frozenset()
         )
-        no_rule = self._no_rule(asked, role, category, action, purpose)
+        no_rule = self._no_rule(request, role, category, action, purpose)
         return CompiledRules(
             prohibited, alternatives, asks, bool(asks & ABOUT_ONE_SUBJECT), {}, no_rule
         )
 
     def _no_rule(
-        self, asked: str, role: str, category: str, action: Action, purpose: str
+        self, request: str, role: str, category: str, action: Action, purpose: str
     ) -> Decision:
         for kind, name, among in (
             ("role", role, self.policy.roles),
@@ -154,7 +154,8 @@ class PolicyEngine:
                 return Decision(
                     Outcome.NO_RULE,
                     None,
-                    f"the policy document has no {kind} '{name}'; it has {', '.join(sorted(among))}",
+                    f"the policy document has no {kind} '{name}'; it has "
+                    f"{', '.join(sorted(among))}",
                     (f"{kind} {name}",),
                 )
         rules = [
@@ -164,33 +165,38 @@ class PolicyEngine:
         ]
         same = sorted({other for rule in rules if purpose in rule.purposes for other in rule.roles})
         elsewhere = sorted({aim for rule in rules for aim in rule.purposes})
-        who = "; nobody may"
+        alternatives = "; nobody may"
         if same:
-            who = f"; a rule has it for {', '.join(same)} for {purpose}"
+            alternatives = f"; a rule has it for {', '.join(same)} for {purpose}"
         elif elsewhere:
-            who = f"; no rule has it for this purpose, but for {', '.join(elsewhere)}"
+            alternatives = f"; no rule has it for this purpose, but for {', '.join(elsewhere)}"
         clause = self.policy.categories[category].clause
-        return Decision(Outcome.NO_RULE, clause, f"no rule allows {asked}{who}", ("a rule",))
+        return Decision(
+            Outcome.NO_RULE, clause, f"no rule allows {request}{alternatives}", ("a rule",)
+        )
 
     def _refusal(self, rules: CompiledRules, facts: frozenset[Condition]) -> Decision:
         if not rules.alternatives:
             return rules.no_rule
-        known = rules.refusals.get(facts)
-        if known is None:
+        refusal = rules.refusals.get(facts)
+        if refusal is None:
             conditions, _ = min(
                 rules.alternatives,
-                key=lambda found: (Condition.EMERGENCY in found[0], len(found[0] - facts)),
+                key=lambda alternative: (
+                    Condition.EMERGENCY in alternative[0],
+                    len(alternative[0] - facts),
+                ),
             )
             lacking = [condition for condition in Condition if condition in conditions - facts]
             texts = [self.policy.conditions[condition] for condition in lacking]
-            known = Decision(
+            refusal = Decision(
                 Outcome.NO_RULE,
                 texts[0].clause,
                 "; ".join(text.missing for text in texts),
                 tuple(str(condition) for condition in lacking),
             )
-            rules.refusals[facts] = known
-        return known
+            rules.refusals[facts] = refusal
+        return refusal
 
 
 def _covers(rule: Rule, role: str, category: str, action: Action, purpose: str) -> bool:
@@ -202,17 +208,19 @@ def _covers(rule: Rule, role: str, category: str, action: Action, purpose: str) 
     )
 
 
-def matches(found: Prohibition, role: str, category: str, action: Action, purpose: str) -> bool:
+def matches(
+    prohibition: Prohibition, role: str, category: str, action: Action, purpose: str
+) -> bool:
     """Whether a prohibition forbids a combination; those about recipients are matched where a
     recipient is known.
     """
-    if found.recipient_kinds or found.except_recipient_kinds:
+    if prohibition.recipient_kinds or prohibition.except_recipient_kinds:
         return False
     return (
-        (not found.roles or role in found.roles)
-        and (not found.categories or category in found.categories)
-        and (not found.actions or action in found.actions)
-        and (not found.purposes or purpose in found.purposes)
-        and role not in found.except_roles
-        and purpose not in found.except_purposes
+        (not prohibition.roles or role in prohibition.roles)
+        and (not prohibition.categories or category in prohibition.categories)
+        and (not prohibition.actions or action in prohibition.actions)
+        and (not prohibition.purposes or purpose in prohibition.purposes)
+        and role not in prohibition.except_roles
+        and purpose not in prohibition.except_purposes
     )

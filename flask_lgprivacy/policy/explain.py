@@ -61,16 +61,20 @@ def explain_decision(
     policy = decisions.policy
     decision = decisions.decide(role, category, action, purpose, facts)
     considered = [
-        _of_prohibition(found, number, decides=matches(found, role, category, action, purpose))
-        for number, found in enumerate(policy.prohibitions)
-        if category in found.categories or purpose in found.purposes
+        _of_prohibition(
+            prohibition, number, decides=matches(prohibition, role, category, action, purpose)
+        )
+        for number, prohibition in enumerate(policy.prohibitions)
+        if category in prohibition.categories or purpose in prohibition.purposes
     ]
-    is_prohibited = any(one.decides for one in considered)
+    is_prohibited = any(trace.decides for trace in considered)
     for number, rule in enumerate(policy.rules):
         if category in rule.categories:
-            why = _why_not(rule, role, action, purpose, facts, is_prohibited=is_prohibited)
+            reason = _why_not(rule, role, action, purpose, facts, is_prohibited=is_prohibited)
             considered.append(
-                RuleTrace(f"rules[{number}]", rule.clause, not why, why or "every condition holds")
+                RuleTrace(
+                    f"rules[{number}]", rule.clause, not reason, reason or "every condition holds"
+                )
             )
     return Explanation(decision, tuple(considered))
 
@@ -93,10 +97,12 @@ def matrix(decisions: PolicyEngine) -> Iterator[MatrixCell]:
         yield MatrixCell(role, category, action, purpose, outcome, clause, conditions)
 
 
-def _of_prohibition(found: Prohibition, number: int, *, decides: bool) -> RuleTrace:
-    entry = f"prohibitions[{number}] {found.id}"
-    why = found.says if decides else "does not speak of this role, action and purpose together"
-    return RuleTrace(entry, found.clause, decides, why)
+def _of_prohibition(prohibition: Prohibition, number: int, *, decides: bool) -> RuleTrace:
+    entry = f"prohibitions[{number}] {prohibition.id}"
+    reason = (
+        prohibition.says if decides else "does not speak of this role, action and purpose together"
+    )
+    return RuleTrace(entry, prohibition.clause, decides, reason)
 
 
 def _why_not(

@@ -27,9 +27,9 @@ def load_policy(path: Path = SHIPPED) -> Policy:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as fault:
+    except OSError as error:
         raise PolicyInvalid(
-            f"{path.name}: cannot be read ({fault.strerror}); check LGPRIVACY_POLICY"
+            f"{path.name}: cannot be read ({error.strerror}); check LGPRIVACY_POLICY"
         ) from None
     return parse_policy(text, source=path.name)
 
@@ -38,8 +38,8 @@ def parse_policy(text: str, *, source: str) -> Policy:
     """Read and check the text of a policy document; `source` is the name that errors give it."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise PolicyInvalid(f"{source}: not TOML: {fault}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyInvalid(f"{source}: not TOML: {error}") from None
     return _Reader(document, source).policy()
 
 
@@ -49,11 +49,11 @@ class _Reader:
         self._source = source
 
     def policy(self) -> Policy:
-        known = {*shapes.TABLES, *shapes.LISTS, *shapes.SINGLES, *shapes.PLAIN}
+        section_names = {*shapes.TABLES, *shapes.LISTS, *shapes.SINGLES, *shapes.PLAIN}
         for section in self._document:
-            if section not in known:
+            if section not in section_names:
                 self._refuse(section, "unknown section")
-        for section in known:
+        for section in section_names:
             if section not in self._document:
                 self._refuse(section, "missing section")
         header = self._one("policy", shapes.HeaderSchema())
@@ -98,20 +98,20 @@ class _Reader:
 
     # --- reading ---
 
-    def _refuse(self, key: str, why: str, clause: str | None = None) -> None:
-        stated = f" [{clause}]" if clause else ""
-        raise PolicyInvalid(f"{self._source}: {key}: {why}{stated}", clause=clause)
+    def _refuse(self, key: str, reason: str, clause: str | None = None) -> None:
+        citation = f" [{clause}]" if clause else ""
+        raise PolicyInvalid(f"{self._source}: {key}: {reason}{citation}", clause=clause)
 
     def _load(self, key: str, entry: Any, schema: Schema) -> Any:
         if not isinstance(entry, dict):
             self._refuse(key, "must be a table")
         try:
             return schema.load(entry)
-        except ValidationError as fault:
+        except ValidationError as error:
             clause = entry.get("clause")
-            path, why = next(_flatten(fault.messages))
-            where = ".".join([key, *(part for part in path if part != "_schema")])
-            self._refuse(where, why, clause if isinstance(clause, str) else None)
+            path, reason = next(_flatten(error.messages))
+            key_path = ".".join([key, *(part for part in path if part != "_schema")])
+            self._refuse(key_path, reason, clause if isinstance(clause, str) else None)
 
     def _one(self, section: str, schema: Schema) -> Any:
         return self._load(section, self._document[section], schema)
@@ -222,11 +222,12 @@ class _Reader:
             self._known(f"{key}.purposes", rule.purposes, policy.purposes, rule.clause)
             for name in sorted(rule.purposes):
                 basis = policy.purposes[name].basis
-                for held in sorted(rule.categories):
-                    if basis not in policy.categories[held].bases:
+                for category_id in sorted(rule.categories):
+                    if basis not in policy.categories[category_id].bases:
                         self._refuse(
                             key,
-                            f"purpose {name} rests on {basis}, which is no basis of category {held}",
+                            f"purpose {name} rests on {basis}, which is no basis of category "
+                            f"{category_id}",
                             rule.clause,
                         )
                 if basis is Basis.CONSENT and Condition.CONSENT not in rule.conditions:
@@ -243,12 +244,12 @@ class _Reader:
     def _check_purposes(self, policy: Policy) -> None:
         for purpose in policy.purposes.values():
             if (purpose.basis is Basis.CONSENT) != bool(purpose.texts):
-                why = (
+                reason = (
                     "name the versions of the text that people consent to"
                     if not purpose.texts
                     else "only for consent"
                 )
-                self._refuse(f"purposes.{purpose.id}.texts", why, purpose.clause)
+                self._refuse(f"purposes.{purpose.id}.texts", reason, purpose.clause)
 
     def _check_grants(self, policy: Policy) -> None:
         conditions = set()

@@ -384,5 +384,5 @@ class Policy:
 
     def clause_of(self, commitment: str | None) -> str | None:
         """The clause of a commitment, or None where there is none."""
-        known = self.commitments.get(commitment) if commitment else None
-        return known.clause if known else None
+        declared = self.commitments.get(commitment) if commitment else None
+        return declared.clause if declared else None

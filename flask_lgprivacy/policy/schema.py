@@ -51,10 +51,10 @@ class ListOf(fields.List[Any]):
     one.
     """
 
-    def _deserialize(self, value: Any, *rest: Any, **named: Any) -> list[Any]:
+    def _deserialize(self, value: Any, *rest: Any, **options: Any) -> list[Any]:
         if type(value) is not list:
             raise ValidationError("write a list, in square brackets")
-        return super()._deserialize(value, *rest, **named)
+        return super()._deserialize(value, *rest, **options)
 
 
 def _identifier(**kwargs: Any) -> fields.Str:
@@ -161,15 +161,17 @@ class RuleSchema(_Entry):
 
     @post_load
     def freeze(self, loaded: dict[str, Any], **_: Any) -> words.Rule:
-        named = loaded.pop("conditions")
-        if words.ANYBODY in named and len(named) > 1:
+        condition_names = loaded.pop("conditions")
+        if words.ANYBODY in condition_names and len(condition_names) > 1:
             raise ValidationError(f"{words.ANYBODY} stands alone", "conditions")
-        conditions = frozenset(words.Condition(name) for name in named if name != words.ANYBODY)
+        conditions = frozenset(
+            words.Condition(name) for name in condition_names if name != words.ANYBODY
+        )
         frozen: dict[str, Any] = {
             key: frozenset(of) if type(of) is list else of for key, of in loaded.items()
         }
         return words.Rule(
-            **frozen, conditions=conditions, is_for_anybody=bool(named) and not conditions
+            **frozen, conditions=conditions, is_for_anybody=bool(condition_names) and not conditions
         )
 
 

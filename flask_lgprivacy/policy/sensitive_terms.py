@@ -102,7 +102,9 @@ class SensitiveTerms:
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._terms = [_prepared(found) for found in policy.prohibitions if found.has_terms]
+        self._terms = [
+            _prepared(prohibition) for prohibition in policy.prohibitions if prohibition.has_terms
+        ]
         self._anchors = frozenset(
             max(phrase, key=len)
             for terms in self._terms
@@ -156,14 +158,14 @@ class SensitiveTerms:
 def _stands_in(terms: _Terms, words: list[str]) -> bool:
     for part in _without(terms.excepted, words, terms.longest):
         bare = [word for word in part if word not in SMALL_WORDS]
-        for some in (part, bare) if bare != part else (part,):
-            if _has_phrase(terms.exact, some, terms.longest) or _has_phrase(
-                terms.stemmed, [stem(word) for word in some], terms.longest
+        for phrase_words in (part, bare) if bare != part else (part,):
+            if _has_phrase(terms.exact, phrase_words, terms.longest) or _has_phrase(
+                terms.stemmed, [stem(word) for word in phrase_words], terms.longest
             ):
                 return True
-        named = tuple(word for word in bare if word not in QUALIFIERS)
+        bare_words = tuple(word for word in bare if word not in QUALIFIERS)
         if len(part) == len(words) and (
-            named in terms.whole_exact or tuple(map(stem, named)) in terms.whole_stemmed
+            bare_words in terms.whole_exact or tuple(map(stem, bare_words)) in terms.whole_stemmed
         ):
             return True
         if terms.parts is not None and terms.parts.search("".join(part)) is not None:
@@ -206,7 +208,7 @@ def _has_phrase(phrases: frozenset[tuple[str, ...]], words: list[str], longest: 
 
 
 def _prepared(prohibition: Prohibition) -> _Terms:
-    given = {
+    terms_by_kind = {
         name: list(getattr(prohibition, name))
         for name in ("terms", "parts", "whole_terms", "except_terms")
     }
@@ -214,19 +216,19 @@ def _prepared(prohibition: Prohibition) -> _Terms:
     if prohibition.vocabulary is not None:
         shipped = vocabulary(prohibition.vocabulary)
         as_they_stand = set(shipped["unstemmed"])
-        given = {name: [*terms, *shipped[name]] for name, terms in given.items()}
+        terms_by_kind = {name: [*terms, *shipped[name]] for name, terms in terms_by_kind.items()}
     phrases = {
         (name, is_exact): frozenset(
             tuple(term.split()) if is_exact else tuple(map(stem, term.split()))
-            for term in given[name]
+            for term in terms_by_kind[name]
             if (term in as_they_stand) is is_exact
         )
         for name in ("terms", "whole_terms")
         for is_exact in (True, False)
     }
-    excepted = frozenset(tuple(map(stem, words_of(term))) for term in given["except_terms"])
+    excepted = frozenset(tuple(map(stem, words_of(term))) for term in terms_by_kind["except_terms"])
     every = [*excepted, *(phrase for of in phrases.values() for phrase in of)]
-    parts = sorted({"".join(words_of(part)) for part in given["parts"]}, key=len)
+    parts = sorted({"".join(words_of(part)) for part in terms_by_kind["parts"]}, key=len)
     return _Terms(
         prohibition=prohibition,
         stemmed=phrases["terms", False],

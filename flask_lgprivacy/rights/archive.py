@@ -34,16 +34,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def build_archive(
-    runtime: Runtime, kind: str, found: Sequence[tuple[ModelInfo, Rows]], *, made_at: str
+    runtime: Runtime, kind: str, rows_by_model: Sequence[tuple[ModelInfo, Rows]], *, made_at: str
 ) -> bytes:
     """A ZIP of everything held about one subject.
 
-    Parameters: `found` holds, for every model, its rows with opened values; `made_at` is ISO 8601
+    Parameters: `rows_by_model` holds, for every model, its rows with opened values; `made_at` is ISO 8601
     text. Returns the bytes. Files: `data.json`, one CSV for each model, `index.html`, `about.json`
     and `manifest.json` with SHA-256 sums.
     """
     about = describe_processing(runtime, kind, made_at=made_at)
-    tables = {layout.name: _table(layout, rows) for layout, rows in found}
+    tables = {layout.name: _table(layout, rows) for layout, rows in rows_by_model}
     data = {
         name: [dict(zip(header, map(_plain, values), strict=True)) for values in rows]
         for name, (header, rows) in tables.items()
@@ -69,8 +69,10 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
     15(1)(a) to (h)).
     """
     policy = runtime.policy
-    held = frozenset().union(*(layout.categories for layout in runtime.models.graph.of(kind)))
-    rules = [rule for rule in policy.rules if rule.categories & held]
+    held_categories = frozenset().union(
+        *(layout.categories for layout in runtime.models.graph.of(kind))
+    )
+    rules = [rule for rule in policy.rules if rule.categories & held_categories]
     purposes = sorted({purpose for rule in rules for purpose in rule.purposes})
     return {
         "made_at": made_at,
@@ -88,7 +90,7 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
                 "region": policy.categories[name].region,
                 "clause": policy.categories[name].clause,
             }
-            for name in sorted(held)
+            for name in sorted(held_categories)
         },
         "purposes": {
             name: {"label": policy.purposes[name].label, "basis": policy.purposes[name].basis.value}
@@ -99,11 +101,11 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
                 "name": recipient.name,
                 "country": recipient.country,
                 "purposes": sorted(recipient.purposes),
-                "categories": sorted(recipient.categories & held),
+                "categories": sorted(recipient.categories & held_categories),
                 "transfer": recipient.transfer.tool.value if recipient.transfer else None,
             }
             for recipient in policy.recipients.values()
-            if recipient.categories & held
+            if recipient.categories & held_categories
         ],
         "source": "entered by the client or the person; nothing is bought or inferred",
         "automated_decisions": "none",
@@ -124,9 +126,9 @@ def _table(layout: ModelInfo, rows: Rows) -> Table:
     A record holds its fields in the order in which they were written, and may hold one that the
     model has no more.
     """
-    there = dict.fromkeys(name for row in rows for name in row)
-    header = [name for name in there if name not in layout.field_categories]
-    header += [name for name in layout.labelled if name in there]
+    names = dict.fromkeys(name for row in rows for name in row)
+    header = [name for name in names if name not in layout.field_categories]
+    header += [name for name in layout.labelled if name in names]
     return header, [[row.get(name) for name in header] for row in rows]
 
 

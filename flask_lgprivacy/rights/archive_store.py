@@ -44,15 +44,15 @@ def expire_archives(session: Session, runtime: Runtime, *, of: SubjectRef | None
         How many went.
     """
     archives, requests = runtime.database.tables.archive.c, runtime.database.tables.request.c
-    gone = archives.expires_at < runtime.utcnow()
+    is_expired = archives.expires_at < runtime.utcnow()
     if of is not None:
         replaced = select(requests.id).where(
             requests.subject_kind == of[0],
             requests.subject == of[1],
             requests.request_type == Right.EXPORT.value,
         )
-        gone = gone | archives.request_id.in_(replaced)
-    return int(session.execute(delete(runtime.database.tables.archive).where(gone)).rowcount)  # type: ignore[attr-defined]
+        is_expired = is_expired | archives.request_id.in_(replaced)
+    return int(session.execute(delete(runtime.database.tables.archive).where(is_expired)).rowcount)  # type: ignore[attr-defined]
 
 
 def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:
@@ -67,10 +67,10 @@ def reseal_archives(session: Session, keys: KeyStore, tables: Tables) -> int:
 
 
 def _reseal(
-    session: Session, keys: KeyStore, tables: Tables, request: str, kind: str, one: str
+    session: Session, keys: KeyStore, tables: Tables, request: str, kind: str, subject_id: str
 ) -> bool:
     archives: Any = tables.archive.c
-    newest = keys.load(session, kind, [one], for_writing=True).get(one)
+    newest = keys.load(session, kind, [subject_id], for_writing=True).get(subject_id)
     sealed = session.execute(select(archives.sealed).where(archives.request_id == request)).scalar()
     if newest is None or sealed is None:
         return False

@@ -48,8 +48,10 @@ def open_client_erasures(
     query = select(requests.id).where(
         requests.subject_kind == KIND, requests.state == "in-progress"
     )
-    found = [ledger.find(session, one) for one in session.execute(query).scalars()]
-    return [request for request in found if request is not None]
+    open_requests = [
+        ledger.find(session, request_id) for request_id in session.execute(query).scalars()
+    ]
+    return [request for request in open_requests if request is not None]
 
 
 def remove_client_rows(
@@ -71,18 +73,18 @@ def remove_client_rows(
         session.commit()
     erased: dict[str, int] = dict((request.outcome or {}).get("erased", {}))
     for kind, layout in client_kinds(runtime):
-        while ones := _some(session, layout, client):
-            for name, count in remove_rows(runtime, session, kind, ones).items():
+        while subject_ids := _some(session, layout, client):
+            for name, count in remove_rows(runtime, session, kind, subject_ids).items():
                 erased[name] = erased.get(name, 0) + count
             ledger.note_outcome(session, request.id, {"erased": erased})
             session.commit()
-            yield len(ones)
+            yield len(subject_ids)
     _bury_subjects(runtime, session, client)
     _remove_what_is_about_the_client(runtime, session, client)
     left = {
-        layout.name: len(ones)
+        layout.name: len(subject_ids)
         for _, layout in client_kinds(runtime)
-        if (ones := _some(session, layout, client))
+        if (subject_ids := _some(session, layout, client))
     }
     session.commit()
     if not runtime.keys.empty_log(session):
@@ -117,33 +119,35 @@ def _remove_what_is_about_the_client(runtime: Runtime, session: Session, client:
 
 
 def _some(session: Session, layout: ModelInfo, client: str) -> list[Any]:
-    mine = matches_any_id(client_column(layout), [client])
-    some = (
-        select(subject_column(layout)).where(mine).limit(CHUNK).with_for_update()
+    is_clients = matches_any_id(client_column(layout), [client])
+    query = (
+        select(subject_column(layout)).where(is_clients).limit(CHUNK).with_for_update()
     )  # whoever writes about them is waited for
-    return list(session.execute(some).scalars())
+    return list(session.execute(query).scalars())
 
 
 def _bury_subjects(runtime: Runtime, session: Session, client: str) -> None:
     """Leave tombstones for the subjects of an erased client, whose keys no key opens any more."""
     subjects = runtime.keys.table.subjects
-    some = (
+    query = (
         select(subjects.c.kind, subjects.c.subject)
         .where(subjects.c.holder == client, subjects.c.wrapped.is_not(None))
         .limit(CHUNK)
     )
     while True:
         with runtime.keys.connected(session) as connection:
-            found = connection.execute(some).all()
-            for kind in {kind for kind, _ in found}:
+            rows = connection.execute(query).all()
+            for kind in {kind for kind, _ in rows}:
                 connection.execute(
                     update(subjects)
                     .where(
                         subjects.c.kind == kind,
-                        subjects.c.subject.in_([one for of, one in found if of == kind]),
+                        subjects.c.subject.in_(
+                            [subject_id for of, subject_id in rows if of == kind]
+                        ),
                     )
                     .values(wrapped=null(), erased_at=runtime.utcnow())
                 )
         session.commit()
-        if not found:
+        if not rows:
             return

@@ -21,11 +21,11 @@ def authorize_erasure(
     runtime: Runtime, processing: ProcessingContext, subject: SubjectRef, client: str | None
 ) -> None:
     """Authorise the erasure of every category that is held of a subject, and note it."""
-    for held in sorted(
+    for category in sorted(
         frozenset().union(*(layout.categories for layout in runtime.models.graph.of(subject[0])))
     ):
-        processing.authorize(held, Action.ERASE, client=client, subject=subject)
-        processing.record_access(held, Action.ERASE, client=client, subject=subject)
+        processing.authorize(category, Action.ERASE, client=client, subject=subject)
+        processing.record_access(category, Action.ERASE, client=client, subject=subject)
 
 
 Record = Callable[[dict[str, int], dict[str, int]], None]
@@ -50,23 +50,25 @@ def erase_subject(
         client: The subject's.
         record: Keeps the counts with the request.
     """
-    kind, one = subject
+    kind, subject_id = subject
     session.commit()
     if not runtime.keys.shares_the_data:
-        runtime.keys.destroy(session, kind, one, client=client)
-    wait_for_writers(session, runtime.models.graph.subjects[kind], one)
+        runtime.keys.destroy(session, kind, subject_id, client=client)
+    wait_for_writers(session, runtime.models.graph.subjects[kind], subject_id)
     if runtime.keys.shares_the_data:
-        runtime.keys.lock(session, kind, one)  # after the row, as a writer's foreign key does it
+        runtime.keys.lock(
+            session, kind, subject_id
+        )  # after the row, as a writer's foreign key does it
     sifted = remove_from_inbox(runtime, session, subject, client)
     column = subject_column(runtime.models.graph.subjects[kind])
-    rows = list(session.execute(select(column).where(matches_any_id(column, [one]))).scalars()) or [
-        one
-    ]
+    rows = list(
+        session.execute(select(column).where(matches_any_id(column, [subject_id]))).scalars()
+    ) or [subject_id]
     erased = remove_rows(runtime, session, kind, rows)
     erased["inbox"] = erased.get("inbox", 0) + sifted
-    kept = pseudonymise_evidence(runtime, session, kind, [one])
+    kept = pseudonymise_evidence(runtime, session, kind, [subject_id])
     if runtime.keys.shares_the_data:
-        runtime.keys.destroy(session, kind, one, client=client)
+        runtime.keys.destroy(session, kind, subject_id, client=client)
     mark_erasure(session, runtime, subject=subject)
     record(erased, kept)
     session.commit()
@@ -79,9 +81,9 @@ def find_remaining(
     """The second look: rows, by model, that still lead to the subject, and `key` where one still
     opens.
     """
-    kind, one = subject
+    kind, subject_id = subject
     left = {}
-    for name, table, condition in owned_tables(runtime, kind, [one]):
+    for name, table, condition in owned_tables(runtime, kind, [subject_id]):
         count = session.execute(
             select(func.count()).select_from(table).where(condition)
         ).scalar_one()
@@ -89,7 +91,7 @@ def find_remaining(
             left[name] = int(count)
     if waiting := inbox_entries_about(runtime, session, subject, client):
         left["inbox"] = len(waiting)
-    if runtime.keys.is_alive(session, kind, one):
+    if runtime.keys.is_alive(session, kind, subject_id):
         left["key"] = 1
     session.commit()
     if not runtime.keys.empty_log(session):

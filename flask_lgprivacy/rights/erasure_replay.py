@@ -76,7 +76,7 @@ class ErasureReplay:
         """
         session = self._runtime.database.session()
         clients: set[str] = set()
-        wanted: dict[tuple[str, str | None, int], set[str]] = defaultdict(set)
+        pseudonyms_by_holder: dict[tuple[str, str | None, int], set[str]] = defaultdict(set)
         for event in events:
             if event.get("event") != "rights-request" or event.get("right") != "delete":
                 continue
@@ -89,10 +89,12 @@ class ErasureReplay:
                 clients.add(str(client))
             elif event.get("pseudonym"):
                 year = school_year(dt.datetime.fromisoformat(str(event["at"])))
-                wanted[str(event["subject_kind"]), client, year].add(str(event["pseudonym"]))
+                pseudonyms_by_holder[str(event["subject_kind"]), client, year].add(
+                    str(event["pseudonym"])
+                )
         for client in sorted(clients):
             self._bury_client(session, client)
-        for (kind, client, year), pseudonyms in wanted.items():
+        for (kind, client, year), pseudonyms in pseudonyms_by_holder.items():
             self._bury_named(session, kind, client, year, pseudonyms)
 
     def close(self) -> dict[str, int]:
@@ -108,16 +110,16 @@ class ErasureReplay:
 
     def _remove(self, session: Session, kind: str, erased: list[str]) -> None:
         column = subject_column(self._runtime.models.graph.subjects[kind])
-        for some in chunks(erased):
-            there = list(
-                session.execute(select(column).where(matches_any_id(column, some))).scalars()
+        for chunk in chunks(erased):
+            present_ids = list(
+                session.execute(select(column).where(matches_any_id(column, chunk))).scalars()
             )
-            self._count(kind, there)
+            self._count(kind, present_ids)
             if not self._dry_run:
                 self.counts["rows"] += sum(
-                    remove_rows(self._runtime, session, kind, there or list(some)).values()
+                    remove_rows(self._runtime, session, kind, present_ids or list(chunk)).values()
                 )
-                pseudonymise_evidence(self._runtime, session, kind, list(some))
+                pseudonymise_evidence(self._runtime, session, kind, list(chunk))
             session.commit()
 
     def _remove_client(self, session: Session, client: str) -> None:
@@ -126,29 +128,29 @@ class ErasureReplay:
             if layout.client is None or not self._runtime.models.is_processor_of(kind):
                 continue
             column = subject_column(layout)
-            mine = matches_any_id(client_column(layout), [client])
+            is_clients = matches_any_id(client_column(layout), [client])
             last: Any = None
             while True:
                 query = (
                     select(column)
-                    .where(mine, *([column > last] if last is not None else []))
+                    .where(is_clients, *([column > last] if last is not None else []))
                     .order_by(column)
                 )
-                ones = list(session.execute(query.limit(CHUNK)).scalars())
-                if not ones:
+                subject_ids = list(session.execute(query.limit(CHUNK)).scalars())
+                if not subject_ids:
                     break
-                last = ones[-1]
-                self._count(kind, ones)
+                last = subject_ids[-1]
+                self._count(kind, subject_ids)
                 if not self._dry_run:
                     self.counts["rows"] += sum(
-                        remove_rows(self._runtime, session, kind, ones).values()
+                        remove_rows(self._runtime, session, kind, subject_ids).values()
                     )
                 session.commit()
         self.counts["clients"] += len(self._seen) > was
 
-    def _count(self, kind: str, ones: list[Any]) -> None:
+    def _count(self, kind: str, subject_ids: list[Any]) -> None:
         """Count each subject once, also in a rehearsal, where nobody goes."""
-        self._seen.update((kind, canonical_id(one)) for one in ones)
+        self._seen.update((kind, canonical_id(subject_id)) for subject_id in subject_ids)
         self.counts["subjects"] = len(self._seen)
 
     def _bury_client(self, session: Session, client: str) -> None:
@@ -181,15 +183,15 @@ class ErasureReplay:
         )
         with self._runtime.keys.connected(session) as connection:
             alive = list(connection.execute(query).scalars())
-        found = [
-            one
-            for some in chunks(alive)
-            for one, key in self._runtime.keys.load(session, kind, some).items()
+        subject_ids = [
+            subject_id
+            for chunk in chunks(alive)
+            for subject_id, key in self._runtime.keys.load(session, kind, chunk).items()
             if key.pseudonym(year) in pseudonyms and client not in self._buried
         ]
-        self.counts["keys"] += len(found)
+        self.counts["keys"] += len(subject_ids)
         if not self._dry_run:
-            for one in found:
-                self._runtime.keys.destroy(session, kind, one)
+            for subject_id in subject_ids:
+                self._runtime.keys.destroy(session, kind, subject_id)
             session.commit()
-        self._remove(session, kind, found)
+        self._remove(session, kind, subject_ids)

@@ -22,7 +22,7 @@ ERASED = "erased"
 
 
 def owned_tables(
-    runtime: Runtime, kind: str, ones: Sequence[Any]
+    runtime: Runtime, kind: str, subject_ids: Sequence[Any]
 ) -> Iterator[tuple[str, Table, Any]]:
     """Every table that holds the data of some subjects: a name for people, the table, and the
     condition that selects the rows.
@@ -38,14 +38,16 @@ def owned_tables(
         yield (
             layout.name,
             layout.table,
-            matches_any_id(subject_column(layout), [canonical_id(one) for one in ones]),
+            matches_any_id(
+                subject_column(layout), [canonical_id(subject_id) for subject_id in subject_ids]
+            ),
         )
     requests, archives, consents = (
         runtime.database.tables.request,
         runtime.database.tables.archive,
         runtime.database.tables.consent,
     )
-    texts = [canonical_id(one) for one in ones]
+    texts = [canonical_id(subject_id) for subject_id in subject_ids]
     about = select(requests.c.id).where(
         requests.c.subject_kind == kind, requests.c.subject.in_(texts)
     )
@@ -54,19 +56,19 @@ def owned_tables(
 
 
 def remove_rows(
-    runtime: Runtime, session: Session, kind: str, ones: Sequence[Any]
+    runtime: Runtime, session: Session, kind: str, subject_ids: Sequence[Any]
 ) -> dict[str, int]:
     """Delete every row of some subjects; returns, by model, how many. The caller commits."""
     return {
         name: session.execute(
             delete(table).where(condition), execution_options=OWN_STATEMENT
         ).rowcount  # type: ignore[attr-defined]
-        for name, table, condition in owned_tables(runtime, kind, ones)
+        for name, table, condition in owned_tables(runtime, kind, subject_ids)
     }
 
 
 def pseudonymise_evidence(
-    runtime: Runtime, session: Session, kind: str, ones: Sequence[str]
+    runtime: Runtime, session: Session, kind: str, subject_ids: Sequence[str]
 ) -> dict[str, int]:
     """Take the names of erased people out of what stays: who was let in, by whom, and what they saw
     is the client's evidence.
@@ -79,7 +81,7 @@ def pseudonymise_evidence(
     """
     tables, now = runtime.database.tables, runtime.utcnow()
     grants, assistance = tables.grant.c, tables.assistance.c
-    to_them = (grants.grantee_kind == kind) & grants.grantee_id.in_(ones)
+    to_them = (grants.grantee_kind == kind) & grants.grantee_id.in_(subject_ids)
     ended = {"revoked_at": func.coalesce(grants.revoked_at, now), "slot": None}
     counts = {
         "grants": session.execute(
@@ -87,16 +89,16 @@ def pseudonymise_evidence(
         ).rowcount,  # type: ignore[attr-defined]
         "requests for assistance": session.execute(  # type: ignore[attr-defined]
             update(tables.assistance)
-            .where(assistance.agent_kind == kind, assistance.agent.in_(ones))
+            .where(assistance.agent_kind == kind, assistance.agent.in_(subject_ids))
             .values(agent=ERASED)
         ).rowcount,
     }
-    for one in ones:
-        named = cast(assistance.opened_as, String).contains(f'"{one}"', autoescape=True)
-        session.execute(update(tables.assistance).where(named).values(opened_as=[]))
+    for subject_id in subject_ids:
+        is_named = cast(assistance.opened_as, String).contains(f'"{subject_id}"', autoescape=True)
+        session.execute(update(tables.assistance).where(is_named).values(opened_as=[]))
     for column in (grants.asked_by, grants.given_by, grants.revoked_by, assistance.opened_by):
-        for one in ones:
-            theirs = column.endswith(f":{actor_part(one)}", autoescape=True)
+        for subject_id in subject_ids:
+            theirs = column.endswith(f":{actor_part(subject_id)}", autoescape=True)
             session.execute(update(column.table).where(theirs).values({column: ERASED}))
     return {name: count for name, count in counts.items() if count}
 

@@ -220,11 +220,11 @@ class RequestRepository:
         """
         columns = self._requests.c
         query = select(self._requests).order_by(columns.received_at.desc(), columns.id).limit(limit)
-        wanted = [columns.requester == requester] if requester is not None else []
+        criteria = [columns.requester == requester] if requester is not None else []
         if client is not None:
-            wanted.append((columns.client == client) & columns.subject_kind.in_(kinds))
-        if wanted:
-            query = query.where(or_(*wanted))
+            criteria.append((columns.client == client) & columns.subject_kind.in_(kinds))
+        if criteria:
+            query = query.where(or_(*criteria))
         last = (
             session.execute(select(columns.received_at).where(columns.id == after)).scalar()
             if after

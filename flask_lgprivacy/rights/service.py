@@ -102,19 +102,19 @@ class RightsService:
         """
         if kind == KIND:
             return self._submit_for_client(right, actor, one)
-        wanted = HiddenValues(changes or {})
+        payload = HiddenValues(changes or {})
         del changes
         session = self._runtime.database.clean_session()
         subject = self._find_subject(session, kind, one)
         rule = self._authorize(right, actor, kind, subject)
         text = canonical_id(subject[0])
-        if wanted and right is not Right.RECTIFY:
+        if payload and right is not Right.RECTIFY:
             raise RequestInvalid(f"changes: a request to {right.value} takes none; ask to rectify")
-        asked = self._checked_changes(kind, wanted) if right is Right.RECTIFY else wanted
-        known = self.ledger.find_open(session, right, (kind, text), actor.key)
-        if known is not None and right is not Right.RECTIFY:
-            raise RequestConflict(f"this was asked for already and is open: request {known}")
-        if not self._runtime.models.graph.subjects[kind].indexes.keys().isdisjoint(asked):
+        checked = self._checked_changes(kind, payload) if right is Right.RECTIFY else payload
+        open_request = self.ledger.find_open(session, right, (kind, text), actor.key)
+        if open_request is not None and right is not Right.RECTIFY:
+            raise RequestConflict(f"this was asked for already and is open: request {open_request}")
+        if not self._runtime.models.graph.subjects[kind].indexes.keys().isdisjoint(checked):
             self._refuse_guessing(session, (kind, text))
         client, clause = subject[1], rule.clause
         request = retry_conflicts(
@@ -131,9 +131,9 @@ class RightsService:
         )
         self._tell(request, "received", actor, rule.clause)
         if rule.outcome is RightOutcome.FORWARD:
-            self._forward(session, request, actor, wanted)
+            self._forward(session, request, actor, payload)
         else:
-            self._carry_out(session, request, rule, actor, subject[0], asked)
+            self._carry_out(session, request, rule, actor, subject[0], checked)
         return self._found(session, request.id)
 
     def _submit_for_client(self, right: Right, actor: Actor, client: str) -> RightsRequest:
@@ -174,10 +174,10 @@ class RightsService:
         expire_archives(session, self._runtime)
         session.commit()
         for request in open_client_erasures(self._runtime, self.ledger, session):
-            for gone in remove_client_rows(
+            for removed_count in remove_client_rows(
                 self._runtime, self.ledger, session, request, self._tell_about_client
             ):
-                yield request.id, gone
+                yield request.id, removed_count
         for request in self.ledger.unfinished(session):
             if request.right is Right.DELETE and request.subject[0] != KIND:
                 done = self._erased_unless_busy(session, request)
@@ -210,21 +210,23 @@ class RightsService:
         """One request that an actor may see; raises `RequestNotFound`, also for one that it may
         not.
         """
-        found = self.ledger.find(self._runtime.database.session(), request)
-        if found is None or not self._may_see(actor, found):
+        found_request = self.ledger.find(self._runtime.database.session(), request)
+        if found_request is None or not self._may_see(actor, found_request):
             raise RequestNotFound("there is no such request here")
-        return found
+        return found_request
 
     def archive(self, actor: Actor, request: str) -> bytes:
         """The archive of an export, until it expires; raises `RequestConflict` where there is none."""
         runtime, session = self._runtime, self._runtime.database.session()
-        found = self.find(actor, request)
+        found_request = self.find(actor, request)
         archives = runtime.database.tables.archive
-        row = session.execute(select(archives).where(archives.c.request_id == found.id)).first()
+        row = session.execute(
+            select(archives).where(archives.c.request_id == found_request.id)
+        ).first()
         if row is None or row.expires_at < runtime.utcnow():
             raise RequestConflict("this request has no archive, or it has expired; export again")
-        kind, text = found.subject
-        rule = self._authorize(Right.EXPORT, actor, kind, (text, found.client))
+        kind, text = found_request.subject
+        rule = self._authorize(Right.EXPORT, actor, kind, (text, found_request.client))
         if rule.outcome is RightOutcome.FORWARD:
             raise AccessDenied(
                 "the archive is the controller's to hand on",
@@ -236,36 +238,36 @@ class RightsService:
         ) as processing:
             for category in sorted(self._exportable(kind)):
                 processing.authorize(
-                    category, Action.READ, client=found.client, subject=(kind, text)
+                    category, Action.READ, client=found_request.client, subject=(kind, text)
                 )
                 processing.record_access(
-                    category, Action.READ, client=found.client, subject=(kind, text)
+                    category, Action.READ, client=found_request.client, subject=(kind, text)
                 )
             newest = processing.keys.require(session, kind, text)
             key = newest.at(envelope_key_version(row.sealed) or newest.version) or newest
-            bound_to = archive_associated_data(key.client, found.id, key.version)
+            bound_to = archive_associated_data(key.client, found_request.id, key.version)
             return unseal(key.key, row.sealed, key_version=key.version, bound_to=bound_to)
 
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
         """What an erasure did: what was erased, where, what was kept and why; raises
         `RequestConflict` where none was done.
         """
-        found = self.find(actor, request)
-        if found.outcome is None or not has_certificate(found):
+        found_request = self.find(actor, request)
+        if found_request.outcome is None or not has_certificate(found_request):
             raise RequestConflict("this request erased nothing")
         return {
-            "request": found.id,
-            "received": found.received_at.isoformat(),
-            "ended": found.ended_at.isoformat() if found.ended_at else None,
-            "state": found.state,
-            "clause": found.clause,
-            "subject": {"kind": found.subject[0], "id": found.subject[1]},
-            **found.outcome,
+            "request": found_request.id,
+            "received": found_request.received_at.isoformat(),
+            "ended": found_request.ended_at.isoformat() if found_request.ended_at else None,
+            "state": found_request.state,
+            "clause": found_request.clause,
+            "subject": {"kind": found_request.subject[0], "id": found_request.subject[1]},
+            **found_request.outcome,
         }
 
     # --- inside ---
 
-    def _find_subject(self, session: Session, kind: str, one: str) -> tuple[Any, str | None]:
+    def _find_subject(self, session: Session, kind: str, subject_id: str) -> tuple[Any, str | None]:
         """The primary key and client of a subject; nobody learns here whether it exists."""
         layout = self._runtime.models.graph.subjects.get(kind)
         absent = AccessDenied(
@@ -277,8 +279,8 @@ class RightsService:
             raise RequestInvalid(f"subject: its kind is one of {kinds}")
         column = subject_column(layout)
         try:
-            coerce(column, one)
-            is_asked = matches_any_id(column, [canonical_id(one)])
+            coerce(column, subject_id)
+            is_asked = matches_any_id(column, [canonical_id(subject_id)])
         except (TypeError, ValueError):
             raise absent from None
         client = layout.column(layout.client) if layout.client else column
@@ -330,7 +332,7 @@ class RightsService:
         request: RightsRequest,
         rule: RightRule,
         actor: Actor,
-        one: Any,
+        primary_key: Any,
         changes: HiddenValues,
     ) -> None:
         kind, text = request.subject
@@ -341,11 +343,11 @@ class RightsService:
             ) as processing:
                 if request.right is Right.EXPORT:
                     state, outcome = retry_conflicts(
-                        session, lambda: self._export(processing, session, request, one)
+                        session, lambda: self._export(processing, session, request, primary_key)
                     )
                 elif request.right is Right.RECTIFY:
                     state, outcome = retry_conflicts(
-                        session, lambda: self._rectify(session, request, one, changes)
+                        session, lambda: self._rectify(session, request, primary_key, changes)
                     )
                 else:
                     authorize_erasure(self._runtime, processing, request.subject, request.client)
@@ -357,12 +359,12 @@ class RightsService:
                     state, outcome = done
         except Exception as error:
             session.rollback()
-            known = (
+            refusal = (
                 error
                 if isinstance(error, PrivacyError)
                 else PrivacyError("the request could not be carried out")
             )
-            self._fail(session, request, known.code, actor, known.clause)
+            self._fail(session, request, refusal.code, actor, refusal.clause)
             raise
         self._end(session, request, state, outcome, actor, rule.clause)
 
@@ -397,20 +399,24 @@ class RightsService:
         retry_conflicts(session, move)
 
     def _export(
-        self, processing: ProcessingContext, session: Session, request: RightsRequest, one: Any
+        self,
+        processing: ProcessingContext,
+        session: Session,
+        request: RightsRequest,
+        primary_key: Any,
     ) -> tuple[str, dict[str, Any]]:
         runtime = self._runtime
         kind, text = request.subject
-        found = []
+        rows_by_model = []
         for layout in reversed(runtime.models.graph.of(kind)):
             rows = iter_records(
                 session,
                 layout.model,
-                subject_column(layout) == one,
+                subject_column(layout) == primary_key,
                 categories=self._exportable(kind),
             )
-            found.append((layout, list(rows)))
-        content = build_archive(runtime, kind, found, made_at=runtime.audit.now())
+            rows_by_model.append((layout, list(rows)))
+        content = build_archive(runtime, kind, rows_by_model, made_at=runtime.audit.now())
         expires = runtime.utcnow() + dt.timedelta(days=runtime.policy.deadline.archive_days)
         session.commit()
         key = processing.keys.load_for_writing(session, kind, [text]).get(text)
@@ -421,15 +427,15 @@ class RightsService:
         processing.keys.refuse_erased(session, kind, [text], ())
         session.commit()
         return "completed", {
-            "rows": {layout.name: len(rows) for layout, rows in found},
+            "rows": {layout.name: len(rows) for layout, rows in rows_by_model},
             "archive_expires": expires.isoformat(),
         }
 
     def _rectify(
-        self, session: Session, request: RightsRequest, one: Any, changes: HiddenValues
+        self, session: Session, request: RightsRequest, primary_key: Any, changes: HiddenValues
     ) -> tuple[str, dict[str, Any]]:
         layout = self._runtime.models.graph.subjects[request.subject[0]]
-        row = session.get(layout.model, one, populate_existing=True)
+        row = session.get(layout.model, primary_key, populate_existing=True)
         if row is None:
             raise SubjectErased
         for name in changes:
@@ -515,7 +521,7 @@ class RightsService:
         checked = {}
         for name in changes:
             if layout.category_of(name) not in self._exportable(kind):
-                known = ", ".join(
+                possible_fields = ", ".join(
                     sorted(
                         n
                         for n in layout.labelled
@@ -523,14 +529,15 @@ class RightsService:
                     )
                 )
                 raise RequestInvalid(
-                    f"changes: {layout.name} has no field of this name that can be rectified; it has {known}"
+                    f"changes: {layout.name} has no field of this name that can be rectified; it "
+                    f"has {possible_fields}"
                 )
             field = field_type(layout, name)
             checked[name] = from_json(field.python, changes[name], name)
             try:
                 field.check(checked[name], name)
-            except TypeError as fault:
-                raise RequestInvalid(str(fault)) from None
+            except TypeError as error:
+                raise RequestInvalid(str(error)) from None
             encode_fields({name: checked[name]}, name)
         return HiddenValues(checked)
 
@@ -541,7 +548,8 @@ class RightsService:
         since = self._runtime.utcnow() - GUESSING_PERIOD
         if self.ledger.count(session, Right.RECTIFY, subject, since=since) >= MOST_GUESSES:
             raise TooManyRequests(
-                f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at most; try again tomorrow"
+                f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at "
+                "most; try again tomorrow"
             )
 
     def _forward(
@@ -593,15 +601,17 @@ class RightsService:
         """The categories that may leave in an archive or be rectified; credentials never do
         (LG-04).
         """
-        known = self._runtime.policy.categories
-        return frozenset(name for name in self._categories(kind) if known[name].exportable)
+        declared = self._runtime.policy.categories
+        return frozenset(name for name in self._categories(kind) if declared[name].exportable)
 
-    def _processing(self, right: Right, rule: RightRule, actor: Actor, kind: str, what: str) -> Job:
+    def _processing(
+        self, right: Right, rule: RightRule, actor: Actor, kind: str, job_name: str
+    ) -> Job:
         categories = self._categories(kind) if right is Right.DELETE else self._exportable(kind)
         declaration = Declaration(
             categories, frozenset({actor.role}), rule.purpose, ACTIONS_OF[right]
         )
-        return Job(self._runtime, declaration, actor, what)
+        return Job(self._runtime, declaration, actor, job_name)
 
     def _desk_of(self, actor: Actor) -> str | None:
         """The client whose requests an actor answers."""
@@ -628,10 +638,10 @@ class RightsService:
         return frozenset({KIND, *(kind for kind, _ in client_kinds(self._runtime))})
 
     def _found(self, session: Session, request: str) -> RightsRequest:
-        found = self.ledger.find(session, request)
-        if found is None:
+        found_request = self.ledger.find(session, request)
+        if found_request is None:
             raise RequestNotFound("the request is gone")
-        return found
+        return found_request
 
     def _tell(
         self,
@@ -664,9 +674,9 @@ def retry_conflicts(session: Session, deed: Callable[[], T]) -> T:
     for _ in range(MOST_TRIES):
         try:
             return deed()
-        except (StaleDataError, OperationalError, RequestConflict) as fault:
+        except (StaleDataError, OperationalError, RequestConflict) as error:
             session.rollback()
-            if isinstance(fault, RequestConflict) and fault.is_final:
+            if isinstance(error, RequestConflict) and error.is_final:
                 raise
         if time.monotonic() - begun > LONGEST_SECONDS:
             break

@@ -111,12 +111,14 @@ def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
     category = layout.category_of(name)
     if not hasattr(model, name):
         raise ModelInvalid(
-            f"{layout.name} has no column {name!r}; with a label it has {', '.join(sorted(layout.labelled))}"
+            f"{layout.name} has no column {name!r}; with a label it has "
+            f"{', '.join(sorted(layout.labelled))}"
         )
     if category is None:
         raise ModelInvalid(
             f"{layout.name}.{name} holds no personal data, so a schema names it with a reason: "
-            f"{name}=without_label(fields.…, 'why'); with a category there are {', '.join(sorted(layout.labelled))}"
+            f"{name}=without_label(fields.…, 'why'); with a category there are "
+            f"{', '.join(sorted(layout.labelled))}"
         )
     kind = field_type(layout, name)
     if kind.python is str:
@@ -141,9 +143,9 @@ def schema_of(
     """
     options: dict[str, Any] = {"required": False} if partial else {}
     derived = {name: field_of(model, name, **options) for name in names}
-    made = LabelledSchema.from_dict({**derived, **more}, name=f"{model.__name__}Schema")
-    assert issubclass(made, LabelledSchema)  # noqa: S101  narrows the type for checkers
-    return made
+    schema_class = LabelledSchema.from_dict({**derived, **more}, name=f"{model.__name__}Schema")
+    assert issubclass(schema_class, LabelledSchema)  # noqa: S101  narrows the type for checkers
+    return schema_class
 
 
 def without_label(field: fields.Field[Any], reason: str) -> fields.Field[Any]:
@@ -172,23 +174,31 @@ def _innermost(field: fields.Field[Any] | None) -> fields.Field[Any] | None:
     return field
 
 
-def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: str) -> Schema:
+def check_schema(
+    schema_or_class: Any, policy: Policy, categories: frozenset[str], location: str
+) -> Schema:
     """The schema of an `accepts=`, checked: labels on all fields, categories declared, nothing
     sensitive, nothing unknown taken.
 
-    Parameters: `given` is a schema or its class; `categories` are those that the endpoint declares.
+    Parameters: `schema_or_class` is a schema or its class; `categories` are those that the endpoint declares.
     Raises `DeclarationInvalid`.
     """
-    schema = given() if isinstance(given, type) and issubclass(given, Schema) else given
+    schema = (
+        schema_or_class()
+        if isinstance(schema_or_class, type) and issubclass(schema_or_class, Schema)
+        else schema_or_class
+    )
     if not isinstance(schema, Schema):
         raise DeclarationInvalid(
-            f"{where}: accepts= takes a marshmallow schema, such as schema_of(Student, 'first_name')"
+            f"{location}: accepts= takes a marshmallow schema, such as schema_of(Student, "
+            "'first_name')"
         )
     terms = SensitiveTerms(policy)
     for path, unknown in _schemas(schema, "", schema.unknown, ()):
         if unknown != RAISE:
             raise DeclarationInvalid(
-                f"{where}: {path or 'accepts='}: its schema takes unknown fields; use unknown = RAISE, as LabelledSchema does"
+                f"{location}: {path or 'accepts='}: its schema takes unknown fields; use unknown = "
+                "RAISE, as LabelledSchema does"
             )
     for path, field in _fields(schema, "", ()):
         label = field.metadata.get(LABEL)
@@ -197,16 +207,18 @@ def check_schema(given: Any, policy: Policy, categories: frozenset[str], where: 
             sensitive = terms.match(name)
             if sensitive is not None:
                 raise DeclarationInvalid(
-                    f"{where}: {path}: {sensitive.says} [{sensitive.clause}]",
+                    f"{location}: {path}: {sensitive.says} [{sensitive.clause}]",
                     clause=sensitive.clause,
                 )
         if label is None and nested_in(field) is None:
             raise DeclarationInvalid(
-                f"{where}: field {path} of accepts= carries no label; use field_of(Model, 'column'), or without_label(field, reason)"
+                f"{location}: field {path} of accepts= carries no label; use field_of(Model, "
+                "'column'), or without_label(field, reason)"
             )
         if isinstance(label, Label) and label.category not in categories:
             raise DeclarationInvalid(
-                f"{where}: field {path} is {label.category!r}, which the endpoint does not declare; it declares "
+                f"{location}: field {path} is {label.category!r}, which the endpoint does not "
+                "declare; it declares "
                 f"{', '.join(sorted(categories)) or 'none'}"
             )
     return schema
@@ -230,8 +242,8 @@ def _fields(
     schema: Schema, path: str, seen: tuple[type, ...]
 ) -> Iterator[tuple[str, fields.Field[Any]]]:
     for name, field in schema.fields.items():
-        where = f"{path}.{name}".lstrip(".")
-        yield where, field
+        location = f"{path}.{name}".lstrip(".")
+        yield location, field
         inner = nested_in(field)
         if inner is not None and type(inner) not in seen:
-            yield from _fields(inner, where, (*seen, type(inner)))
+            yield from _fields(inner, location, (*seen, type(inner)))

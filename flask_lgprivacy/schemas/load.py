@@ -21,15 +21,17 @@ def load_body(schema: Schema, content: Any) -> Any:
         raise RequestInvalid("send a JSON object with Content-Type application/json, or a form")
     try:
         return schema.load(content)
-    except ValidationError as fault:
-        faults = list(_faults(fault.messages, ""))
+    except ValidationError as error:
+        faults = list(_faults(error.messages, ""))
         texts = {
             form
             for leaf in _leaves(content)
             for form in (str(leaf), repr(leaf)[1:-1])
             if len(form) > 1
         }
-        said = [f"{path}: {_without_values(why, texts)}" for path, why in faults[:MOST_FAULTS]]
+        said = [
+            f"{path}: {_without_values(reason, texts)}" for path, reason in faults[:MOST_FAULTS]
+        ]
         more = f" (and {len(faults) - MOST_FAULTS} more)" if len(faults) > MOST_FAULTS else ""
         raise RequestInvalid("; ".join(said) + more) from None
 
@@ -47,9 +49,9 @@ def _faults(messages: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path or "body", str(messages[0])
 
 
-def _without_values(why: str, texts: set[str]) -> str:
+def _without_values(reason: str, texts: set[str]) -> str:
     """A message of a validator, unless it repeats what was sent."""
-    return "is not valid" if any(text in why for text in texts) else why.rstrip(".").lower()
+    return "is not valid" if any(text in reason for text in texts) else reason.rstrip(".").lower()
 
 
 def _leaves(content: Any) -> Iterator[Any]:

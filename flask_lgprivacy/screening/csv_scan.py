@@ -37,16 +37,16 @@ def scan_table(screen: SensitiveDataScanner, content: bytes, place: str) -> Scre
         first = list(islice(csv.reader(io.StringIO(text), delimiter=delimiter), HEADER_LINES))
         line = next((number for number, row in enumerate(first, 1) if _is_header(row, first)), None)
         for column, cell in enumerate(first[line - 1] if line is not None else (), 1):
-            found = screen.of_word(cell, (None, f"{place}line {line}, column {column}"))
-            if found is not None:
-                return found
+            finding = screen.of_word(cell, (None, f"{place}line {line}, column {column}"))
+            if finding is not None:
+                return finding
         if not screen.is_suspect_text(text.replace("\n", "\n,")):
             return None
         for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1):
             for column, cell in enumerate(row, 1):
-                found = screen.of_text(cell, f"{place}line {number}, column {column}")
-                if found is not None:
-                    return found
+                finding = screen.of_text(cell, f"{place}line {number}, column {column}")
+                if finding is not None:
+                    return finding
     except csv.Error:
         return ScreeningFinding(f"{place}the table", "cannot be read as CSV", None)
     return None

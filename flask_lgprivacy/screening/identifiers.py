@@ -73,9 +73,9 @@ def identifier_in(text: str) -> Identifier | None:
     written = _plainly_written(text)
     if not may_hold_identifier(written):
         return None
-    found = _number_in(written)
-    if found is not None:
-        return found
+    identifier = _number_in(written)
+    if identifier is not None:
+        return identifier
     if _is_corsican(written):
         return Identifier.NIR
     return Identifier.IBAN if _has_account(written) else None
@@ -86,7 +86,7 @@ def _is_corsican(text: str) -> bool:
     in a text.
     """
     return any(department in text for department in _CORSICA) and any(
-        nir.is_valid(_compact(one[1])) for one in _CORSICAN.finditer(text)
+        nir.is_valid(_compact(match[1])) for match in _CORSICAN.finditer(text)
     )
 
 
@@ -117,17 +117,17 @@ def _number_in(text: str) -> Identifier | None:
     for candidates, run in enumerate(_RUN.finditer(text)):
         if candidates > MOST_CANDIDATES:
             raise TooManyCandidates
-        found = _number(text, run[0], run.start(), run.end())
-        if found is not None:
-            return found
+        identifier = _number(text, run[0], run.start(), run.end())
+        if identifier is not None:
+            return identifier
     return None
 
 
 def _number(text: str, run: str, start: int, end: int) -> Identifier | None:
     digits = _compact(run) if len(run) < _LONGEST_WRITTEN else run
     if len(digits) > 19:  # a list of numbers; one of them may still be one by itself
-        solid = (_kind(one[1]) for one in _SOLID.finditer(run))
-        return next((found for found in solid if found is not None), None)
+        solid = (_kind(match[1]) for match in _SOLID.finditer(run))
+        return next((identifier for identifier in solid if identifier is not None), None)
     gaps = {gap for gap in run if gap not in "0123456789"}
     if len(gaps) > 1 or (gaps == {"."} and run.count(".") == 1):
         return None  # coordinates, ranges, a fraction
@@ -169,10 +169,10 @@ def _is_card(number: str) -> bool:
 
 def _has_account(text: str) -> bool:
     """Whether a bank account number stands in a text, in one run, in groups, or letter by letter."""
-    for candidates, one in enumerate(_ACCOUNT.finditer(text)):
+    for candidates, match in enumerate(_ACCOUNT.finditer(text)):
         if candidates > MOST_CANDIDATES:
             raise TooManyCandidates
-        if _is_account(text, one.start(1)):
+        if _is_account(text, match.start(1)):
             return True
     return False
 

@@ -71,8 +71,8 @@ class RequestScreening:
         if schema is None or request.method in ("GET", "HEAD", "OPTIONS"):
             self._refuse_found(self._screen.find(content))
             if content and declaration is not None and Action.WRITE in declaration.actions:
-                why = "this endpoint writes and declares no field that may be sent; name them with accepts=schema_of(…)"
-                raise self._invalid(why)
+                reason = "this endpoint writes and declares no field that may be sent; name them with accepts=schema_of(…)"
+                raise self._invalid(reason)
             return None
         self._refuse_found(self._screen.find(content, schema))
         try:
@@ -90,8 +90,8 @@ class RequestScreening:
         request.max_content_length = longest + 1
 
     def _longest(self, request: Any) -> int:
-        own = request.max_content_length
-        return self._longest_body if own is None else min(own, self._longest_body)
+        own_limit = request.max_content_length
+        return self._longest_body if own_limit is None else min(own_limit, self._longest_body)
 
     def _content(self, request: Any) -> bytes:
         content: bytes = request.get_data(cache=True)
@@ -100,8 +100,8 @@ class RequestScreening:
             raise BodyTooLong(longest)
         return content
 
-    def _invalid(self, why: str) -> RequestInvalid:
-        return RequestInvalid(why, clause=self._policy.clause_of("minimisation"))
+    def _invalid(self, reason: str) -> RequestInvalid:
+        return RequestInvalid(reason, clause=self._policy.clause_of("minimisation"))
 
     def _read(self, request: Any) -> Any:
         """The body as one JSON value, where it is JSON or a form; tables and texts are looked
@@ -123,10 +123,10 @@ class RequestScreening:
         elif not kind or kind.startswith("text/"):
             content = self._content(request)
             parsed = self._parsed(content)
-            found = self._screen.find(
+            finding = self._screen.find(
                 parsed if parsed is not None else content.decode("utf-8", errors="replace")
             )
-            self._refuse_found(found)
+            self._refuse_found(finding)
         return None
 
     def _of_part(self, file: Any, place: str) -> ScreeningFinding | None:
@@ -167,9 +167,9 @@ class RequestScreening:
         if request.view_args:
             self._refuse_found(self._of_route(request.endpoint, request.view_args, categories))
         if request.query_string:
-            asked = dict(request.args.lists())
-            self._refuse_found(self._of_names(asked, categories))
-            parts += [(name, value) for name, values in asked.items() for value in values]
+            query_values = dict(request.args.lists())
+            self._refuse_found(self._of_names(query_values, categories))
+            parts += [(name, value) for name, values in query_values.items() for value in values]
         for number, (name, value) in enumerate(parts):
             self._refuse_found(self._screen.of_text(value, f"URL: {path_segment(name, number)}"))
 
@@ -177,40 +177,40 @@ class RequestScreening:
         self, endpoint: str, names: Iterable[str], categories: frozenset[str]
     ) -> ScreeningFinding | None:
         """The names in a route are the same for every request, so they are looked at once."""
-        known = (endpoint, categories)
-        if known not in self._routes:
-            self._routes[known] = self._of_names(names, categories)
-        return self._routes[known]
+        route_key = (endpoint, categories)
+        if route_key not in self._routes:
+            self._routes[route_key] = self._of_names(names, categories)
+        return self._routes[route_key]
 
     def _of_names(
         self, names: Iterable[str], categories: frozenset[str]
     ) -> ScreeningFinding | None:
-        found = self._screen.of_names(names, "URL: ")
-        if found is not None:
-            return found
+        finding = self._screen.of_names(names, "URL: ")
+        if finding is not None:
+            return finding
         personal = self._personal_names(categories) if categories else frozenset()
         for number, name in enumerate(names):
             if name in personal:
-                why = "personal data has no place in a URL; send it in the body"
-                return ScreeningFinding(f"URL: {path_segment(name, number)}", why, None)
+                reason = "personal data has no place in a URL; send it in the body"
+                return ScreeningFinding(f"URL: {path_segment(name, number)}", reason, None)
         return None
 
     def _personal_names(self, categories: frozenset[str]) -> frozenset[str]:
         """The names of columns that hold any of some categories."""
-        known = self._names.get(categories)
-        if known is None:
+        names = self._names.get(categories)
+        if names is None:
             graph = self._graph()
             layouts = [layout for kind in graph.subjects for layout in graph.of(kind)]
-            known = frozenset(
+            names = frozenset(
                 name
                 for layout in layouts
                 for name, of in layout.field_categories.items()
                 if of in categories
             )
-            self._names[categories] = known
-        return known
+            self._names[categories] = names
+        return names
 
-    def _refuse_found(self, found: ScreeningFinding | None) -> None:
-        if found is not None:
-            clause = found.clause or self._policy.clause_of("minimisation")
-            raise IntakeRefused(f"{found.path}: {found.why}", clause=clause)
+    def _refuse_found(self, finding: ScreeningFinding | None) -> None:
+        if finding is not None:
+            clause = finding.clause or self._policy.clause_of("minimisation")
+            raise IntakeRefused(f"{finding.path}: {finding.why}", clause=clause)

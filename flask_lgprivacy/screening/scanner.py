@@ -104,7 +104,7 @@ class SensitiveDataScanner:
             (content, None, schema, frozenset(), 0)
         ]
         while waiting:
-            value, step, known, allowed, level = waiting.pop()
+            value, step, known_schema, allowed, level = waiting.pop()
             if level > MOST_LEVELS:
                 return ScreeningFinding(
                     "body", f"is nested more than {MOST_LEVELS} levels deep", self._clause
@@ -112,14 +112,17 @@ class SensitiveDataScanner:
             if isinstance(value, Mapping):
                 fields = (
                     {}
-                    if known is None
-                    else {one.data_key or name: one for name, one in known.fields.items()}
+                    if known_schema is None
+                    else {
+                        schema_field.data_key or name: schema_field
+                        for name, schema_field in known_schema.fields.items()
+                    }
                 )
                 for number, (key, inner) in enumerate(value.items()):
                     place = (step, f".{path_segment(key, number)}")
-                    found = self.of_key(key, place)
-                    if found is not None:
-                        return found
+                    finding = self.of_key(key, place)
+                    if finding is not None:
+                        return finding
                     field = fields.get(key)
                     label = None if field is None else label_of(field)
                     admitted = (
@@ -129,22 +132,24 @@ class SensitiveDataScanner:
             elif isinstance(value, list | tuple):
                 for number, inner in enumerate(value):
                     if isinstance(inner, str | Mapping | list | tuple) or _is_unusual(inner):
-                        waiting.append((inner, (step, f"[{number}]"), known, allowed, level + 1))
+                        waiting.append(
+                            (inner, (step, f"[{number}]"), known_schema, allowed, level + 1)
+                        )
             else:
-                found = self._of_value(value, step, allowed)
-                if found is not None:
-                    return found
+                finding = self._of_value(value, step, allowed)
+                if finding is not None:
+                    return finding
         return None
 
     def of_names(self, names: Iterable[str], place: str) -> ScreeningFinding | None:
         """The first of some names (columns of a table, fields of a form) that must not be there, or
         None.
         """
-        named = (
+        findings = (
             self.of_key(name, (None, f"{place}{path_segment(name, number)}"))
             for number, name in enumerate(names)
         )
-        return next((found for found in named if found is not None), None)
+        return next((finding for finding in findings if finding is not None), None)
 
     def of_key(self, key: Any, step: Step) -> ScreeningFinding | None:
         """Whether one key stands for sensitive data, or is an identifier itself."""

@@ -31,16 +31,16 @@ class UsageEvent:
     dimensions: Mapping[str, frozenset[str]]
 
 
-def parse_usage(given: Mapping[str, Any], policy: Policy) -> dict[str, UsageEvent]:
+def parse_usage(settings: Mapping[str, Any], policy: Policy) -> dict[str, UsageEvent]:
     """The events of `LGPRIVACY_USAGE`; raises `ConfigurationError` naming event and dimension.
 
-    Parameters: `given` maps an event to `{"by": kind of subject, "dimensions": {name: list of
+    Parameters: `settings` maps an event to `{"by": kind of subject, "dimensions": {name: list of
     values}}`.
     """
     terms, clause = SensitiveTerms(policy), policy.clause_of("statistics")
     events = {}
-    for name, entry in given.items():
-        where = f"LGPRIVACY_USAGE[{name!r}]"
+    for name, entry in settings.items():
+        location = f"LGPRIVACY_USAGE[{name!r}]"
         if not isinstance(name, str) or not _EVENT.match(name):
             raise ConfigurationError("LGPRIVACY_USAGE: an event is named like lesson.completed")
         if (
@@ -50,12 +50,12 @@ def parse_usage(given: Mapping[str, Any], policy: Policy) -> dict[str, UsageEven
         ):
             kinds = ", ".join(sorted(policy.subjects))
             raise ConfigurationError(
-                f"{where} takes by (one of {kinds}) and dimensions (name to a list of values)"
+                f"{location} takes by (one of {kinds}) and dimensions (name to a list of values)"
             )
         dimensions = {}
         if len(entry.get("dimensions", {})) > MOST_DIMENSIONS:
             raise ConfigurationError(
-                f"{where}: at most {MOST_DIMENSIONS} dimensions; each makes the groups smaller"
+                f"{location}: at most {MOST_DIMENSIONS} dimensions; each makes the groups smaller"
             )
         for dimension, values in dict(entry.get("dimensions", {})).items():
             if (
@@ -64,22 +64,23 @@ def parse_usage(given: Mapping[str, Any], policy: Policy) -> dict[str, UsageEven
                 or dimension in RESERVED
             ):
                 raise ConfigurationError(
-                    f"{where}: a dimension is a word, and none of {', '.join(sorted(RESERVED))}"
+                    f"{location}: a dimension is a word, and none of {', '.join(sorted(RESERVED))}"
                 )
             if isinstance(values, str) or not 0 < len(list(values)) <= MOST_VALUES:
                 raise ConfigurationError(
-                    f"{where}: {dimension} takes a list of at most {MOST_VALUES} values"
+                    f"{location}: {dimension} takes a list of at most {MOST_VALUES} values"
                 )
             for value in [dimension, *values]:
                 if not isinstance(value, str) or not _VALUE.match(value):
                     raise ConfigurationError(
-                        f"{where}: {dimension} has a value that could be an identifier; use short plain words [{clause}]",
+                        f"{location}: {dimension} has a value that could be an identifier; use "
+                        f"short plain words [{clause}]",
                         clause=clause,
                     )
                 sensitive = terms.match(value)
                 if sensitive is not None:
                     raise ConfigurationError(
-                        f"{where}: {dimension}: {sensitive.says} [{sensitive.clause}]",
+                        f"{location}: {dimension}: {sensitive.says} [{sensitive.clause}]",
                         clause=sensitive.clause,
                     )
             dimensions[dimension] = frozenset(values)

@@ -88,32 +88,34 @@ class UsageStatistics:
         declared = self.events.get(event) if isinstance(event, str) else None
         if declared is None:
             self._refuse(
-                f"the event is not declared; LGPRIVACY_USAGE has {', '.join(sorted(self.events)) or 'none'}"
+                "the event is not declared; LGPRIVACY_USAGE has "
+                f"{', '.join(sorted(self.events)) or 'none'}"
             )
         if set(dimensions) != set(declared.dimensions):
-            named = ", ".join(sorted(declared.dimensions)) or "none"
-            self._refuse(f"usage event {event!r} has exactly the dimensions: {named}")
+            dimension_names = ", ".join(sorted(declared.dimensions)) or "none"
+            self._refuse(f"usage event {event!r} has exactly the dimensions: {dimension_names}")
         for name, value in dimensions.items():
             if not isinstance(value, str) or value not in declared.dimensions[name]:
                 self._refuse(
-                    f"usage event {event!r}: {name} takes one of {', '.join(sorted(declared.dimensions[name]))}"
+                    f"usage event {event!r}: {name} takes one of "
+                    f"{', '.join(sorted(declared.dimensions[name]))}"
                 )
         if type(times) is not int or not 1 <= times <= MOST_TIMES:
             self._refuse(f"times is a whole number between 1 and {MOST_TIMES}")
         context = current_context.get()
         if client is not None and not self._is_client(canonical_id(client)):
             self._refuse("client names nobody for whom data is held")
-        whose = (
+        client_id = (
             canonical_id(client)
             if client is not None
             else (context.acting_client() if context is not None else None) or ""
         )
-        held = (whose, declared.by)
-        least = None if held in self._least else self._living(*held)
+        population = (client_id, declared.by)
+        least = None if population in self._least else self._living(*population)
         with self._lock:
-            self._pending[event, whose, _written(tuple(sorted(dimensions.items())))] += times
+            self._pending[event, client_id, _written(tuple(sorted(dimensions.items())))] += times
             if least is not None:
-                self._least.setdefault(held, least)
+                self._least.setdefault(population, least)
         if context is None:
             self.store()
 
@@ -129,7 +131,10 @@ class UsageStatistics:
             counted, self._pending = self._pending, Counter()
             least, self._least = self._least, {}
         try:
-            people = {held: min(number, self._living(*held)) for held, number in least.items()}
+            people = {
+                population: min(number, self._living(*population))
+                for population, number in least.items()
+            }
             today = self._utcnow().date()
             with Session(self._database.engine) as session:
                 for cell, times in sorted(counted.items()):
@@ -137,13 +142,13 @@ class UsageStatistics:
                 for (client, kind), number in sorted(people.items()):
                     self._note_people(session, today, client, kind, number)
                 session.commit()
-        except BaseException as fault:
+        except BaseException as error:
             with self._lock:
                 self._pending.update(counted)
                 self._least = {**self._least, **least}
-            if not isinstance(fault, SQLAlchemyError):
+            if not isinstance(error, SQLAlchemyError):
                 raise
-            _log.warning("usage counts wait for the database: %s", type(fault).__name__)
+            _log.warning("usage counts wait for the database: %s", type(error).__name__)
 
     def report(
         self,
@@ -176,8 +181,8 @@ class UsageStatistics:
 
     # --- inside ---
 
-    def _refuse(self, why: str) -> NoReturn:
-        refused = UsageRefused(why)
+    def _refuse(self, reason: str) -> NoReturn:
+        refused = UsageRefused(reason)
         context = current_context.get()
         if isinstance(context, ProcessingContext):
             context.refuse(refused)
@@ -219,16 +224,16 @@ class UsageStatistics:
         layout = self._models.graph.subjects.get(kind)
         if layout is None or (client and layout.client is None):
             return 0
-        some = select(subject_column(layout)).limit(self.threshold)
+        query = select(subject_column(layout)).limit(self.threshold)
         if client:
             column = client_column(layout)
             try:
-                some = some.where(matches_any_id(column, [client]))
+                query = query.where(matches_any_id(column, [client]))
             except (TypeError, ValueError):
                 return 0
         with Session(self._database.engine) as session:
             connection = session.connection(bind_arguments={"mapper": inspect(layout.model)})
-            return len(connection.execute(some).all())
+            return len(connection.execute(query).all())
 
     def _atoms(
         self, declared: UsageEvent, since: dt.date | None, until: dt.date | None
@@ -240,8 +245,10 @@ class UsageStatistics:
         query = select(table.day, table.client, table.dimensions, table.times).where(
             table.event == declared.name, *days
         )
-        held = select(people.day, people.client, people.people).where(people.kind == declared.by)
-        least = {(row.day, row.client): row.people for row in session.execute(held)}
+        query_people = select(people.day, people.client, people.people).where(
+            people.kind == declared.by
+        )
+        least = {(row.day, row.client): row.people for row in session.execute(query_people)}
         counts = (
             (row.day, row.client, _read(row.dimensions), row.times)
             for row in session.execute(query)

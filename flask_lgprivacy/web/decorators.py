@@ -25,17 +25,17 @@ def guard(view: View, declaration: Declaration) -> View:
     """A view that runs only for an actor of a declared role; a second declaration adds an
     alternative for other roles.
     """
-    stated = getattr(view, DECLARATION_ATTRIBUTE, ())
-    if isinstance(stated, Exemption):
+    declared = getattr(view, DECLARATION_ATTRIBUTE, ())
+    if isinstance(declared, Exemption):
         raise DeclarationInvalid(
             f"{view.__name__} is both exempt and declared; keep one of the two"
         )
-    if stated and getattr(view, "__lgprivacy_guard__", None) is not view:
+    if declared and getattr(view, "__lgprivacy_guard__", None) is not view:
         raise DeclarationInvalid(
             f"{view.__name__}: write @privacy.handles(…) decorators directly on one another"
         )
-    inner = view.__lgprivacy_view__ if stated else view  # type: ignore[attr-defined]
-    declarations = (*stated, declaration)
+    inner = view.__lgprivacy_view__ if declared else view  # type: ignore[attr-defined]
+    declarations = (*declared, declaration)
 
     if inspect.iscoroutinefunction(inner):
 
@@ -95,6 +95,7 @@ def current_processing() -> ProcessingContext:
     context = current_context.get()
     if not isinstance(context, ProcessingContext):
         raise UndeclaredProcessing(
-            "the application was called around its gate: call the Flask object, or its wsgi_app, not something captured before init_app"
+            "the application was called around its gate: call the Flask object, or its wsgi_app, "
+            "not something captured before init_app"
         )
     return context

@@ -74,8 +74,8 @@ class DispatchGuard:
             ),
         ]
         for handler in handlers:
-            stated = getattr(handler, DECLARATION_ATTRIBUTE, None)
-            for declaration in stated if isinstance(stated, tuple) else ():
+            declared = getattr(handler, DECLARATION_ATTRIBUTE, None)
+            for declaration in declared if isinstance(declared, tuple) else ():
                 check_declaration(declaration, self._runtime.engine, f"endpoint {endpoint!r}")
                 if declaration.categories:
                     refuse_cached(view, endpoint)
@@ -113,8 +113,8 @@ class DispatchGuard:
                 except PrivacyError as refusal:
                     return self._refused(refusal)
             raise
-        except (StaleDataError, ObjectDeletedError) as fault:
-            if self._handler_of(fault) is not None:
+        except (StaleDataError, ObjectDeletedError) as error:
+            if self._handler_of(error) is not None:
                 raise
             return self._refused(RequestConflict(CHANGED))
 
@@ -125,12 +125,12 @@ class DispatchGuard:
             self._problem(refusal) if handler is None else self._app.ensure_sync(handler)(refusal)
         )
 
-    def _handler_of(self, fault: Exception) -> Any:
+    def _handler_of(self, error: Exception) -> Any:
         """What the application registered for a fault itself, or for its kind among ours; not for
         all exceptions.
         """
         for name in (*request_ctx.request.blueprints, None):
-            for kind in type(fault).__mro__:
+            for kind in type(error).__mro__:
                 handler = self._app.error_handler_spec[name][None].get(kind)
                 if handler is not None and handler != self._problem:
                     return handler
@@ -152,19 +152,19 @@ class DispatchGuard:
         processing = current_processing()
         processing.endpoint = endpoint = rule.endpoint
         processing.method = method = request.method
-        _, stated, call = self.endpoints.registered(endpoint, method)
-        if stated is None:
+        _, declared, call = self.endpoints.registered(endpoint, method)
+        if declared is None:
             remedy = self.endpoints.remedy(endpoint)
             processing.refuse(
                 EndpointUndeclared(
                     f"endpoint {endpoint!r} declares no processing for {method}; {remedy}"
                 )
             )
-        is_declared = type(stated) is tuple
+        is_declared = type(declared) is tuple
         if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
             call, is_declared = None, False
         elif is_declared:
-            processing.begin(cast("tuple[Declaration, ...]", stated))
+            processing.begin(cast("tuple[Declaration, ...]", declared))
         processing.take_body = self._take_body
         processing.accepted = self._take_body(processing, request)
         if call is None:
@@ -206,8 +206,10 @@ class DispatchGuard:
         context = current_context.get()
         request = request_ctx.request
         rule = request.url_rule
-        stated = self.endpoints.stated(rule.endpoint, request.method) if rule is not None else None
-        if isinstance(context, ProcessingContext) and type(stated) is tuple:
+        declared = (
+            self.endpoints.stated(rule.endpoint, request.method) if rule is not None else None
+        )
+        if isinstance(context, ProcessingContext) and type(declared) is tuple:
             try:
                 refuse_response_of_another(context, response)
                 self._refuse_personal_url(context, response)
@@ -234,11 +236,11 @@ def _dispatches_as_flask_does(app: Flask) -> bool:
     call them itself.
     """
     for name in ("dispatch_request", "ensure_sync"):
-        own: Any = getattr(getattr(app, name), "__func__", None)
+        method: Any = getattr(getattr(app, name), "__func__", None)
         if (
-            own is not getattr(Flask, name)
-            or own.__module__ != Flask.__module__
-            or hasattr(own, "__wrapped__")
+            method is not getattr(Flask, name)
+            or method.__module__ != Flask.__module__
+            or hasattr(method, "__wrapped__")
         ):
             return False
     return True

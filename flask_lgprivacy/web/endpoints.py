@@ -59,21 +59,21 @@ class EndpointRegistry:
     def registered(self, endpoint: str, method: str) -> RegisteredView:
         """The view that stands behind an endpoint now, with what it states for a method."""
         view = self._app.view_functions.get(endpoint)
-        known = self._known.get((endpoint, method))
-        if known is None or known.view is not view:
-            stated = self._look_up(endpoint, method, view)
-            known = self._known[endpoint, method] = RegisteredView(
-                view, stated, self._callable(view, stated)
+        registered_view = self._known.get((endpoint, method))
+        if registered_view is None or registered_view.view is not view:
+            declared = self._look_up(endpoint, method, view)
+            registered_view = self._known[endpoint, method] = RegisteredView(
+                view, declared, self._callable(view, declared)
             )
-        return known
+        return registered_view
 
-    def _callable(self, view: Any, stated: Stated | None) -> Callable[..., Any] | None:
+    def _callable(self, view: Any, declared: Stated | None) -> Callable[..., Any] | None:
         """What is called once the gate entered a view's declarations; None where only the
         application can call it.
         """
         if view is None or not self._calls_views or inspect.iscoroutinefunction(view):
             return None
-        is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(stated) is tuple
+        is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(declared) is tuple
         return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
 
     def stated(self, endpoint: str, method: str) -> Stated | None:
@@ -82,9 +82,9 @@ class EndpointRegistry:
 
     def _look_up(self, endpoint: str, method: str, view: Any) -> Stated | None:
         exemption = self._exemptions.get(endpoint)
-        stated = getattr(view, DECLARATION_ATTRIBUTE, None) or exemption
-        if stated is not None or view is None:
-            return cast("Stated | None", stated)
+        declared = getattr(view, DECLARATION_ATTRIBUTE, None) or exemption
+        if declared is not None or view is None:
+            return cast("Stated | None", declared)
         view_class = getattr(view, "view_class", None)
         if view_class is None:
             return None
@@ -105,16 +105,16 @@ class EndpointRegistry:
                 getattr(getattr(view_class, other.lower(), None), DECLARATION_ATTRIBUTE, None)
                 for other in view_class.methods or ()
             ]
-            return next((found for found in others if found), None)
+            return next((other_stated for other_stated in others if other_stated), None)
         return getattr(getattr(view_class, name, None), DECLARATION_ATTRIBUTE, None)
 
     def remedy(self, endpoint: str) -> str:
         """What to do about an endpoint that states nothing."""
         view = self._app.view_functions.get(endpoint)
-        named = getattr(
+        module_value = getattr(
             sys.modules.get(getattr(view, "__module__", "")), getattr(view, "__name__", ""), None
         )
-        if view is not None and getattr(named, "__lgprivacy_view__", None) is view:
+        if view is not None and getattr(module_value, "__lgprivacy_view__", None) is view:
             return "its @privacy.handles(…) stands above the route, which took the bare view; move it below"
         return "decorate the view with @privacy.handles(…) below its route, or exempt it with a reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
 

@@ -58,10 +58,10 @@ class AuditMiddleware:
         status, headers, raised = "", [], None
 
         def hold(
-            given: str, named: list[tuple[str, str]], exc_info: Any = None
+            new_status: str, new_headers: list[tuple[str, str]], exc_info: Any = None
         ) -> Callable[[bytes], object]:
             nonlocal status, headers, raised
-            status, headers, raised = given, named, exc_info
+            status, headers, raised = new_status, new_headers, exc_info
             return _refuse_write
 
         body: Iterable[bytes] = ()

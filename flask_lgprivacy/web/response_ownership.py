@@ -33,7 +33,8 @@ def refuse_answer_without_view(processing: ProcessingContext, answer: Any) -> No
     if not processing.view_ran and status_of(answer) < 300:
         processing.refuse(
             ViewBypassed(
-                f"endpoint {processing.endpoint!r} was answered without its declared view (by a cache, a hook or a decorator), so nobody "
+                f"endpoint {processing.endpoint!r} was answered without its declared view (by a "
+                "cache, a hook or a decorator), so nobody "
                 "knows for whom that was opened; cache what is not personal inside the view instead"
             )
         )
@@ -43,16 +44,17 @@ def refuse_response_of_another(processing: ProcessingContext, response: Response
     """Refuse a response, as it is about to leave, that was made for another request; raises
     `ViewBypassed`.
     """
-    mine = f"{_BOOT}:{os.getpid()}:{processing.number}"
-    if vars(response).get(MADE_BY) not in (None, mine):
+    own_mark = f"{_BOOT}:{os.getpid()}:{processing.number}"
+    if vars(response).get(MADE_BY) not in (None, own_mark):
         processing.refuse(
             ViewBypassed(
-                f"endpoint {processing.endpoint!r} was answered with a response that was made for another request; do not keep responses "
+                f"endpoint {processing.endpoint!r} was answered with a response that was made for "
+                "another request; do not keep responses "
                 "of declared views"
             )
         )
     if processing.log.touched or processing.has_opened:
-        setattr(response, MADE_BY, mine)
+        setattr(response, MADE_BY, own_mark)
 
 
 def refuse_cached(view: Any, endpoint: str) -> None:
@@ -63,7 +65,8 @@ def refuse_cached(view: Any, endpoint: str) -> None:
         for attribute, library in _CACHES.items():
             if hasattr(view, attribute):
                 raise DeclarationInvalid(
-                    f"endpoint {endpoint!r}: its answers are kept by {library}, and what was opened for one actor would be shown to the "
+                    f"endpoint {endpoint!r}: its answers are kept by {library}, and what was "
+                    "opened for one actor would be shown to the "
                     "next; cache what is not personal inside the view instead"
                 )
         view = getattr(view, "__wrapped__", None)

@@ -53,7 +53,7 @@ class LocalKeyFile:
         """
         with self._held():
             self._refresh()
-            name = f"r{max(int(known.lstrip('r') or 0) for known in self._roots) + 1}"
+            name = f"r{max(int(root_name.lstrip('r') or 0) for root_name in self._roots) + 1}"
             self._replace({**self._roots, name: SecretBytes(self._randomness(32))}, name)
         return name
 
@@ -66,10 +66,12 @@ class LocalKeyFile:
             if name not in self._roots or name == self._newest:
                 names = ", ".join(self._roots)
                 raise ConfigurationError(
-                    f"{self._path.name}: only an older root key can be dropped; it has {names}, of which {self._newest} wraps"
+                    f"{self._path.name}: only an older root key can be dropped; it has {names}, of "
+                    f"which {self._newest} wraps"
                 )
             self._replace(
-                {known: key for known, key in self._roots.items() if known != name}, self._newest
+                {root_name: key for root_name, key in self._roots.items() if root_name != name},
+                self._newest,
             )
 
     def roots(self) -> tuple[str, ...]:
@@ -130,9 +132,9 @@ class LocalKeyFile:
     def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
         length = wrapped[0] if wrapped else 0
         name = wrapped[1 : 1 + length]
-        known = name.decode("ascii", "replace")
+        root_name = name.decode("ascii", "replace")
         self._refresh()
-        root = self._roots.get(known)
+        root = self._roots.get(root_name)
         if root is None:
             raise KeyUnavailable(
                 f"{self._path.name}: the root key that wrapped a client key is not in the key file"
@@ -155,10 +157,10 @@ class LocalKeyFile:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """What changes when the file is replaced; None where it is not there."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _write(path: Path, roots: Mapping[str, bytes], newest: str) -> None:
@@ -180,9 +182,9 @@ def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         raise ConfigurationError(f"the key file {path.name} does not exist; {remedy}") from None
-    except OSError as fault:
+    except OSError as error:
         raise ConfigurationError(
-            f"the key file {path.name} cannot be opened ({fault.strerror}); {remedy}"
+            f"the key file {path.name} cannot be opened ({error.strerror}); {remedy}"
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         _refuse_others_file(path, os.fstat(descriptor))
@@ -207,28 +209,30 @@ def _read(path: Path) -> tuple[Mapping[str, bytes], str]:
     return roots, newest
 
 
-def _refuse_others_file(path: Path, found: os.stat_result) -> None:
+def _refuse_others_file(path: Path, status: os.stat_result) -> None:
     """Refuse a key file that others can read, own, or replace; raises `ConfigurationError`."""
     if sys.platform == "win32":
         return
-    mode = stat.S_IMODE(found.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o077:
         raise ConfigurationError(
-            f"the key file {path.name} has mode {mode:04o}, so others can use it; run 'chmod 600' on it, or mount a container's secret "
+            f"the key file {path.name} has mode {mode:04o}, so others can use it; run 'chmod 600' "
+            "on it, or mount a container's secret "
             "with mode 0400 (Kubernetes: defaultMode: 0400, and fsGroup left out)"
         )
-    mine = (os.geteuid(), 0)
-    if found.st_uid not in mine or path.lstat().st_uid not in mine:
+    trusted_users = (os.geteuid(), 0)
+    if status.st_uid not in trusted_users or path.lstat().st_uid not in trusted_users:
         raise ConfigurationError(
-            f"the key file {path.name}, or the link to it, belongs to another user, who may replace it; run 'chown' on it, or start the "
+            f"the key file {path.name}, or the link to it, belongs to another user, who may "
+            "replace it; run 'chown' on it, or start the "
             "service as its owner"
         )
     for folder in {path.parent, path.resolve().parent}:
-        there = folder.stat()
+        folder_status = folder.stat()
         refuse_open_folder(
-            there.st_mode,
-            there.st_uid,
-            there.st_gid,
+            folder_status.st_mode,
+            folder_status.st_uid,
+            folder_status.st_gid,
             folder.name or "/",
             f"the key file {path.name}",
         )

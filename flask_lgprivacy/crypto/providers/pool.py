@@ -37,7 +37,8 @@ class KeyProviders:
         provider = self._providers.get(name)
         if provider is None:
             raise KeyUnavailable(
-                f"the key service {name!r} is not configured; add it to LGPRIVACY_KEY_SERVICES again, or restore its settings"
+                f"the key service {name!r} is not configured; add it to LGPRIVACY_KEY_SERVICES "
+                "again, or restore its settings"
             )
         return provider
 
@@ -76,7 +77,7 @@ class _CircuitBreaker:
             )
         try:
             return call()
-        except KeyUnavailable as fault:
-            if fault.is_away:
+        except KeyUnavailable as error:
+            if error.is_away:
                 self._until = self._clock() + PAUSE_SECONDS
             raise

@@ -33,33 +33,34 @@ def key_provider(name: str, given: Any) -> KeyProvider:
     """The provider that one entry of LGPRIVACY_KEY_SERVICES describes; raises `ConfigurationError`
     naming what to mend.
     """
-    where = f"LGPRIVACY_KEY_SERVICES[{name!r}]"
+    location = f"LGPRIVACY_KEY_SERVICES[{name!r}]"
     if not isinstance(given, Mapping) or given.get("kind") not in KINDS:
         raise ConfigurationError(
-            f"{where}: takes a mapping with 'kind', which is one of {', '.join(KINDS)}"
+            f"{location}: takes a mapping with 'kind', which is one of {', '.join(KINDS)}"
         )
     kind = str(given["kind"])
-    known = KINDS[kind]
+    option_types = KINDS[kind]
     options = {option: value for option, value in given.items() if option != "kind"}
     for option, value in options.items():
-        if option not in known:
+        if option not in option_types:
             raise ConfigurationError(
-                f"{where}: {kind} has no option {option!r}; it has {', '.join(known)}"
+                f"{location}: {kind} has no option {option!r}; it has {', '.join(option_types)}"
             )
-        if not isinstance(value, known[option]):
+        if not isinstance(value, option_types[option]):
             raise ConfigurationError(
-                f"{where}: {option} is of the wrong type, {type(value).__name__}"
+                f"{location}: {option} is of the wrong type, {type(value).__name__}"
             )
     missing = sorted(NEEDED[kind] - options.keys())
     if missing:
-        raise ConfigurationError(f"{where}: {kind} needs {', '.join(missing)}")
+        raise ConfigurationError(f"{location}: {kind} needs {', '.join(missing)}")
     if not 0 < options.get("timeout", 1) <= LONGEST_TIMEOUT:
         raise ConfigurationError(
-            f"{where}: timeout is between 0 and {LONGEST_TIMEOUT} seconds, because requests wait for it"
+            f"{location}: timeout is between 0 and {LONGEST_TIMEOUT} seconds, because requests "
+            "wait for it"
         )
     for option in ("url", "endpoint_url"):
         if option in options:
-            _refuse_plain_http(where, option, options[option])
+            _refuse_plain_http(location, option, options[option])
     for option in ("path", "token_file", "ca_file"):
         if option in options:
             options[option] = Path(options[option])
@@ -72,7 +73,7 @@ def key_provider(name: str, given: Any) -> KeyProvider:
     )
 
 
-def _refuse_plain_http(where: str, option: str, url: str) -> None:
+def _refuse_plain_http(location: str, option: str, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
@@ -82,5 +83,5 @@ def _refuse_plain_http(where: str, option: str, url: str) -> None:
         is_here = parts.hostname == "localhost"
     if parts.scheme != "http" or not is_here:
         raise ConfigurationError(
-            f"{where}: {option} starts with https:// (http:// only on this machine)"
+            f"{location}: {option} starts with https:// (http:// only on this machine)"
         )

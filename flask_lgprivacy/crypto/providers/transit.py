@@ -88,7 +88,7 @@ class TransitProvider:
         """Ask twice where the server did not answer, or refused a token that may have been renewed;
         never longer.
         """
-        fault = "did not answer"
+        error = "did not answer"
         for _ in range(TRIES):
             try:
                 if self._client.token is None:
@@ -97,19 +97,19 @@ class TransitProvider:
             except OSError as missing:
                 if isinstance(missing, self._away):
                     continue
-                fault = f"the token file {self._token_file.name} cannot be read"
+                error = f"the token file {self._token_file.name} cannot be read"
             except self._refused:
                 self._client.token = None
-                fault = "refused access"
+                error = "refused access"
             except self._faulty as failed:
                 is_away = isinstance(failed, self._down)
                 raise KeyUnavailable(
                     f"key service {self._name!r}: {type(failed).__name__}", is_away=is_away
                 ) from None
             except (KeyError, TypeError, ValueError):
-                fault = "its answer cannot be read"
+                error = "its answer cannot be read"
         raise KeyUnavailable(
-            f"key service {self._name!r}: {fault}", is_away=fault == "did not answer"
+            f"key service {self._name!r}: {error}", is_away=error == "did not answer"
         )
 
     def __repr__(self) -> str:

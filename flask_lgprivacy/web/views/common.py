@@ -54,12 +54,12 @@ def load_json(schema: Schema) -> dict[str, Any]:
     return content
 
 
-def format_id(one: str) -> str:
+def format_id(identifier: str) -> str:
     """A UUID with its dashes, as every other answer shows it."""
     try:
-        return str(UUID(hex=one)) if len(one) == 32 else one
+        return str(UUID(hex=identifier)) if len(identifier) == 32 else identifier
     except ValueError:
-        return one
+        return identifier
 
 
 def json_response(content: Any) -> Response:

@@ -24,28 +24,30 @@ class _ConsentBody(BodySchema):
 def show_consents() -> Response:
     """`GET /consents`: the consents of the person who asks."""
     actor = require_actor()
-    found = [one for subject in actor.subjects for one in get_state().consents.of(subject)]
-    response: Response = jsonify([_shown(one) for one in found])
+    consents = [
+        consent for subject in actor.subjects for consent in get_state().consents.of(subject)
+    ]
+    response: Response = jsonify([_shown(consent) for consent in consents])
     return response
 
 
 def change_consent() -> Response:
     """`PUT /consents`: give or withdraw a consent."""
-    actor, sent = require_actor(), load_json(_ConsentBody())
-    subject = _subject(actor, sent["purpose"])
+    actor, payload = require_actor(), load_json(_ConsentBody())
+    subject = _subject(actor, payload["purpose"])
     session = get_state().runtime.database.clean_session()
-    if sent["given"]:
-        if "text_version" not in sent:
+    if payload["given"]:
+        if "text_version" not in payload:
             raise RequestInvalid("text_version: is missing; name the text that was shown")
         get_state().consents.give(
             subject,
-            purpose=sent["purpose"],
-            text_version=sent["text_version"],
+            purpose=payload["purpose"],
+            text_version=payload["text_version"],
             collected_via="web-form",
             actor=actor,
         )
     else:
-        get_state().consents.withdraw(subject, purpose=sent["purpose"], actor=actor)
+        get_state().consents.withdraw(subject, purpose=payload["purpose"], actor=actor)
     session.commit()
     return show_consents()
 
@@ -55,18 +57,23 @@ def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
     policy = get_state().policy
     declared = policy.purposes.get(purpose)
     if declared is None or declared.basis is not Basis.CONSENT:
-        resting = sorted(one.id for one in policy.purposes.values() if one.basis is Basis.CONSENT)
+        resting = sorted(
+            candidate.id
+            for candidate in policy.purposes.values()
+            if candidate.basis is Basis.CONSENT
+        )
         raise RequestInvalid(f"purpose: one that rests on consent: {', '.join(resting) or 'none'}")
     categories = frozenset().union(
         *(rule.categories for rule in policy.rules if purpose in rule.purposes)
     )
     kinds = frozenset().union(*(policy.categories[name].subjects for name in categories))
-    found = next((one for one in actor.subjects if one[0] in kinds), None)
-    if found is None:
+    own_subject = next((candidate for candidate in actor.subjects if candidate[0] in kinds), None)
+    if own_subject is None:
         raise RequestInvalid(
-            f"purpose: this account is none of {', '.join(sorted(kinds))}, whom the purpose is about"
+            f"purpose: this account is none of {', '.join(sorted(kinds))}, whom the purpose is "
+            "about"
         )
-    return found
+    return own_subject
 
 
 def _shown(consent: Consent) -> dict[str, Any]:

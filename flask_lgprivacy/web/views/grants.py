@@ -47,9 +47,9 @@ class _GrantBody(_Scoped):
 
 def list_grants() -> Response:
     """`GET /grants`: the grants that the actor may see, with their uses."""
-    found = _service().visible_to(require_actor())
-    uses = _service().uses_of(found)
-    return json_response([_shown(grant, _now(), uses[grant.id]) for grant in found])
+    grants = _service().visible_to(require_actor())
+    uses = _service().uses_of(grants)
+    return json_response([_shown(grant, _now(), uses[grant.id]) for grant in grants])
 
 
 def give_grant() -> Response:
@@ -65,20 +65,20 @@ def revoke_grant(number: str) -> Response:
 def list_assistance() -> Response:
     """`GET /assistance`: requests for assistance."""
     return json_response(
-        [_shown_request(one) for one in _service().assistance_visible_to(require_actor())]
+        [_shown_request(request) for request in _service().assistance_visible_to(require_actor())]
     )
 
 
 def open_assistance() -> Response:
     """`POST /assistance`: ask for assistance."""
-    sent = load_json(_AssistanceBody())
+    payload = load_json(_AssistanceBody())
     opened = _service().open_assistance(
         by=require_actor(),
-        categories=_needed(sent, "categories"),
-        scope=_scope(sent),
-        hours=_needed(sent, "hours"),
-        agent=_pair(sent.get("agent")),
-        reference=sent.get("reference"),
+        categories=_needed(payload, "categories"),
+        scope=_scope(payload),
+        hours=_needed(payload, "hours"),
+        agent=_pair(payload.get("agent")),
+        reference=payload.get("reference"),
     )
     response: Response = jsonify(_shown_request(opened))
     response.status_code = 201
@@ -104,40 +104,46 @@ def _now() -> dt.datetime:
     return get_state().runtime.utcnow()
 
 
-def _given(grants: GrantService, policy: Policy, sent: dict[str, Any]) -> Grant:
-    kind, to = policy.grant_kinds.get(sent["kind"]), _pair(sent["to"])
+def _given(grants: GrantService, policy: Policy, payload: dict[str, Any]) -> Grant:
+    kind, to = policy.grant_kinds.get(payload["kind"]), _pair(payload["to"])
     if kind is None or to is None:
         raise RequestInvalid(f"kind: one of {', '.join(sorted(policy.grant_kinds))}")
     if kind.grounds:
         return grants.declare_emergency(
-            by=require_actor(), client=_needed(sent, "client"), to=to, ground=_needed(sent, "ground"), case=_needed(sent, "case"),
-            categories=_needed(sent, "categories"), scope=_scope(sent), hours=_needed(sent, "hours"),
+            by=require_actor(), client=_needed(payload, "client"), to=to, ground=_needed(payload, "ground"), case=_needed(payload, "case"),
+            categories=_needed(payload, "categories"), scope=_scope(payload), hours=_needed(payload, "hours"),
         )  # fmt: skip
     if kind.asked_by:
-        narrower = _scope(sent) if sent["everybody"] or sent["subjects"] or sent["groups"] else None
+        narrower = (
+            _scope(payload)
+            if payload["everybody"] or payload["subjects"] or payload["groups"]
+            else None
+        )
         return grants.accept(
-            by=require_actor(), assistance=_needed(sent, "assistance"), to=to, hours=sent.get("hours"),
-            categories=sent.get("categories"), scope=narrower,
+            by=require_actor(), assistance=_needed(payload, "assistance"), to=to, hours=payload.get("hours"),
+            categories=payload.get("categories"), scope=narrower,
         )  # fmt: skip
     return grants.give(
-        kind.id, by=require_actor(), to=to, categories=_needed(sent, "categories"), scope=_scope(sent),
-        until=_needed(sent, "until"), purpose=sent.get("purpose"),
+        kind.id, by=require_actor(), to=to, categories=_needed(payload, "categories"), scope=_scope(payload),
+        until=_needed(payload, "until"), purpose=payload.get("purpose"),
     )  # fmt: skip
 
 
-def _needed(sent: dict[str, Any], name: str) -> Any:
-    if name not in sent:
+def _needed(payload: dict[str, Any], name: str) -> Any:
+    if name not in payload:
         raise RequestInvalid(f"{name}: is missing")
-    return sent[name]
+    return payload[name]
 
 
 def _pair(name: dict[str, str] | None) -> tuple[str, str] | None:
     return (name["kind"], name["id"]) if name is not None else None
 
 
-def _scope(sent: dict[str, Any]) -> GrantScope:
-    subjects = [(one["kind"], one["id"]) for one in sent["subjects"]]
-    return GrantScope.of(everybody=sent["everybody"], subjects=subjects, groups=sent["groups"])
+def _scope(payload: dict[str, Any]) -> GrantScope:
+    subjects = [(entry["kind"], entry["id"]) for entry in payload["subjects"]]
+    return GrantScope.of(
+        everybody=payload["everybody"], subjects=subjects, groups=payload["groups"]
+    )
 
 
 def _created(grant: Grant, now: Any) -> Response:
@@ -204,6 +210,6 @@ def _shown_scope(scope: GrantScope) -> dict[str, Any]:
     if scope.everybody:
         return {"all": True}
     return {
-        "subjects": [_shown_name(one) for one in sorted(scope.subjects)],
+        "subjects": [_shown_name(name) for name in sorted(scope.subjects)],
         "groups": [format_id(group) for group in sorted(scope.groups)],
     }

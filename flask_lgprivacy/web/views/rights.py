@@ -38,8 +38,8 @@ def rectify() -> Response:
 def _submit(right: Right) -> Response:
     actor = require_actor()
     body = _body()
-    kind, one = _subject(body, actor)
-    done = _service().submit(right, actor, kind=kind, one=one, changes=body.get("changes"))
+    kind, subject_id = _subject(body, actor)
+    done = _service().submit(right, actor, kind=kind, one=subject_id, changes=body.get("changes"))
     if done.state == "in-progress":
         get_state().background.start()
     response: Response = jsonify(_shown(done))
@@ -54,7 +54,7 @@ def list_requests() -> Response:
     if not limit.isdecimal() or not 1 <= int(limit) <= PAGE:
         raise RequestInvalid(f"limit: a whole number from 1 to {PAGE}")
     page = _service().visible_to(require_actor(), after=after, limit=int(limit))
-    response = json_response([_shown(found) for found in page])
+    response = json_response([_shown(item) for item in page])
     if len(page) == int(limit):
         following = url_for("lgprivacy.list_requests", after=page[-1].id, limit=limit)
         response.headers["Link"] = f'<{following}>; rel="next"'
@@ -99,39 +99,41 @@ def _body() -> dict[str, Any]:
 
 
 def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
-    stated = body.get("subject")
-    if stated is None:
+    reference = body.get("subject")
+    if reference is None:
         if not actor.subjects:
             raise RequestInvalid('subject: say whom this is about, as {"kind": …, "id": …}')
         return actor.subjects[0]
     if (
-        not isinstance(stated, dict)
-        or set(stated) != {"kind", "id"}
-        or not all(isinstance(v, str) for v in stated.values())
+        not isinstance(reference, dict)
+        or set(reference) != {"kind", "id"}
+        or not all(isinstance(v, str) for v in reference.values())
     ):
         raise RequestInvalid("subject: an object with kind and id, both texts")
-    return stated["kind"], stated["id"]
+    return reference["kind"], reference["id"]
 
 
-def _shown(found: RightsRequest) -> dict[str, Any]:
-    links = {"self": url_for("lgprivacy.show_request", number=found.id)}
-    asked = found.right is Right.RECTIFY and found.state == "forwarded"
-    if asked or (found.right is Right.EXPORT and found.state == "completed"):
-        links["archive"] = url_for("lgprivacy.archive", number=found.id)
-    if has_certificate(found):
-        links["certificate"] = url_for("lgprivacy.certificate", number=found.id)
+def _shown(shown_request: RightsRequest) -> dict[str, Any]:
+    links = {"self": url_for("lgprivacy.show_request", number=shown_request.id)}
+    has_passed_on = shown_request.right is Right.RECTIFY and shown_request.state == "forwarded"
+    if has_passed_on or (
+        shown_request.right is Right.EXPORT and shown_request.state == "completed"
+    ):
+        links["archive"] = url_for("lgprivacy.archive", number=shown_request.id)
+    if has_certificate(shown_request):
+        links["certificate"] = url_for("lgprivacy.certificate", number=shown_request.id)
     return {
-        "id": found.id,
-        "right": found.right.value,
-        "subject": {"kind": found.subject[0], "id": format_id(found.subject[1])},
-        "state": found.state,
-        "clause": found.clause,
-        "received": found.received_at.isoformat(),
-        "due": found.due_at.isoformat(),
-        "ended": found.ended_at.isoformat() if found.ended_at else None,
+        "id": shown_request.id,
+        "right": shown_request.right.value,
+        "subject": {"kind": shown_request.subject[0], "id": format_id(shown_request.subject[1])},
+        "state": shown_request.state,
+        "clause": shown_request.clause,
+        "received": shown_request.received_at.isoformat(),
+        "due": shown_request.due_at.isoformat(),
+        "ended": shown_request.ended_at.isoformat() if shown_request.ended_at else None,
         "history": [
             {"at": step.at.isoformat(), "state": step.state, "note": step.note}
-            for step in found.steps
+            for step in shown_request.steps
         ],
         "links": links,
     }
