@@ -82,7 +82,7 @@ def list_keys(as_json: bool) -> None:
 
 
 @keys.command()
-@click.argument("what", type=click.Choice(["root", "clients", "subjects", "indexes"]))
+@click.argument("key_kind", type=click.Choice(["root", "clients", "subjects", "indexes"]))
 @click.option("--client", help="Only this client's key.")
 @click.option(
     "--grace",
@@ -120,7 +120,7 @@ def rotate(key_kind: str, client: str | None, grace: float, dry_run: bool, as_js
 
 
 @keys.command()
-@click.argument("named", metavar="MODEL[.COLUMN]")
+@click.argument("target", metavar="MODEL[.COLUMN]")
 @click.option(
     "--dry-run", is_flag=True, help="Say how many rows would be sealed, and change nothing."
 )

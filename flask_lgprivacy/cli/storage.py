@@ -12,7 +12,7 @@ from .group import privacy
 @privacy.command()
 @click.argument("client")
 @click.option(
-    "--set", "where", type=click.Choice([CLOUD, DEVICE]), help="Record the client's choice."
+    "--set", "location", type=click.Choice([CLOUD, DEVICE]), help="Record the client's choice."
 )
 def storage(client: str, location: str | None) -> None:
     """Where a client's profiles are kept: in its cloud space, or on its devices and not by the

@@ -28,7 +28,7 @@ HOST = validate.Regexp(
 )
 
 
-class TomlDate(fields.Field[dt.date]):
+class TomlDate(fields.Field):  # type: ignore[type-arg]  # marshmallow 3 has no generic fields
     """A TOML local date, which the parser has already made a `date`."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> dt.date:
@@ -37,7 +37,7 @@ class TomlDate(fields.Field[dt.date]):
         return value
 
 
-class TrueOrFalse(fields.Field[bool]):
+class TrueOrFalse(fields.Field):  # type: ignore[type-arg]  # marshmallow 3 has no generic fields
     """A TOML boolean; no text, and no number, that counts as one."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
@@ -46,7 +46,7 @@ class TrueOrFalse(fields.Field[bool]):
         return value
 
 
-class ListOf(fields.List[Any]):
+class ListOf(fields.List):  # type: ignore[type-arg]  # marshmallow 3 has no generic fields
     """A TOML list, each thing in it once; no text, and no table, that could be gone through like
     one.
     """

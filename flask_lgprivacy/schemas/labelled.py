@@ -62,7 +62,7 @@ class LabelledSchema(Schema):
         return super().get_attribute(obj, attr, default)
 
 
-class _Bytes(fields.Field[bytes]):
+class _Bytes(fields.Field):  # type: ignore[type-arg]  # marshmallow 3 has no generic fields
     def _serialize(self, value: bytes | None, *_: Any, **__: Any) -> str | None:
         return None if value is None else base64.b64encode(value).decode()
 
@@ -73,7 +73,7 @@ class _Bytes(fields.Field[bytes]):
             raise ValidationError("Not a valid base64 text.") from None
 
 
-class _Json(fields.Field[Any]):
+class _Json(fields.Field):  # type: ignore[type-arg]  # marshmallow 3 has no generic fields
     def __init__(self, python: type, **options: Any) -> None:
         super().__init__(**options)
         self._python = python
