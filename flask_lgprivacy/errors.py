@@ -8,9 +8,10 @@ from __future__ import annotations
 class PrivacyError(Exception):
     """The root of all errors of this package.
 
-    Parameters: `message` says what is wrong and what to do, in terms of names (endpoints, columns,
-    categories, clauses) and never of values; `clause` is the id of the policy clause that decided,
-    if one did.
+    Args:
+        message: What is wrong and what to do, in terms of names (endpoints, columns, categories,
+            clauses) and never of values.
+        clause: The id of the policy clause that decided, if one did.
     """
 
     code = "privacy-error"

@@ -48,9 +48,12 @@ _JOB = re.compile(r"^[A-Za-z0-9 .:_-]{1,80}$")
 class LGPrivacy:
     """The extension.
 
-    Parameters: `app` to set up at once, else call `init_app`; `key_provider` holds the root key, by
-    default the local key file; `trail` takes events, by default files in a directory; `notify`
-    tells a client of an emergency; `utcnow` returns the time in UTC.
+    Args:
+        app: Set up at once; else call `init_app`.
+        key_provider: Holds the root key; by default the local key file.
+        trail: Takes events and gives them back; by default files in a directory.
+        notify: Tells a client of an emergency.
+        utcnow: Returns the time in UTC.
     """
 
     def __init__(
@@ -138,11 +141,19 @@ class LGPrivacy:
     ) -> Callable[[View], View]:
         """Declare what a view processes; stands below the route.
 
-        Parameters: `categories` of the policy document, none for a view that opens nothing; `roles`
-        that may call it; `purpose`; `actions` among read, write, erase and disclose; `withhold`,
-        those of the categories that a `LabelledSchema` leaves out where the actor may not read
-        them; `accepts`, the schema of the body (see `schema_of`), whose result is `accepted`. A
-        second `handles` on the same view adds an alternative for other roles.
+        A second `handles` on the same view adds an alternative for other roles.
+
+        Args:
+            categories: Of the policy document; none for a view that opens nothing.
+            roles: Those that may call it.
+            purpose: Of the policy document.
+            actions: Among read, write, erase and disclose.
+            withhold: Those of the categories that a `LabelledSchema` leaves out where the actor may
+                not read them.
+            accepts: The schema of the body (see `schema_of`), whose result is `accepted`.
+
+        Raises:
+            DeclarationInvalid: Something is empty, or not a name of the kind that is expected.
         """
         declaration = declare(
             categories,
@@ -178,12 +189,17 @@ class LGPrivacy:
         job: str,
         actions: Iterable[str] = (Action.READ,),
     ) -> Job:
-        """Process outside a request: `with privacy.processing("student.profile", actor=…,
-        purpose=…, job="nightly export")`.
+        """Process outside a request: `with privacy.processing("student.profile", …, job="export")`.
 
-        Parameters: as for `handles`; `actor` acts, `job` names the job in the trail (letters,
-        digits, `.:_-` and spaces). Raises `DeclarationInvalid` for what the policy document can
-        never allow.
+        Args:
+            categories: As for `handles`.
+            actor: Who acts.
+            purpose: As for `handles`.
+            job: Names the job in the trail: letters, digits, `.:_-` and spaces.
+            actions: As for `handles`.
+
+        Raises:
+            DeclarationInvalid: The policy document can never allow it.
         """
         if not _JOB.match(job):
             raise ConfigurationError(
@@ -196,11 +212,15 @@ class LGPrivacy:
         return Job(runtime, declaration, actor, job)
 
     def disclose(self, recipient: str, *, purpose: str, subject: Any) -> DisclosureClient:
-        """The only supported way out: `with privacy.disclose("mailchimp", purpose=…,
-        subject=contact) as out`.
+        """The only supported way out: `with privacy.disclose("mailchimp", …) as out`.
 
-        Parameters: `recipient` and `purpose` of the policy document; `subject` is a row of the
-        person concerned. Raises `DisclosureRefused` before any connection.
+        Args:
+            recipient: Of the policy document.
+            purpose: Of the policy document.
+            subject: A row of the person concerned.
+
+        Raises:
+            DisclosureRefused: Before any connection.
         """
         state = get_state()
         return DisclosureClient(

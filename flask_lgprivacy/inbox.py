@@ -48,10 +48,21 @@ def deposit(
     sealed: bytes,
     at: dt.datetime,
 ) -> str:
-    """Leave a sealed record in the inbox; needs no key and opens nothing.
+    """Leave a sealed record in the inbox; needs no key and opens nothing. The caller commits.
 
-    Parameters: `sealed` from `seal_for_ingest` for the same client and model, 1 MiB at most.
-    Returns its id; the caller commits. Raises `RequestInvalid`.
+    Args:
+        connection: On the data.
+        tables: The extension's.
+        client: For whom it is.
+        model: The model that it becomes a row of.
+        sealed: From `seal_for_ingest` for the same client and model, 1 MiB at most.
+        at: When it was received.
+
+    Returns:
+        The id of the entry.
+
+    Raises:
+        RequestInvalid: It is empty or too long.
     """
     if not 0 < len(sealed) <= LARGEST:
         raise RequestInvalid(f"a sealed record has at most {LARGEST} bytes, and at least one")

@@ -33,8 +33,12 @@ def genesis(chain: str) -> Head:
 def extend(head: Head, body: bytes) -> tuple[bytes, Head]:
     """Chain a JSON object to `head`.
 
-    Parameters: `body` is a rendered object that is not empty. Returns the line with its line feed,
-    and the new head.
+    Args:
+        head: Where the chain stands.
+        body: A rendered object that is not empty.
+
+    Returns:
+        The line with its line feed, and the new head.
     """
     sequence = head.sequence + 1
     line = b'{"prev":"%b","v":1,"seq":%d,%b' % (head.hash.encode(), sequence, body[1:])

@@ -51,10 +51,13 @@ def _render(_: Any, __: str, event_dict: Any) -> bytes:
 class FileAuditTrail:
     """A trail in a directory of its own.
 
-    Parameters: `directory` exists or is made with mode 0700; `now` returns ISO 8601 UTC text;
-    `flush` puts a file descriptor's bytes on stable storage. Files: `wN.jsonl`, one JSON object a
-    line, and `wN.head`, where the chain stood after its last flush. Opened at first use and again
-    in a forked child, each process in a slot of its own.
+    Files: `wN.jsonl`, one JSON object a line, and `wN.head`, where the chain stood after its last
+    flush. Opened at first use and again in a forked child, each process in a slot of its own.
+
+    Args:
+        directory: Exists, or is made with mode 0700.
+        now: Returns ISO 8601 text in UTC.
+        flush: Puts a file descriptor's bytes on stable storage.
     """
 
     def __init__(

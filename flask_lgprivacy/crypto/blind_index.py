@@ -77,11 +77,16 @@ brought to its normal form.
 class BlindIndex:
     """How a sealed field is found.
 
-    Parameters: `normaliser` is `text` (case, width and runs of spaces do not count), `accents` (nor
-    do accents), `name` (nor do the kind of apostrophe or hyphen, joined letters such as œ, and
-    signs that are not seen), `email` (case and outer spaces do not count) or `exact`; `bits` of the
-    hash that are kept, 128 or, for values that are easily guessed, at most 16. Raises
-    `ModelInvalid`.
+    Args:
+        normaliser: `text` (case, width and runs of spaces do not count), `accents` (nor do
+            accents), `name` (nor do the kind of apostrophe or hyphen, joined letters such as œ, and
+            characters that are not visible), `email` (case and outer spaces do not count) or
+            `exact`.
+        bits: Bits of the hash that are kept: 128 or, for values that are easily guessed, at most
+            16.
+
+    Raises:
+        ModelInvalid: There is no such normaliser, or the bits are out of range.
     """
 
     normaliser: str = "text"

@@ -15,8 +15,11 @@ V = TypeVar("V")
 class KeyCache(Generic[K, V]):
     """A bounded map whose entries expire; what falls out is read from the key table again.
 
-    Parameters: `size` entries at most; `seconds` an entry lives, 60 at most, because a process that
-    holds a key could open what was erased elsewhere meanwhile; `clock` counts seconds.
+    Args:
+        size: Entries at most.
+        seconds: How long an entry lives, 60 at most: a process that holds a key could open what was
+            erased elsewhere meanwhile.
+        clock: Counts seconds.
     """
 
     __slots__ = ("_clock", "_entries", "_lock", "_seconds", "_size", "_until")

@@ -40,11 +40,16 @@ def associated_data_prefix(*, client: bytes, group: bytes, table: bytes) -> byte
 
 
 def build_associated_data(prefix: bytes, row: str, key_version: int, row_version: int) -> bytes:
-    """What a record is bound to, as bytes without ambiguity; the associated data of its AEAD call.
+    """The associated data of a record: what it is bound to, as bytes without ambiguity.
 
-    Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `key_version`
-    counts the subject's keys, `row_version` the writes of the row, both from 1. Raises `SealBroken`
-    for what is no such number.
+    Args:
+        prefix: From `associated_data_prefix`.
+        row: The primary key as text.
+        key_version: Counts the subject's keys, from 1.
+        row_version: Counts the writes of the row, from 1.
+
+    Raises:
+        SealBroken: A version is not a non-negative integer of the stated width.
     """
     try:
         return prefix + row.encode() + _VERSIONS.pack(key_version, row_version)
@@ -62,8 +67,15 @@ def seal(
 ) -> bytes:
     """Seal one record.
 
-    Parameters: `key` of 32 bytes; `bound_to` from `binding` with the same `key_version`;
-    `randomness` gives the nonce. Returns the envelope.
+    Args:
+        key: 32 bytes.
+        plaintext: What is sealed.
+        key_version: The version that the envelope names.
+        bound_to: From `build_associated_data` with the same `key_version`.
+        randomness: Returns so many random bytes; gives the nonce.
+
+    Returns:
+        The envelope.
     """
     return seal_with(AESGCM(key), plaintext, key_version, bound_to, randomness)
 

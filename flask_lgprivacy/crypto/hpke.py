@@ -31,8 +31,16 @@ def ingest_key(index_key: bytes) -> bytes:
 def seal_for_ingest(public_key: bytes, content: bytes, *, client: str, model: str) -> bytes:
     """Seal a record for a client, on a device that can open nothing.
 
-    Parameters: `public_key` from `ingest_key`, 32 bytes; `client` and `model` are bound to the
-    record. Raises `ValueError` for what is no public key.
+    Args:
+        public_key: From `ingest_key`, 32 bytes.
+        content: What is sealed.
+        client: Bound to the record.
+        model: Bound to the record.
+
+    Raises:
+        ValueError: `public_key` is not a public key.
+
+    Source: RFC 9180.
     """
     sealed = _SUITE.encrypt(
         content, X25519PublicKey.from_public_bytes(public_key), info=_info(client, model)

@@ -97,7 +97,7 @@ class SubjectKey(_Secret):
         return key
 
     def after(self, older: SubjectKey | None) -> SubjectKey:
-        """The same key with another one before it; the key itself is shared and stays as it is."""
+        """Return a copy of this key whose `older` is another key; this one is shared and unchanged."""
         key = SubjectKey(self.client, self.version, self._material)
         key.older = older
         return key
@@ -112,11 +112,16 @@ class SubjectKey(_Secret):
         )
 
     def unseal(self, envelope: bytes, prefix: bytes, row: str, row_version: int) -> bytes:
-        """Open one record with this key, or with the older one that it names; raises `SealBroken`,
-        the same for every cause.
+        """Open one record with this key, or with the previous one that it names.
 
-        Parameters: `prefix` from `binding_prefix`; `row` is the primary key as text; `row_version`
-        counts the writes of the row.
+        Args:
+            envelope: The sealed record.
+            prefix: From `associated_data_prefix`.
+            row: The primary key as text.
+            row_version: Counts the writes of the row.
+
+        Raises:
+            SealBroken: The same for every cause.
         """
         try:
             bound_to = build_associated_data(prefix, row, self.version, row_version)

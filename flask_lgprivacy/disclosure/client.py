@@ -117,10 +117,18 @@ class DisclosureClient:
     ) -> RecipientResponse:
         """Send one call.
 
-        Parameters: `path` is a sequence of segments below the base URL, plain ones from the
-        connector's own code; `body` is JSON whose every leaf is a `labelled(…)` value or a
-        `constant(…)`. Returns the answer, whatever its status below 600. Raises `DisclosureRefused`
-        before any connection, and `RecipientUnavailable`.
+        Args:
+            method: The HTTP method.
+            path: Segments below the base URL, plain ones from the connector's own code.
+            body: JSON whose every leaf is a `labelled(…)` value or a `non_personal(…)` one.
+
+        Returns:
+            The answer, whatever its status below 600.
+
+        Raises:
+            DisclosureRefused: Before any connection.
+            RecipientUnavailable: The recipient did not answer, or not over a connection that is
+                trusted.
         """
         place = unlabelled_path(body)
         if place is not None:

@@ -18,11 +18,18 @@ PUBLIC_ROLE = "public"
 class Actor:
     """Somebody who acts.
 
-    Parameters: `id` in the host application (kept out of the trail, which has a pseudonym); `role`
-    of the policy document; `client` for whom the actor acts, or None; `subjects` as whom the actor
-    stands in the data, each as (kind, id), the one meant by "myself" first;
-    `strongly_authenticated` as the host asserts it (LG-23). `client_text` is the client as it was
-    given, where that was a text.
+    `client_text` is the client as it was given, where that was a text.
+
+    Args:
+        id: In the host application; kept out of the trail, which has a pseudonym.
+        role: Of the policy document.
+        client: For whom the actor acts, or None.
+        subjects: As whom the actor stands in the data, each as (kind, id), the one meant by
+            "myself" first.
+        strongly_authenticated: As the host asserts it (LG-23).
+
+    Raises:
+        ConfigurationError: A value is not of the type that is expected.
     """
 
     id: str

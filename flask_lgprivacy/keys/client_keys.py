@@ -1,6 +1,4 @@
-"""The keys of clients in their table: made at first need, unwrapped once however many threads ask,
-kept within bounds.
-"""
+"""The keys of clients in their table: created at first use, unwrapped once for all threads that ask."""
 
 from __future__ import annotations
 
@@ -19,10 +17,14 @@ from .transaction import EpochName, TransactionKeys
 
 
 class ClientKeys:
-    """The keys of clients; each wraps its subjects' keys.
+    """The keys of clients (key encryption keys); each wraps the keys of its subjects.
 
-    Parameters: `services` hold the root keys; `cache` bounds what a process holds; `randomness` and
-    `utcnow` are the world's.
+    Args:
+        table: The key table.
+        services: Hold the root keys.
+        cache: Bounds what a process holds.
+        randomness: Returns so many random bytes.
+        utcnow: Returns the time in UTC.
     """
 
     def __init__(

@@ -96,8 +96,10 @@ class KeyTable:
                 ).all()
 
     def insert_subjects(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> bool:
-        """Insert subject keys, but for those that another process was quicker with; returns whether
-        all are ours.
+        """Insert subject keys, skipping conflicts.
+
+        Returns:
+            False if another process inserted any of them first.
         """
         insert = self._for(connection).new_subjects
         return sum(insert.execute_many(connection, chunk) for chunk in chunks(rows)) == len(rows)
@@ -297,7 +299,7 @@ def active(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 def _subject_insert(table: Table, dialect: Dialect) -> PreparedStatement:
-    """The INSERT of new subject keys; those that another process was quicker with are left out."""
+    """The INSERT of new subject keys; conflicts are skipped."""
     insert: Any = (postgresql if dialect.name == "postgresql" else sqlite).insert(table)
     return PreparedStatement(
         insert.on_conflict_do_nothing(),

@@ -17,9 +17,14 @@ from sqlalchemy.types import TypeEngine
 class PreparedStatement:
     """One statement for one dialect.
 
-    Parameters: `names` are the columns of an INSERT; `types` those of parameters that the dialect
-    may write in its own way. Where a host moves tables to other schemas (`schema_translate_map`),
-    the statement runs as any other.
+    Where a host moves tables to other schemas (`schema_translate_map`), the statement runs as any
+    other.
+
+    Args:
+        statement: What is compiled once.
+        dialect: For which it is compiled.
+        names: The columns of an INSERT.
+        types: Those of parameters that the dialect may write in its own way.
     """
 
     def __init__(

@@ -28,9 +28,14 @@ from .transaction import DESTROYED, FRESH, EpochName, TransactionKeys
 class KeyStore:
     """Keys of clients and subjects in their table.
 
-    Parameters: `services` hold the root keys; `engine` of the key table's own database, or None
-    where it shares the data's; `cache_size` and `cache_seconds` bound how many unwrapped keys of
-    each kind of subject a process holds, and how long; `randomness` and `utcnow` are the world's.
+    Args:
+        tables: The extension's.
+        services: Hold the root keys.
+        engine: Of the key table's own database; None where it shares the data's.
+        cache_size: Unwrapped keys of each kind of subject that a process holds at most.
+        cache_seconds: How long a process holds them.
+        randomness: Returns so many random bytes.
+        utcnow: Returns the time in UTC.
     """
 
     def __init__(
@@ -69,11 +74,14 @@ class KeyStore:
     def load(
         self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
     ) -> dict[str, SubjectKey]:
-        """The keys of living subjects among `ids`; who is absent has a tombstone or no key (see
-        `is_erased`).
+        """The keys of living subjects; who is absent has a tombstone or no key (see `is_erased`).
 
-        Parameters: `for_writing` asks the table, whatever is cached, so that nothing is sealed
-        under a key that was destroyed or renewed meanwhile.
+        Args:
+            session: On the data.
+            kind: Of subject.
+            ids: Identifiers of subjects.
+            for_writing: Ask the table, whatever is cached, so that nothing is sealed under a key
+                that was destroyed or renewed meanwhile.
         """
         requested = list(ids)
         cached = self._caches[kind].get_all(requested)
@@ -173,9 +181,7 @@ class KeyStore:
         *,
         held_by_client: bool,
     ) -> dict[str, SubjectKey]:
-        """New keys for subjects that have none; of one that another process was quicker with, the
-        key that it made.
-        """
+        """New keys for subjects that have none; where another process inserted one first, that key."""
         if PUBLISHER in subjects.values():
             raise RequestInvalid(
                 f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"

@@ -36,8 +36,10 @@ def silent_progress(_label: str, _total: int) -> Iterator[Advance]:
 class MaintenanceRunner:
     """Renews the keys of one application.
 
-    Parameters: `runtime` is the application's; `progress` shows how far it is; `sleep` waits, in
-    seconds.
+    Args:
+        runtime: The application's.
+        progress: Shows how far it is.
+        sleep: Waits, in seconds.
     """
 
     def __init__(
@@ -120,8 +122,9 @@ class MaintenanceRunner:
     def rotate_subjects(self, *, grace: float) -> dict[str, int]:
         """Give every subject a new key, reseal its records under it and destroy the old one.
 
-        Parameters: `grace` is how many seconds pass between the last new key and the destruction of
-        the old ones, so that whoever was writing under an old one is done.
+        Args:
+            grace: Seconds between the last new key and the destruction of the old ones, so that
+                whoever was writing under an old one has ended.
         """
         session = self._runtime.database.session()
         with self._run("subjects", None) as (before, counts):
@@ -149,11 +152,11 @@ class MaintenanceRunner:
         return counts
 
     def rotate_indexes(self, *, grace: float) -> dict[str, int]:
-        """Give every client, and the publisher, a new key for blind indexes; make the indexes anew
-        and destroy the old key.
+        """Give every client, and the publisher, a new key for blind indexes; compute every index
+        again.
 
-        Parameters: `grace` as for `rotate_subjects`; here it also outlasts what other processes
-        have cached.
+        Args:
+            grace: As for `rotate_subjects`; here it also outlasts what other processes have cached.
         """
         session = self._runtime.database.session()
         with self._run("indexes", None) as (before, counts):

@@ -18,9 +18,12 @@ from ..orm.own_statements import OWN_STATEMENT
 class TableScan:
     """One pass over a model.
 
-    Parameters: `query` selects the rows, its primary key as `_key`, in portions; `replace` writes
-    one if it is still what it was. `broken` counts records that did not open and were left as they
-    are.
+    `broken` counts records that did not open and were left as they are.
+
+    Args:
+        layout: The model.
+        query: Selects the rows, its primary key as `_key`, in portions.
+        replace: Writes a row if it is still what it was.
     """
 
     def __init__(self, layout: ModelInfo, query: Select[*tuple[Any, ...]], replace: Update) -> None:

@@ -27,9 +27,16 @@ def iter_records(
 ) -> Iterator[dict[str, Any]]:
     """Rows of a labelled model as dictionaries of attribute to value, sealed fields opened.
 
-    Parameters: `criteria` filter as in `select(model).where(…)`; `categories` limits what is
-    read, by default all that the model holds. Yields in batches, so that any number of rows fits in
-    memory. Raises as reading the rows one by one would.
+    Raises as reading the rows one by one would.
+
+    Args:
+        session: On the data.
+        model: A labelled model.
+        criteria: Filter as in `select(model).where(…)`.
+        categories: Limits what is read; by default all that the model holds.
+
+    Returns:
+        An iterator that reads in batches, so that any number of rows fits in memory.
     """
     layout = model_info_of(model)
     context = current_context.get()

@@ -31,11 +31,19 @@ def sealed(
 ) -> Mapped[Any]:
     """A column whose value is stored only inside the row's sealed record.
 
-    Parameters: `category` of the policy document; `group` names a record of its own (a long text, a
-    file), by default the category; `index` adds a blind index, so that `find_by` finds it by
-    equality, True for one of text; `unique` makes that index unique for whoever holds the data;
-    `adopts` is the column that holds the value in plain text until `flask privacy keys adopt` has
-    moved it. The type comes from the `Mapped[...]` annotation.
+    The type comes from the `Mapped[...]` annotation.
+
+    Args:
+        category: Of the policy document.
+        group: Names a record of its own (a long text, a file); by default the category.
+        index: Adds a blind index, so that `find_by` finds the value by equality; True for one of
+            text.
+        unique: Makes that index unique for whoever holds the data.
+        adopts: The column that holds the value in plain text until `flask privacy keys adopt` has
+            moved it.
+
+    Raises:
+        ModelInvalid: The category is not a text, or the index cannot be unique.
     """
     if not isinstance(category, str):
         raise ModelInvalid(
@@ -52,7 +60,10 @@ def sealed(
 def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
     """A labelled plaintext column, for categories that the publisher holds as controller.
 
-    Parameters: `category` of the policy document; the rest goes to `mapped_column`.
+    Args:
+        category: Of the policy document.
+        column: Goes to `mapped_column`.
+        options: Go to `mapped_column`.
     """
     info = {**options.pop("info", {}), INFO_KEY: {"category": category}}
     return mapped_column(*column, info=info, **options)

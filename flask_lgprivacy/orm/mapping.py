@@ -184,7 +184,7 @@ def _adopt(layout: ModelInfo, name: str, attribute: str, column: Column[Any]) ->
 
 
 def _expired(row: Any, names: Any) -> None:
-    """As SQLAlchemy lets go of what it loaded: after a commit, a rollback, a refresh."""
+    """Forget opened fields when SQLAlchemy expires a row: a commit, a rollback, a refresh."""
     if row is None:  # SQLAlchemy expires rows that are collected already
         return
     row_values = row.__dict__
@@ -327,9 +327,11 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
 def subject(kind: str, *, client: str | None = None, scope: str | None = None) -> Ownership:
     """The rows of this model are data subjects.
 
-    Parameters: `kind` of subject in the policy document; `client` names the column that holds the
-    client (school); `scope` names the column by which grants may be narrowed (a class): one of the
-    model's own, or of a model that belongs to the subject, as "Enrollment.class_id".
+    Args:
+        kind: Of subject in the policy document.
+        client: Names the column that holds the client (school).
+        scope: Names the column by which grants may be narrowed (a class): one of the model's own,
+            or of a model that belongs to the subject, as "Enrollment.class_id".
     """
     return Ownership(kind, is_subject=True, client=client, scope=scope)
 

@@ -17,9 +17,8 @@ _WAITED = "lgprivacy_waited"
 def subject_ids_in(session: Session, layouts: Iterable[ModelInfo]) -> list[str]:
     """The identifiers of the subjects to whom the rows of some models in a session lead.
 
-    A session with more rows than `PER_QUERY` is looked through only at every so many calls, so that
-    looking never takes longer than asking for one key after another would; in between there are
-    none.
+    Scanning backs off as the session grows, so that it never takes longer than loading one key
+    after another would; calls in between return an empty list.
     """
     rows = session.identity_map
     waited = session.info.get(_WAITED, 0) + 1

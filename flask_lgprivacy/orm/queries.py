@@ -22,14 +22,21 @@ M = TypeVar("M")
 
 
 def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Select[M]:
-    """Select rows whose sealed, indexed fields equal the given texts, as each index counts equal
-    (case, spaces, accents).
+    """Select rows whose sealed, indexed fields equal the given texts.
 
-    Parameters: `model` is labelled; `of_client` names the client whose rows are meant, by default
-    the one the actor acts for; `fields` maps names of `sealed(…, index=True)` columns to texts.
-    Returns a `Select` to go on with. Raises `SealedComparison` for a field without an index, or
-    with one of few bits (see `matching`), and `UndeclaredProcessing` outside a declaration that
-    reads it.
+    Each index says what counts as equal (case, spaces, accents).
+
+    Args:
+        model: A labelled model.
+        of_client: Names the client whose rows are meant; by default the one the actor acts for.
+        fields: Names of `sealed(…, index=True)` columns to texts.
+
+    Returns:
+        A `Select` to go on with.
+
+    Raises:
+        SealedComparison: A field has no index, or one of few bits (see `find_matching`).
+        UndeclaredProcessing: No running declaration reads the field.
     """
     layout, criteria = model_info_of(model), HiddenValues(fields)
     del fields

@@ -19,7 +19,7 @@ SLOT = "_lgprivacy"
 group's column.
 """
 NO_ENVELOPE = b"in plain text"
-"""The envelope of a row that has none yet; no row's own, so it is never taken for one."""
+"""Sentinel for rows that are still in plain text; never equal to a stored envelope."""
 CHANGED = "somebody else changed or removed this meanwhile; load it and try again"
 """What is said of a row whose parts were loaded before and after somebody else wrote it."""
 

@@ -61,16 +61,23 @@ class ConsentService:
         categories: Iterable[str] | None = None,
         birth_date: dt.date | None = None,
     ) -> Consent:
-        """Record that a subject consents to a purpose.
+        """Record that a subject consents to a purpose. The caller commits.
 
-        Parameters: `subject` as (kind, id); `purpose` rests on consent in the policy document,
-        which knows `text_version`, the text that was shown; `collected_via` says how it was given,
-        as a word (`web-form`, `letter`); `actor` who records it; `by` is `self`, or `parent` for a
-        holder of parental authority; `categories`, by default all of the purpose; `birth_date`, for
-        kinds of subject that may be children, is used and not stored: without it, or below the age
-        of consent, a parent's consent is needed beside the child's. The caller commits. Raises
-        `RequestInvalid` naming what is wrong. Source: GDPR Art. 7(1), 8; French Data Protection Act
-        Art. 45.
+        Args:
+            subject: As (kind, id).
+            purpose: Rests on consent in the policy document.
+            text_version: The text that was shown; the policy document knows it.
+            collected_via: How it was given, as a word (`web-form`, `letter`).
+            actor: Who records it.
+            by: `self`, or `parent` for a holder of parental authority.
+            categories: By default all of the purpose.
+            birth_date: For kinds of subject that may be children; used and not stored: without it,
+                or below the age of consent, a parent's consent is needed beside the child's.
+
+        Raises:
+            RequestInvalid: Names what is wrong.
+
+        Source: GDPR Art. 7(1), 8; French Data Protection Act Art. 45.
         """
         declared = self._purpose(purpose)
         if text_version not in declared.texts:
@@ -121,10 +128,17 @@ class ConsentService:
     def withdraw(
         self, subject: tuple[str, Any], *, purpose: str, actor: Actor, by: str | None = None
     ) -> int:
-        """Withdraw a subject's consents to a purpose; holds from the next request. The caller commits.
+        """Withdraw a subject's consents to a purpose; holds from the next request. The caller
+        commits.
 
-        Parameters: `by` names whose consent is withdrawn (`self` or `parent`), by default both.
-        Returns how many were withdrawn.
+        Args:
+            subject: As (kind, id).
+            purpose: Rests on consent in the policy document.
+            actor: Who records it.
+            by: Whose consent is withdrawn (`self` or `parent`); by default both.
+
+        Returns:
+            How many were withdrawn.
         """
         declared = self._purpose(purpose)
         subject_ref = (subject[0], canonical_id(subject[1]))

@@ -362,8 +362,10 @@ def is_same_person(key: str, actor: Actor) -> bool:
 
 
 def _coerce_to_columns(columns: Iterable[Any], text: str, absent: str) -> str:
-    """What somebody wrote as the data writes it, by the first column of whose type it can be;
-    raises `RequestInvalid`.
+    """Coerce an identifier to the first column type that accepts it; return its stored form.
+
+    Raises:
+        RequestInvalid: No column accepts it.
     """
     for column in columns:
         try:

@@ -49,9 +49,18 @@ class GrantService(GrantRules):
     ) -> Grant:
         """Let somebody see categories of people of the giver's client, until a moment.
 
-        Parameters: `kind` of the policy document that nobody has to ask for (`guest`); `to` as
-        (kind, id) of an account of the same client; `until` with its time zone. Raises
-        `AccessDenied`, and `RequestInvalid` naming what is wrong.
+        Args:
+            kind: Of the policy document, one that nobody has to ask for (`guest`).
+            by: Who gives.
+            to: As (kind, id) of an account of the same client.
+            categories: What may be seen.
+            scope: Of whom.
+            until: With its time zone.
+            purpose: Needed where the kind of grant has several.
+
+        Raises:
+            AccessDenied: The giver may not give.
+            RequestInvalid: Names what is wrong.
         """
         grant_kind, client = self._kind(kind), self._giver(kind, by)
         if grant_kind.asked_by or grant_kind.grounds:
@@ -86,8 +95,17 @@ class GrantService(GrantRules):
     ) -> AssistanceRequest:
         """Open a client's request for assistance; it lets nobody in by itself.
 
-        Parameters: `hours` of access at most; `agent`, where the client names one; `reference`, a
-        ticket's number. Raises `AccessDenied`, and `RequestInvalid` naming what is wrong.
+        Args:
+            by: Who asks for the client.
+            categories: What may be seen.
+            scope: Of whom.
+            hours: Of access at most.
+            agent: Where the client names one.
+            reference: A ticket's number.
+
+        Raises:
+            AccessDenied: The actor may not ask.
+            RequestInvalid: Names what is wrong.
         """
         kind = self._support()
         client = self._client_of(by)
@@ -163,9 +181,17 @@ class GrantService(GrantRules):
     ) -> Grant:
         """The client lets an agent in, who asked or whom somebody else of the client named.
 
-        Parameters: `hours`, `categories` and `scope` narrow what was requested. Raises
-        `AccessDenied` where the same person would ask and give, and `RequestInvalid` for anything
-        wider than the request.
+        Args:
+            by: Who decides.
+            assistance: The id of the request for assistance.
+            to: The agent, as (kind, id).
+            hours: Narrows what was requested.
+            categories: Narrow what was requested.
+            scope: Narrows what was requested.
+
+        Raises:
+            AccessDenied: The same person would ask and give.
+            RequestInvalid: Something is wider than the request.
         """
         kind, client = self._support(), self._giver(self._support().id, by)
         agent = (to[0], canonical_id(to[1]))
@@ -264,12 +290,24 @@ class GrantService(GrantRules):
         scope: GrantScope,
         hours: int,
     ) -> Grant:
-        """Let a named agent see data of a client without its word, on a named ground; the client is
-        told first.
+        """Let an agent see data of a client without the client's word, on a named ground.
 
-        Parameters: `ground` of the policy document; `case`, its reference; `by` decides, with
-        strong authentication. Raises `AccessDenied`, `RequestInvalid`, and `ConfigurationError`
-        where the application has no way to tell a client (`LGPrivacy(notify=…)`).
+        The client is told first.
+
+        Args:
+            by: Who decides, with strong authentication.
+            client: Whose data it is.
+            to: The agent, as (kind, id).
+            ground: Of the policy document.
+            case: Its reference.
+            categories: What may be seen.
+            scope: Of whom.
+            hours: Of access at most.
+
+        Raises:
+            AccessDenied: The actor may not declare one.
+            RequestInvalid: Names what is wrong.
+            ConfigurationError: The application has no way to tell a client (`LGPrivacy(notify=…)`).
         """
         kind = next(
             (

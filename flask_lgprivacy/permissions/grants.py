@@ -33,9 +33,13 @@ class GrantScope:
     ) -> GrantScope:
         """Make a scope.
 
-        Parameters: `subjects` as (kind, id) pairs; `groups` as values of the column that
-        `subject(…, scope=…)` names. Raises `RequestInvalid` where nobody, or everybody and
-        somebody, is named.
+        Args:
+            everybody: Everybody of the client.
+            subjects: As (kind, id) pairs.
+            groups: Values of the column that `subject(…, scope=…)` names.
+
+        Raises:
+            RequestInvalid: Nobody is named, or everybody and somebody.
         """
         refs = frozenset((kind, canonical_id(subject_id)) for kind, subject_id in subjects)
         grouped = frozenset(canonical_id(group) for group in groups)

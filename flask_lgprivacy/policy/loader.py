@@ -22,8 +22,14 @@ SHIPPED = Path(__file__).with_name("learn_and_go.toml")
 def load_policy(path: Path = SHIPPED) -> Policy:
     """Read and check a policy document.
 
-    Parameters: `path` of a TOML file. Returns the frozen policy. Raises `PolicyInvalid` for the
-    first fault, naming file, key and, where the entry states one, its clause.
+    Args:
+        path: Of a TOML file.
+
+    Returns:
+        The frozen policy.
+
+    Raises:
+        PolicyInvalid: The first fault, with file, key and, where the entry states one, its clause.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -38,9 +38,17 @@ def build_archive(
 ) -> bytes:
     """A ZIP of everything held about one subject.
 
-    Parameters: `rows_by_model` holds, for every model, its rows with opened values; `made_at` is ISO 8601
-    text. Returns the bytes. Files: `data.json`, one CSV for each model, `index.html`, `about.json`
-    and `manifest.json` with SHA-256 sums.
+    Files: `data.json`, one CSV for each model, `index.html`, `about.json` and `manifest.json` with
+    SHA-256 sums.
+
+    Args:
+        runtime: The application's.
+        kind: Of subject.
+        rows_by_model: For every model, its rows with opened values.
+        made_at: ISO 8601 text.
+
+    Returns:
+        The bytes.
     """
     about = describe_processing(runtime, kind, made_at=made_at)
     tables = {layout.name: _table(layout, rows) for layout, rows in rows_by_model}

@@ -11,7 +11,8 @@ from collections.abc import Callable
 class BackgroundRunner:
     """Runs a job in a thread of its own, one at a time; asked again meanwhile, it runs once more.
 
-    Parameters: `job` does all that is open, and raises nothing that is not a defect.
+    Args:
+        job: Does all that is open, and raises nothing that is not a defect.
     """
 
     def __init__(self, job: Callable[[], None]) -> None:
@@ -21,7 +22,7 @@ class BackgroundRunner:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """See to it that the job runs from now, or once more after the run under way."""
+        """Start the job now, or once more after the run that is under way."""
         with self._lock:
             self._asked = True
             if self._thread is None:

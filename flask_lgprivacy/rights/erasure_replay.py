@@ -24,7 +24,9 @@ from .removal import marked_erasure, pseudonymise_evidence, remove_rows, set_mar
 class ErasureReplay:
     """Repeats erasures in the data of one application.
 
-    Parameters: `runtime` is the application's; `dry_run` counts only.
+    Args:
+        runtime: The application's.
+        dry_run: Only count.
     """
 
     def __init__(self, runtime: Runtime, *, dry_run: bool = False) -> None:
@@ -71,8 +73,9 @@ class ErasureReplay:
             self._remove(session, kind, erased)
 
     def from_trail(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Erase again whom the trail says was erased and whose key is alive: the key table was
-        restored too.
+        """Erase again the subjects that the trail records as erased and whose keys are present.
+
+        So it is after a restore of the key table.
         """
         session = self._runtime.database.session()
         clients: set[str] = set()

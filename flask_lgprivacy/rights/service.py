@@ -96,9 +96,19 @@ class RightsService:
     ) -> RightsRequest:
         """Receive a request and carry it out, or pass it on, as the policy says.
 
-        Parameters: `kind` and `one` name the subject; `changes` maps fields to JSON values for a
-        rectification. Returns the request as it ended. Raises `AccessDenied` where the actor may
-        not ask, `RequestInvalid` for changes that cannot be made.
+        Args:
+            right: Which right.
+            actor: Who asks.
+            kind: Of subject.
+            one: The subject's identifier.
+            changes: Fields to JSON values, for a rectification.
+
+        Returns:
+            The request as it ended.
+
+        Raises:
+            AccessDenied: The actor may not ask.
+            RequestInvalid: Changes cannot be made.
         """
         if kind == KIND:
             return self._submit_for_client(right, actor, one)

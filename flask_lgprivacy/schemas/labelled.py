@@ -101,11 +101,17 @@ _FIELDS: dict[type, Callable[..., fields.Field[Any]]] = {
 
 
 def field_of(model: type, name: str, **options: Any) -> fields.Field[Any]:
-    """A marshmallow field for a labelled column: its type, whether it may be absent, and its label
-    come from the model.
+    """A marshmallow field for a labelled column.
 
-    Parameters: `model` is labelled; `name` is one of its sealed or tagged columns; `options` go to
-    the field. Raises `ModelInvalid` for a column without a label.
+    Its type, whether it may be absent, and its label come from the model.
+
+    Args:
+        model: A labelled model.
+        name: One of its sealed or tagged columns.
+        options: Go to the field.
+
+    Raises:
+        ModelInvalid: The column has no label.
     """
     layout = model_info_of(model)
     category = layout.category_of(name)
@@ -138,8 +144,14 @@ def schema_of(
 ) -> type[LabelledSchema]:
     """A schema of some labelled columns of a model, for `accepts=` and for what is given out.
 
-    Parameters: `names` of sealed or tagged columns; `partial`, where every field may be left out (a
-    PATCH); `more` fields by name, each from `field_of` or `without_label`. Raises `ModelInvalid`.
+    Args:
+        model: A labelled model.
+        names: Of sealed or tagged columns.
+        partial: Every field may be left out (a PATCH).
+        more: Fields by name, each from `field_of` or `without_label`.
+
+    Raises:
+        ModelInvalid: A column has no label.
     """
     options: dict[str, Any] = {"required": False} if partial else {}
     derived = {name: field_of(model, name, **options) for name in names}
@@ -177,11 +189,19 @@ def _innermost(field: fields.Field[Any] | None) -> fields.Field[Any] | None:
 def check_schema(
     schema_or_class: Any, policy: Policy, categories: frozenset[str], location: str
 ) -> Schema:
-    """The schema of an `accepts=`, checked: labels on all fields, categories declared, nothing
-    sensitive, nothing unknown taken.
+    """The schema of an `accepts=`, checked.
 
-    Parameters: `schema_or_class` is a schema or its class; `categories` are those that the endpoint declares.
-    Raises `DeclarationInvalid`.
+    All fields carry labels, their categories are declared, nothing is sensitive, and nothing
+    unknown is taken.
+
+    Args:
+        schema_or_class: A schema or its class.
+        policy: The policy document.
+        categories: Those that the endpoint declares.
+        location: Names the endpoint for messages.
+
+    Raises:
+        DeclarationInvalid: Names the field and what to do.
     """
     schema = (
         schema_or_class()

@@ -54,9 +54,12 @@ class SensitiveDataScanner:
     def find(self, content: Any, schema: Schema | None = None) -> ScreeningFinding | None:
         """The first thing in a JSON value that must not be taken in, or None.
 
-        Parameters: `schema`, where there is one, says by its labels in which fields an identifier
-        has its place. What passes is gone through once, without its paths; they are written only
-        where something was found.
+        What passes is gone through once, without its paths; they are written only where something
+        was found.
+
+        Args:
+            content: A JSON value.
+            schema: Says by its labels in which fields an identifier has its place.
         """
         return self._located(content, schema) if self._is_suspect(content) else None
 

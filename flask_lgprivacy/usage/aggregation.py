@@ -35,11 +35,14 @@ def publishable(
     *,
     threshold: int,
 ) -> list[PublishableCount]:
-    """The atoms of an event's counts.
+    """The counts of an event that may be published.
 
-    Parameters: `counts` as (day, client, dimensions, count); `people`, by day and client, how many
-    people the client had at the least on that day; `threshold`, the smallest group, of people and
-    of counts. What stays below it even together is left out.
+    What stays below the threshold even together is left out.
+
+    Args:
+        counts: As (day, client, dimensions, count).
+        people: By day and client, how many people the client had at the least on that day.
+        threshold: The smallest group, of people and of counts.
     """
     atoms = []
     small: dict[tuple[dt.date, str], int] = defaultdict(int)

@@ -32,10 +32,14 @@ class UsageEvent:
 
 
 def parse_usage(settings: Mapping[str, Any], policy: Policy) -> dict[str, UsageEvent]:
-    """The events of `LGPRIVACY_USAGE`; raises `ConfigurationError` naming event and dimension.
+    """The events of `LGPRIVACY_USAGE`.
 
-    Parameters: `settings` maps an event to `{"by": kind of subject, "dimensions": {name: list of
-    values}}`.
+    Args:
+        settings: An event to `{"by": kind of subject, "dimensions": {name: list of values}}`.
+        policy: The policy document.
+
+    Raises:
+        ConfigurationError: Names event and dimension.
     """
     terms, clause = SensitiveTerms(policy), policy.clause_of("statistics")
     events = {}

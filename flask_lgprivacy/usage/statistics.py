@@ -78,12 +78,16 @@ class UsageStatistics:
     def count(
         self, event: str, /, *, times: int = 1, client: Any = None, **dimensions: str
     ) -> None:
-        """Count an event of today.
+        """Count an event of today; it is stored when the request or job ends.
 
-        Parameters: `event` and `dimensions` are declared in `LGPRIVACY_USAGE`, each value among
-        those listed there; `times` it happened; `client`, by default the one that the actor acts
-        for. It is stored when the request or job ends. Raises `UsageRefused` for whatever is not
-        declared, because it could say who it was (LG-05).
+        Args:
+            event: Declared in `LGPRIVACY_USAGE`.
+            times: How often it happened.
+            client: By default the one that the actor acts for.
+            dimensions: Declared too, each value among those listed there.
+
+        Raises:
+            UsageRefused: Something is not declared, so it could say who it was (LG-05).
         """
         declared = self.events.get(event) if isinstance(event, str) else None
         if declared is None:
@@ -160,9 +164,16 @@ class UsageStatistics:
     ) -> UsageReport:
         """Counts of an event over whole days that have ended.
 
-        Parameters: `by` among `day`, `month`, `client` and the event's dimensions; `since` and
-        `until`, inclusive. Groups below the threshold, of people or of counts, are in no row and in
-        no total. Raises `RequestInvalid`.
+        Groups below the threshold, of people or of counts, are in no row and in no total.
+
+        Args:
+            event: Declared in `LGPRIVACY_USAGE`.
+            by: Among `day`, `month`, `client` and the event's dimensions.
+            since: The first day.
+            until: The last day.
+
+        Raises:
+            RequestInvalid: There is no such event or dimension.
         """
         declared = self.events.get(event)
         if declared is None:

@@ -11,8 +11,11 @@ from ..gate.actor import Actor, ActorLoader
 def flask_login_actor(describe: Callable[[Any], Actor]) -> ActorLoader:
     """An actor loader on Flask-Login.
 
-    Parameters: `describe` makes an `Actor` of the signed-in user. Returns a loader for
-    `LGPrivacy.actor_loader`, which gives None where nobody is signed in.
+    Args:
+        describe: Makes an `Actor` of the signed-in user.
+
+    Returns:
+        A loader for `LGPrivacy.actor_loader`, which gives None where nobody is signed in.
     """
     from flask_login import current_user
 

@@ -26,9 +26,15 @@ def _without_bodies(record: logging.LogRecord) -> bool:
 class KmsProvider:
     """Wraps client keys by a KMS key, to which the context is bound as encryption context.
 
-    Parameters: `name` for messages; `key_id` is the key's id, ARN or alias; `region`;
-    `endpoint_url` of another service than AWS's, https unless on this machine; `timeout` in seconds
-    for each of two tries. Credentials come as boto3 finds them. The service rotates its key itself.
+    Credentials come as boto3 finds them. The service rotates its key itself.
+
+    Args:
+        name: For messages.
+        key_id: The key's id, ARN or alias.
+        region: The region of the service.
+        endpoint_url: Of another service than AWS's; https unless on this machine.
+        timeout: Seconds for each of two tries.
+
     Source: AWS KMS API, `Encrypt` and `Decrypt`.
     """
 

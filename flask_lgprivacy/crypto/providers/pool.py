@@ -18,8 +18,12 @@ PAUSE_SECONDS = 1.0
 class KeyProviders:
     """Key providers by name; each wrapped client key says by which of them it was wrapped.
 
-    Parameters: `providers` by name; `clock` counts seconds. A service that did not answer is left
-    alone for a second, so that requests do not queue up behind it.
+    A service that did not answer is left alone for a second, so that requests do not queue up
+    behind it.
+
+    Args:
+        providers: By name.
+        clock: Counts seconds.
     """
 
     __slots__ = ("_providers", "default")

@@ -14,13 +14,20 @@ TRIES = 2
 
 
 class TransitProvider:
-    """Wraps client keys by a Transit key (type aes256-gcm96), to which the context is bound as
-    associated data.
+    """Wraps client keys by a Transit key (aes256-gcm96), with the context as associated data.
 
-    Parameters: `name` for messages; `url` of the server, https unless on this machine; `key` and
-    `mount` of the Transit engine; `token_file` holds the token and is read again when it was
-    refused; `ca_file` verifies the server; `timeout` in seconds for each of two tries. The server
-    keeps old versions of its key and rotates it itself. Source: Vault HTTP API, `transit/encrypt`.
+    The server keeps old versions of its key and rotates it itself.
+
+    Args:
+        name: For messages.
+        url: Of the server; https unless on this machine.
+        key: Of the Transit engine.
+        token_file: Holds the token; read again when the token was refused.
+        mount: Of the Transit engine.
+        ca_file: Verifies the server.
+        timeout: Seconds for each of two tries.
+
+    Source: Vault HTTP API, `transit/encrypt`.
     """
 
     def __init__(
