@@ -34,8 +34,8 @@ def progress_bar(label: str, total: int) -> Iterator[Advance]:
         yield bar.update
 
 
-def custodian() -> MaintenanceRunner:
-    """The custodian of the current application, with a progress bar."""
+def maintenance() -> MaintenanceRunner:
+    """The maintenance runner of the current application, with a progress bar."""
     return MaintenanceRunner(get_state().runtime, progress=progress_bar)
 
 
@@ -103,19 +103,19 @@ def rotate(key_kind: str, client: str | None, grace: float, dry_run: bool, as_js
     """
     if client is not None and key_kind != "clients":
         raise click.UsageError("--client goes with 'clients'")
-    keeper = custodian()
+    runner = maintenance()
     if dry_run:
-        _show({"dry run": True, **keeper.plan(key_kind, client=client)}, as_json=as_json)
+        _show({"dry run": True, **runner.plan(key_kind, client=client)}, as_json=as_json)
         return
     begun = monotonic()
     if key_kind == "root":
-        counts = keeper.rotate_root()
+        counts = runner.rotate_root()
     elif key_kind == "clients":
-        counts = keeper.rotate_clients(client=client)
+        counts = runner.rotate_clients(client=client)
     elif key_kind == "indexes":
-        counts = keeper.rotate_indexes(grace=grace)
+        counts = runner.rotate_indexes(grace=grace)
     else:
-        counts = keeper.rotate_subjects(grace=grace)
+        counts = runner.rotate_subjects(grace=grace)
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
 
 
@@ -129,12 +129,12 @@ def adopt(target: str, dry_run: bool, as_json: bool) -> None:
     """Move plain text into sealed records while the application runs; all adopting columns of a row
     go together.
     """
-    keeper = custodian()
+    runner = maintenance()
     if dry_run:
-        _show({"dry run": True, **keeper.plan_adoption(target)}, as_json=as_json)
+        _show({"dry run": True, **runner.plan_adoption(target)}, as_json=as_json)
         return
     begun = monotonic()
-    counts, remains = keeper.adopt(target)
+    counts, remains = runner.adopt(target)
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
     if remains:
         click.echo(f"what the database still holds of it goes with: {remains}", err=True)
@@ -189,7 +189,7 @@ def move(client: str, service: str) -> None:
     """Wrap a client's key by another key service: one that the client brought, or the publisher's
     again.
     """
-    moved = custodian().move(client, service)
+    moved = maintenance().move(client, service)
     click.echo(f"{moved} keys are wrapped by {service} now")
 
 

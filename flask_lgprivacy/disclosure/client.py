@@ -134,7 +134,7 @@ class DisclosureClient:
         if place is not None:
             self._refuse(
                 f"{place} is a bare value; use labelled(row, field) for personal data, or "
-                "constant(…)",
+                "non_personal(…)",
                 self._recipient.clause,
                 "label",
             )
@@ -159,7 +159,7 @@ class DisclosureClient:
             "..",
         } & {*segments}:
             self._refuse(
-                "a path is made of short plain words, labelled(…) and constant(…)",
+                "a path is made of short plain words, labelled(…) and non_personal(…)",
                 self._recipient.clause,
                 "label",
             )

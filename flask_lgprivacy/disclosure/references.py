@@ -74,7 +74,7 @@ def non_personal(value: str | float | bool | None) -> NonPersonal:
     """Vouch that a value in a disclosure is no personal data."""
     if value is not None and not isinstance(value, str | int | float | bool):
         raise DisclosureRefused(
-            "constant() takes one text, number or truth value, or None", missing="label"
+            "non_personal() takes one text, number or truth value, or None", missing="label"
         )
     return NonPersonal(value)
 

@@ -12,7 +12,7 @@ from ..orm.labelled_models import LabelledModels
 from ..policy.model import Condition
 from .actor import Actor
 from .client_spelling import acting_client
-from .facts import Facts, Question
+from .facts import Facts, FactSource, NoFacts, Question
 
 OWN_CLIENT = frozenset({Condition.OWN_CLIENT})
 IDENTITY = frozenset({Condition.SELF, Condition.STRONG_AUTHENTICATION})
@@ -27,8 +27,10 @@ class OwnClientFacts:
     def __init__(self, models: LabelledModels) -> None:
         self._models = models
 
-    def for_actor(self, actor: Actor, session: Callable[[], Session]) -> _OwnClientSource:
+    def for_actor(self, actor: Actor | None, session: Callable[[], Session]) -> FactSource:
         """A source for one actor."""
+        if actor is None:
+            return NoFacts()
         return _OwnClientSource(self._models, actor, session)
 
 
@@ -55,9 +57,9 @@ class IdentityFacts:
 
     conditions = IDENTITY
 
-    def for_actor(self, actor: Actor, session: Callable[[], Session]) -> _IdentitySource:
+    def for_actor(self, actor: Actor | None, session: Callable[[], Session]) -> FactSource:
         """A source for one actor."""
-        return _IdentitySource(actor)
+        return NoFacts() if actor is None else _IdentitySource(actor)
 
 
 class _IdentitySource:
@@ -81,9 +83,9 @@ class DirectPaymentFacts:
     def __init__(self, pays_directly: Callable[[str], object]) -> None:
         self._pays_directly = pays_directly
 
-    def for_actor(self, actor: Actor, session: Callable[[], Session]) -> DirectPaymentFacts:
+    def for_actor(self, actor: Actor | None, session: Callable[[], Session]) -> FactSource:
         """A source for one actor; what it says is about the client alone."""
-        return self
+        return NoFacts() if actor is None else self
 
     def facts(self, conditions: frozenset[Condition], question: Question) -> Facts:
         """Whether the client pays; only `True` counts, and no other value that counts as true."""

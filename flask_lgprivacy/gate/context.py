@@ -232,7 +232,8 @@ class ProcessingContext:
         self.entered = self.declaration = None
         self._granted.clear()
         self._readable.clear()
-        self._held_keys.clear()
+        self._resolver = None
+        self.keys.release()
 
     @property
     def must_be_audited(self) -> bool:

@@ -68,9 +68,17 @@ class FactProvider(Protocol):
     @property
     def conditions(self) -> frozenset[Condition]: ...
 
-    def for_actor(self, actor: Actor, session: Callable[[], Session]) -> FactSource:
-        """A source for one actor; it may keep what it looked up for a moment."""
+    def for_actor(self, actor: Actor | None, session: Callable[[], Session]) -> FactSource:
+        """A source for one actor, None for nobody; it may keep what it looked up for a moment."""
         ...
+
+
+class NoFacts:
+    """What is known of nobody: none of the conditions that are about an actor holds."""
+
+    def facts(self, conditions: frozenset[Condition], question: Question) -> Facts:
+        """None."""
+        return {}
 
 
 class AccessVeto(Protocol):
@@ -102,11 +110,9 @@ class FactResolver:
     def resolve(
         self, conditions: frozenset[Condition], question: Question
     ) -> tuple[set[Condition], list[Evidence]]:
-        """Those of some conditions that hold, and what they rest on; none for nobody."""
+        """Those of some conditions that hold, and what they rest on."""
         holding: set[Condition] = set()
         evidence: list[Evidence] = []
-        if self._actor is None:
-            return holding, evidence
         for number, provider in enumerate(self._providers):
             relevant = provider.conditions & conditions
             if not relevant:

@@ -13,7 +13,14 @@ from sqlalchemy.orm import Session, object_session
 from ..crypto.envelope import envelope_key_version
 from ..crypto.keys import SubjectKey
 from ..database.identifiers import SubjectRef, canonical_id
-from ..errors import KeyLost, KeyUnavailable, PrivacyError, SealBroken, SubjectErased
+from ..errors import (
+    KeyLost,
+    KeyUnavailable,
+    PrivacyError,
+    SealBroken,
+    SubjectErased,
+    UndeclaredProcessing,
+)
 from ..keys.store import KeyStore
 from ..keys.transaction import CONTEXTS
 from .columns import matches_any_id
@@ -207,6 +214,11 @@ class SubjectKeyAccess:
         """Let go of every key: a rollback may have taken some of them back."""
         self.held.clear()
 
+    def release(self) -> None:
+        """Let go of every key and of the context, which ends: the two hold one another."""
+        self.held.clear()
+        self._session, self._refuse = _no_session, _raise
+
     def forget(self, subject_kind: str, subject_id: str) -> None:
         """Let go of a key that was destroyed."""
         self.held[subject_kind].pop(subject_id, None)
@@ -228,3 +240,13 @@ class SubjectKeyAccess:
 
     def __repr__(self) -> str:
         return "<SubjectKeyAccess>"
+
+
+def _no_session() -> NoReturn:
+    raise UndeclaredProcessing(
+        "this request or job has ended; nothing is processed under it any more"
+    )
+
+
+def _raise(error: PrivacyError) -> NoReturn:
+    raise error

@@ -46,7 +46,7 @@ def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Selec
             raise SealedComparison(
                 f"find_by({layout.name}, {name}=…): the index has {index.blind.bits} bits, which "
                 "several values share; use "
-                f"matching(db.session, {layout.name}, {name}=…), which opens and compares"
+                f"find_matching(db.session, {layout.name}, {name}=…), which opens and compares"
             )
         if not isinstance(criteria[name], str):
             raise SealedComparison(
@@ -67,7 +67,7 @@ def find_matching(
     """
     layout, criteria = model_info_of(model), HiddenValues(fields)
     del fields
-    query = _candidates(model, layout, criteria, of_client, f"matching(…, {layout.name}, …)")
+    query = _candidates(model, layout, criteria, of_client, f"find_matching(…, {layout.name}, …)")
     indexes = layout.indexes
     return [
         row
@@ -103,7 +103,7 @@ def _candidates(
             known = ", ".join(layout.indexes) or "none"
             raise SealedComparison(
                 f"{layout.name}.{name} has no blind index; declare it with index=True, or with "
-                "index=BlindIndex(bits=8) and search with matching(…) where its values can be "
+                "index=BlindIndex(bits=8) and search with find_matching(…) where its values can be "
                 f"guessed (with one: {known})"
             )
     client = _client(context, layout, criteria, of_client, operation)

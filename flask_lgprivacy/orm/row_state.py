@@ -15,7 +15,7 @@ from sqlalchemy.orm.attributes import flag_dirty
 from .model_info import VERSION_COLUMN
 
 SLOT = "_lgprivacy"
-"""Where a row's `__dict__` keeps its `Draft`; a group's `Opened` stands under the slot and the
+"""Where a row's `__dict__` keeps its `PendingFields`; a group's `DecryptedGroup` stands under the slot and the
 group's column.
 """
 NO_ENVELOPE = b"in plain text"

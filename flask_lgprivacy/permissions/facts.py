@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ..database.access import Database
 from ..database.identifiers import SubjectRef
 from ..gate.actor import Actor
-from ..gate.facts import Evidence, Facts, Question
+from ..gate.facts import Evidence, Facts, FactSource, NoFacts, Question
 from ..orm.labelled_models import LabelledModels
 from ..policy.model import GRANTED, Condition, GrantKind, Policy
 from .consents import is_covered_by_consent
@@ -52,8 +52,10 @@ class GrantFacts:
         self.agents = agents
         self.utcnow = utcnow
 
-    def for_actor(self, actor: Actor, session: Callable[[], Session]) -> ActorGrants:
+    def for_actor(self, actor: Actor | None, session: Callable[[], Session]) -> FactSource:
         """The grants of one actor, looked up when a rule first asks for them."""
+        if actor is None:
+            return NoFacts()
         return ActorGrants(self, actor, session)
 
 
@@ -180,8 +182,8 @@ class ConsentFacts:
         self._policy = policy
         self._database = database
 
-    def for_actor(self, actor: Actor, session: Callable[[], Session]) -> _ConsentSource:
-        """A source for one actor; what it says is about the subject alone."""
+    def for_actor(self, actor: Actor | None, session: Callable[[], Session]) -> FactSource:
+        """A source whoever acts, nobody too: what it says is about the subject alone."""
         return _ConsentSource(self._policy, self._database, session)
 
 

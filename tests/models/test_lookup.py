@@ -110,7 +110,7 @@ def test_an_index_of_few_bits_is_compared_after_opening(learners: Any) -> None:
             row.birth_date
             for row in find_matching(db.session, Learner, birth_date=date(2016, 3, 3))
         ] == [date(2016, 3, 3)]
-        with pytest.raises(SealedComparison, match="which several values share; use matching"):
+        with pytest.raises(SealedComparison, match="which several values share; use find_matching"):
             find_by(Learner, first_name=f"{CANARY} eloise 3")
     [told] = [
         event
