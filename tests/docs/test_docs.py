@@ -15,32 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snippets import ROOT, blocks, environment, run_in
 
 from example_app.demonstration import ROSTERS
 
-ROOT = Path(__file__).parents[2]
 GUIDES = ["README.md", "docs/developer.md", "docs/auditor.md", "docs/operator.md"]
-
-
-def blocks(document: str, language: str) -> list[str]:
-    return re.findall(
-        rf"^```{language}\n(.*?)^```",
-        (ROOT / document).read_text(encoding="utf-8"),
-        re.DOTALL | re.MULTILINE,
-    )
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **more}
-
-
-def run_in(folder: Path, code: str) -> None:
-    (folder / "snippet.py").write_text(code, encoding="utf-8")
-    command = [sys.executable, "-W", "error", "snippet.py"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=environment(), check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_idea_of_the_readme_runs_and_refuses(tmp_path: Path) -> None:
