@@ -279,7 +279,7 @@ def memory(app: Flask, privacy: LGPrivacy, plain: Flask, school_id: UUID) -> Non
 def listing(app: Flask, plain: Flask, school_id: UUID) -> None:
     privacy = LGPrivacy()
     actor = Actor("bench", role="teacher", client=school_id)
-    privacy.actor_loader(lambda: actor)
+    app.extensions["lgprivacy"].hooks.actor_loader = lambda: actor
 
     def first(session: Any, model: Any) -> list[UUID]:
         return list(session.scalars(select(model.id).limit(30)).all())
