@@ -172,9 +172,7 @@ class ProcessingContext:
         self._granted = set()
         self.actor_name = None
         if actor is not None:
-            self.actor_name = self.runtime.pseudonyms.of_actor(
-                actor, self.session(), self.keys.load
-            )
+            self.actor_name = self.runtime.pseudonyms.of_actor(actor, self.session, self.keys.load)
 
     def _run_startup_checks(self) -> None:
         try:

@@ -46,12 +46,12 @@ class Pseudonyms:
         key = self._keys.load(session, subject_kind, [subject_id]).get(subject_id)
         return self.of_key(key) if key is not None else None
 
-    def of_actor(self, actor: Actor, session: Session, load_keys: LoadKeys) -> str:
+    def of_actor(self, actor: Actor, session: Callable[[], Session], load_keys: LoadKeys) -> str:
         """The actor's pseudonym: the data subject's own where the actor is one.
 
         Args:
             actor: Who acts.
-            session: On the data.
+            session: Returns a session on the data; called only where the name is not known.
             load_keys: Loads keys of subjects, and tells the trail where that is refused.
         """
         identity = (actor.role, actor.client, actor.id, actor.subjects)
@@ -60,9 +60,9 @@ class Pseudonyms:
             key = None
             if actor.subjects:
                 subject_kind, subject_id = actor.subjects[0]
-                key = load_keys(session, subject_kind, (subject_id,)).get(subject_id)
+                key = load_keys(session(), subject_kind, (subject_id,)).get(subject_id)
             if key is None:
-                secret = self._keys.publisher_secret(session)
+                secret = self._keys.publisher_secret(session())
                 key = SubjectKey(actor.key, 1, bytes(32) + secret)
             pseudonym = self.of_key(key)
             self._actors.put(identity, pseudonym)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from school import STORES, Backend, Base
+from school import STORES, Backend, Base, db
 
 from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.testing import acting_as
@@ -70,3 +70,17 @@ def test_acting_as_is_for_the_thread_of_the_test(backend: Backend) -> None:
         thread.join()
         assert backend.app.test_client().get("/who").text == "teacher"
     assert others == ["nobody"]
+
+
+def test_a_view_that_opens_nothing_begins_no_session(backend: Backend) -> None:
+    """Beginning one, and letting it go, costs as much as the gate around the view does."""
+
+    @backend.app.get("/session")
+    @backend.privacy.handles(roles={"teacher"}, purpose="provide-service")
+    def has_session() -> str:
+        return str(db.session.registry.has())
+
+    client = backend.app.test_client()
+    with acting_as(backend.app, backend.teacher()):
+        client.get("/session")  # the first one learns the actor's name
+        assert client.get("/session").text == "False"
