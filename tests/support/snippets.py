@@ -26,7 +26,13 @@ def environment(**more: str) -> dict[str, str]:
 def run_in(folder: Path, code: str) -> None:
     (folder / "snippet.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-W", "error", "snippet.py"]
+    importable = os.pathsep.join([str(folder), *filter(None, sys.path)])
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=environment(), check=False
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(PYTHONPATH=importable),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
