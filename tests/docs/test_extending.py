@@ -56,7 +56,7 @@ with app.app_context():
     school = uuid4()
     writer = Actor("writer", role="teacher", client=school)
     with privacy.processing("student.profile", actor=writer, purpose="provide-service", actions={"write"}, job="trial"):
-        db.session.add(Student(school_id=school, first_name="Zyxcanary"))
+        db.session.add(Student(school_id=school, first_name="Noé"))
         db.session.commit()
 command = app.test_cli_runner()
 shown = command.invoke(args=["privacy", "audit", "show", "--category", "student.profile"])
