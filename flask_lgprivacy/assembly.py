@@ -50,11 +50,12 @@ from .permissions.grant_service import GrantService
 from .permissions.grants import Notifier
 from .policy.engine import PolicyEngine
 from .policy.loader import load_policy
-from .policy.model import Policy
+from .policy.model import Capabilities, Policy
 from .profile_location import DeviceStorageVeto, ProfileLocation
 from .rights.background import BackgroundRunner
 from .rights.erasure_replay import ErasureReplay
-from .rights.service import RightsService
+from .rights.handler import RightHandler
+from .rights.service import RightsService, collect_handlers
 from .state import NAME, PrivacyState, get_state
 from .stores import DataStore, check_regions, needed_stores, parse_stores
 from .usage.events import parse_usage
@@ -74,12 +75,14 @@ class Parts:
         key_provider: Holds the root key, or None for the configured one.
         trail: Takes events, or None for files in a directory.
         notify: Tells a client of an emergency, or None.
+        rights: Handlers of rights besides those that are built in.
         utcnow: Returns the time in UTC.
     """
 
     key_provider: KeyProvider | None
     trail: AuditTrail | None
     notify: Notifier | None
+    rights: tuple[RightHandler, ...]
     utcnow: Callable[[], dt.datetime]
 
 
@@ -94,7 +97,8 @@ def assemble(
     with app.app_context():
         engines = dict(database.engines)
     check_engines(engines, config.keys_bind)
-    policy = load_policy(config.policy)
+    capabilities = Capabilities(rights=frozenset(collect_handlers(parts.rights)))
+    policy = load_policy(config.policy, capabilities)
     check_agents(config.agents, policy)
     uses_key_file = parts.key_provider is None and ROOT not in config.key_services
     providers = _key_providers(config, parts.key_provider)
@@ -148,7 +152,7 @@ def assemble(
         policy=policy,
         runtime=runtime,
         hooks=hooks,
-        rights=RightsService(runtime),
+        rights=RightsService(runtime, parts.rights),
         consents=ConsentService(runtime),
         grants=GrantService(runtime, parts.notify, config.agents),
         usage=usage,

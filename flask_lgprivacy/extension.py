@@ -33,6 +33,7 @@ from .permissions.grant_service import GrantService
 from .permissions.grants import Notifier
 from .policy.model import Action, Policy
 from .profile_location import ProfileLocation
+from .rights.handler import RightHandler
 from .rights.service import RightsService
 from .state import NAME, get_state
 from .usage.statistics import UsageStatistics
@@ -53,6 +54,7 @@ class LGPrivacy:
         key_provider: Holds the root key; by default the local key file.
         trail: Takes events and gives them back; by default files in a directory.
         notify: Tells a client of an emergency.
+        rights: Handlers of rights besides export, delete and rectify.
         utcnow: Returns the time in UTC.
     """
 
@@ -63,9 +65,10 @@ class LGPrivacy:
         key_provider: KeyProvider | None = None,
         trail: AuditTrail | None = None,
         notify: Notifier | None = None,
+        rights: Iterable[RightHandler] = (),
         utcnow: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        self._parts = Parts(key_provider, trail, notify, utcnow)
+        self._parts = Parts(key_provider, trail, notify, tuple(rights), utcnow)
         self._hooks = HostHooks()
         if app is not None:
             self.init_app(app)
@@ -104,7 +107,9 @@ class LGPrivacy:
         state = assemble(app, database, config, hooks, self._parts)
         app.extensions[NAME] = state
         DispatchGuard(app, state.runtime, config.exempt, longest_body=config.longest_body)
-        app.register_blueprint(privacy_blueprint(state.policy, config.url_prefix))
+        app.register_blueprint(
+            privacy_blueprint(state.policy, state.rights.names, config.url_prefix)
+        )
         app.cli.add_command(privacy_commands)
         app.wsgi_app = AuditMiddleware(app.wsgi_app, state.runtime)  # type: ignore[method-assign]
 

@@ -21,11 +21,11 @@ def requests(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     state = get_state()
-    listed = list(state.rights.ledger.every(state.runtime.database.session()))
+    listed = list(state.rights.requests.every(state.runtime.database.session()))
     rows = [
         {
             "id": request.id,
-            "right": request.right.value,
+            "right": request.right,
             "kind": request.subject[0],
             "client": request.client,
             "state": request.state,

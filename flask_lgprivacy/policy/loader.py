@@ -13,17 +13,20 @@ from ..errors import PolicyInvalid
 from . import schema as shapes
 from .consistency import check_consistency, is_narrowed
 from .disclosure_rules import prohibition_of_recipient
-from .model import COMMITMENTS, GRANTED, Basis, Clause, Condition, Contact, Policy
+from .model import COMMITMENTS, GRANTED, Basis, Capabilities, Clause, Condition, Contact, Policy
 
 SHIPPED = Path(__file__).with_name("learn_and_go.toml")
 """The policy document of Learn & Go."""
+BUILT_IN = Capabilities()
+"""What the package can do by itself."""
 
 
-def load_policy(path: Path = SHIPPED) -> Policy:
+def load_policy(path: Path = SHIPPED, capabilities: Capabilities = BUILT_IN) -> Policy:
     """Read and check a policy document.
 
     Args:
         path: Of a TOML file.
+        capabilities: What the code can do; a document that promises more is refused.
 
     Returns:
         The frozen policy.
@@ -37,22 +40,25 @@ def load_policy(path: Path = SHIPPED) -> Policy:
         raise PolicyInvalid(
             f"{path.name}: cannot be read ({error.strerror}); check LGPRIVACY_POLICY"
         ) from None
-    return parse_policy(text, source=path.name)
+    return parse_policy(text, source=path.name, capabilities=capabilities)
 
 
-def parse_policy(text: str, *, source: str) -> Policy:
+def parse_policy(text: str, *, source: str, capabilities: Capabilities = BUILT_IN) -> Policy:
     """Read and check the text of a policy document; `source` is the name that errors give it."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise PolicyInvalid(f"{source}: not TOML: {error}") from None
-    return _Reader(document, source).policy()
+    return _Reader(document, source, capabilities).policy()
 
 
 class _Reader:
-    def __init__(self, document: Mapping[str, Any], source: str) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], source: str, capabilities: Capabilities
+    ) -> None:
         self._document = document
         self._source = source
+        self._capabilities = capabilities
 
     def policy(self) -> Policy:
         section_names = {*shapes.TABLES, *shapes.LISTS, *shapes.SINGLES, *shapes.PLAIN}
@@ -246,6 +252,13 @@ class _Reader:
             self._known(f"rights[{number}].subject", [right.subject], policy.subjects, right.clause)
             self._known(f"rights[{number}].roles", right.roles, policy.roles, right.clause)
             self._known(f"rights[{number}].purpose", [right.purpose], policy.purposes, right.clause)
+            for name in sorted(right.rights - self._capabilities.rights):
+                self._refuse(
+                    f"rights[{number}].rights",
+                    f"no code handles the right {name}; those that are handled are "
+                    f"{', '.join(sorted(self._capabilities.rights))}",
+                    right.clause,
+                )
 
     def _check_purposes(self, policy: Policy) -> None:
         for purpose in policy.purposes.values():

@@ -58,7 +58,7 @@ ABOUT_ONE_SUBJECT = GRANTED | {Condition.CONSENT}
 
 
 class Right(StrEnum):
-    """Rights of data subjects that a request can exercise (GDPR Art. 15, 16, 17)."""
+    """The rights that are built in (GDPR Art. 15, 16, 17); an application may bring others."""
 
     EXPORT = "export"
     DELETE = "delete"
@@ -301,7 +301,7 @@ class Ground:
 class RightRule:
     """Which roles may ask for which rights over whom, and what happens then."""
 
-    rights: frozenset[Right]
+    rights: frozenset[str]
     subject: str
     roles: frozenset[str]
     condition: Condition
@@ -346,6 +346,17 @@ COMMITMENTS = frozenset(
     }
 )
 """Commitments that the code carries out, so every policy document states their clause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the code can do, so that no policy document promises more.
+
+    Attributes:
+        rights: The names of the rights that have a handler.
+    """
+
+    rights: frozenset[str] = frozenset(Right)
 
 
 @dataclass(frozen=True, slots=True)

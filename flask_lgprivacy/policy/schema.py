@@ -276,7 +276,7 @@ class GrantKindSchema(_Entry):
 
 class RightRuleSchema(_Entry):
     makes = words.RightRule
-    rights = _words(words.Right, at_least=1, required=True)
+    rights = _identifiers(at_least=1, required=True)
     subject = _identifier(required=True)
     roles = _identifiers(at_least=1, required=True)
     condition = _word(words.Condition, required=True)

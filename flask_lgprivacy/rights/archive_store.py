@@ -4,9 +4,10 @@ it is renewed.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from ..crypto.envelope import (
@@ -16,6 +17,7 @@ from ..crypto.envelope import (
     seal,
     unseal,
 )
+from ..crypto.keys import SubjectKey
 from ..database.identifiers import SubjectRef
 from ..database.tables import Tables
 from ..gate.runtime import Runtime
@@ -29,6 +31,29 @@ def archive_associated_data(client: str, request: str, key_version: int) -> byte
         client=client.encode(), group=b"archive", table=b"lgprivacy_archive"
     )
     return build_associated_data(prefix, request, key_version, row_version=1)
+
+
+def keep_archive(
+    session: Session,
+    tables: Tables,
+    request: str,
+    key: SubjectKey,
+    content: bytes,
+    expires: dt.datetime,
+) -> None:
+    """Seal the content of an archive under its subject's key and keep it; the caller commits."""
+    bound_to = archive_associated_data(key.client, request, key.version)
+    sealed = seal(key.key, content, key_version=key.version, bound_to=bound_to)
+    session.execute(
+        insert(tables.archive).values(request_id=request, expires_at=expires, sealed=sealed)
+    )
+
+
+def open_archive(newest: SubjectKey, sealed: bytes, request: str) -> bytes:
+    """The content of an archive, under its subject's newest key or the one before it."""
+    key = newest.at(envelope_key_version(sealed) or newest.version) or newest
+    bound_to = archive_associated_data(key.client, request, key.version)
+    return unseal(key.key, sealed, key_version=key.version, bound_to=bound_to)
 
 
 def expire_archives(session: Session, runtime: Runtime, *, of: SubjectRef | None = None) -> int:

@@ -4,7 +4,7 @@ that, in the background.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import delete, null, select, update
@@ -16,50 +16,44 @@ from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.erasure_locks import wait_for_writers_of_client
 from ..orm.model_info import ModelInfo
 from .removal import mark_erasure, remove_rows
-from .requests import RequestRepository, RightsRequest
+from .request_events import record_state
+from .requests import CLIENT, RequestRepository, RightsRequest
 
-KIND = "client"
-"""The kind of subject under which a request about everything of a client is recorded."""
 DESTROYED = "the key is destroyed, so nothing of it opens any more; the rows are being removed"
-Tell = Callable[[RightsRequest, str], None]
 
 
 def begin_client_erasure(
     runtime: Runtime,
-    ledger: RequestRepository,
+    requests: RequestRepository,
     session: Session,
     request: RightsRequest,
-    tell: Tell,
 ) -> None:
     """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
     client = request.subject[1]
     runtime.keys.destroy_client(session, client)
     mark_erasure(session, runtime, client=client)
-    ledger.move(session, request.id, "in-progress", note=DESTROYED)
+    requests.move(session, request.id, "in-progress", note=DESTROYED)
     session.commit()
-    tell(request, "key-destroyed")
+    record_state(runtime, request, "key-destroyed", request.clause)
 
 
 def open_client_erasures(
-    runtime: Runtime, ledger: RequestRepository, session: Session
+    runtime: Runtime, requests: RequestRepository, session: Session
 ) -> list[RightsRequest]:
     """The requests whose rows are not all removed yet."""
-    requests = runtime.database.tables.request.c
-    query = select(requests.id).where(
-        requests.subject_kind == KIND, requests.state == "in-progress"
-    )
+    columns = runtime.database.tables.request.c
+    query = select(columns.id).where(columns.subject_kind == CLIENT, columns.state == "in-progress")
     open_requests = [
-        ledger.find(session, request_id) for request_id in session.execute(query).scalars()
+        requests.find(session, request_id) for request_id in session.execute(query).scalars()
     ]
     return [request for request in open_requests if request is not None]
 
 
 def remove_client_rows(
     runtime: Runtime,
-    ledger: RequestRepository,
+    requests: RequestRepository,
     session: Session,
     request: RightsRequest,
-    tell: Tell,
 ) -> Iterator[int]:
     """Remove the rows of an erased client, batch by batch, then look a second time; yields how many
     subjects are gone.
@@ -76,10 +70,10 @@ def remove_client_rows(
         while subject_ids := _some(session, layout, client):
             for name, count in remove_rows(runtime, session, kind, subject_ids).items():
                 erased[name] = erased.get(name, 0) + count
-            ledger.note_outcome(session, request.id, {"erased": erased})
+            requests.note_outcome(session, request.id, {"erased": erased})
             session.commit()
             yield len(subject_ids)
-    _bury_subjects(runtime, session, client)
+    _mark_subjects_erased(runtime, session, client)
     _remove_what_is_about_the_client(runtime, session, client)
     left = {
         layout.name: len(subject_ids)
@@ -97,9 +91,9 @@ def remove_client_rows(
         "kept": {"this request": "proof that it was answered (GDPR Art. 5(2))"},
     }
     mark_erasure(session, runtime, client=client)
-    ledger.move(session, request.id, state, outcome=outcome, ended=True)
+    requests.move(session, request.id, state, outcome=outcome)
     session.commit()
-    tell(request, state)
+    record_state(runtime, request, state, request.clause)
 
 
 def client_kinds(runtime: Runtime) -> Iterator[tuple[str, ModelInfo]]:
@@ -126,7 +120,7 @@ def _some(session: Session, layout: ModelInfo, client: str) -> list[Any]:
     return list(session.execute(query).scalars())
 
 
-def _bury_subjects(runtime: Runtime, session: Session, client: str) -> None:
+def _mark_subjects_erased(runtime: Runtime, session: Session, client: str) -> None:
     """Leave tombstones for the subjects of an erased client, whose keys no key opens any more."""
     subjects = runtime.keys.table.subjects
     query = (

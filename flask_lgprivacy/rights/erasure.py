@@ -2,30 +2,129 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from ..crypto.pseudonym_period import school_year
 from ..database.identifiers import SubjectRef
+from ..errors import RequestConflict, RequestNotFound
 from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
 from ..inbox import inbox_entries_about, remove_from_inbox
 from ..orm.columns import matches_any_id, subject_column
 from ..orm.erasure_locks import wait_for_writers
-from ..policy.model import Action
+from ..policy.model import Action, Right
+from .handler import Outcome, RightsCase, held_categories
 from .removal import mark_erasure, owned_tables, pseudonymise_evidence, remove_rows
+from .request_events import record_erasing
+from .requests import RequestRepository, RightsRequest
+from .retry import retry_conflicts
+
+KEPT = {
+    "this request": "proof that it was answered (GDPR Art. 5(2))",
+    "audit trail": "names the subject by a pseudonym whose secret was destroyed with the key",
+    "backups": (
+        "hold records that no key opens any more, once the key table's own backups have expired"
+    ),
+}
+"""What outlives an erasure, and why."""
+WITHOUT_THE_NAME = (
+    "without the name: evidence of who had access, which is the client's (GDPR Art. 17(3)(b), (e))"
+)
+BUSY = "others are writing; the rows are removed when they have ended"
 
 
-def authorize_erasure(
-    runtime: Runtime, processing: ProcessingContext, subject: SubjectRef, client: str | None
-) -> None:
-    """Authorise the erasure of every category that is held of a subject, and note it."""
-    for category in sorted(
-        frozenset().union(*(layout.categories for layout in runtime.models.graph.of(subject[0])))
-    ):
-        processing.authorize(category, Action.ERASE, client=client, subject=subject)
-        processing.record_access(category, Action.ERASE, client=client, subject=subject)
+class ErasureHandler:
+    """`delete`: destroys the key, deletes the rows, and looks a second time."""
+
+    name = Right.DELETE.value
+    actions = frozenset({Action.READ, Action.ERASE})
+
+    def categories(self, runtime: Runtime, kind: str) -> frozenset[str]:
+        """Everything that is held."""
+        return held_categories(runtime, kind)
+
+    def carry_out(self, case: RightsCase) -> Outcome | None:
+        """Authorise the erasure of every category, say in the trail whom it is about, and erase."""
+        processing, (kind, subject_id) = case.processing, case.request.subject
+        assert processing is not None  # noqa: S101  only `resume` goes without one
+        _authorize(case, processing)
+        key = processing.keys.load(case.session, kind, (subject_id,)).get(subject_id)
+        if key is not None:
+            year = school_year(case.runtime.utcnow())
+            record_erasing(case.runtime, case.request, key.pseudonym(year))
+        outcome = self.resume(case)
+        processing.keys.forget(kind, subject_id)
+        return outcome
+
+    def resume(self, case: RightsCase) -> Outcome | None:
+        """Erase a subject whose erasure is authorised; may be repeated after a crash."""
+        try:
+            return _erase(case)
+        except RequestConflict:
+            case.session.rollback()
+            _requests(case.runtime).transition(
+                case.session, case.request.id, "in-progress", note=BUSY
+            )
+            return None
+
+
+def has_certificate(request: RightsRequest) -> bool:
+    """Whether a request erased somebody, or began to erase everything of a client."""
+    return (
+        request.right == Right.DELETE
+        and request.outcome is not None
+        and ("left" in request.outcome or request.is_about_client)
+    )
+
+
+def _requests(runtime: Runtime) -> RequestRepository:
+    return RequestRepository(runtime.database.tables, runtime.policy, runtime.utcnow)
+
+
+def _authorize(case: RightsCase, processing: ProcessingContext) -> None:
+    request = case.request
+    for category in sorted(held_categories(case.runtime, request.subject[0])):
+        processing.authorize(category, Action.ERASE, client=request.client, subject=request.subject)
+        processing.record_access(
+            category, Action.ERASE, client=request.client, subject=request.subject
+        )
+
+
+def _erase(case: RightsCase) -> Outcome:
+    runtime, session, request = case.runtime, case.session, case.request
+    subject, client, requests = request.subject, request.client, _requests(runtime)
+
+    def recorded() -> dict[str, dict[str, int]]:
+        stored = requests.find(session, request.id)
+        if stored is None:
+            raise RequestNotFound("the request is gone")
+        return stored.outcome or {}
+
+    def record(erased: dict[str, int], kept: dict[str, int]) -> None:
+        before = recorded()
+        counts = Counter(before.get("erased", {})) + Counter(erased)
+        kept_rows = {**before.get("kept_rows", {}), **kept}
+        outcome = {"erased": dict(counts), "kept_rows": kept_rows}
+        requests.note_outcome(session, request.id, outcome)
+
+    retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
+    left = retry_conflicts(session, lambda: find_remaining(runtime, session, subject, client))
+    done = recorded()
+    kept_rows = done.get("kept_rows", {})
+    details = {
+        "erased": {name: count for name, count in done.get("erased", {}).items() if count},
+        "key": "still there" if "key" in left else "destroyed",
+        "left": left,
+        "kept": {
+            **KEPT,
+            **{name: f"{count} {WITHOUT_THE_NAME}" for name, count in kept_rows.items()},
+        },
+    }
+    return Outcome("completed-with-remainder" if left else "completed", details)
 
 
 Record = Callable[[dict[str, int], dict[str, int]], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -12,13 +12,18 @@ from sqlalchemy import Row, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from ..database.tables import Tables
-from ..policy.model import Policy, Right
+from ..policy.model import Policy
 from .deadlines import months_after
+from .retry import retry_conflicts
 
 PAGE = 100
 """How many requests a page of a list holds, where nobody asks for fewer."""
+CLIENT = "client"
+"""The kind of subject under which a request about everything of a client is recorded."""
 OPEN = ("received", "in-progress", "forwarded")
 """The states of a request that has not ended."""
+COMPLETED = ("completed", "completed-with-remainder")
+"""The states of a request that was carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class RightsRequest:
     """
 
     id: str
-    right: Right
+    right: str
     subject: tuple[str, str]
     client: str | None
     requester: str
@@ -49,6 +54,11 @@ class RightsRequest:
     ended_at: dt.datetime | None
     outcome: dict[str, Any] | None
     steps: tuple[StateChange, ...] = ()
+
+    @property
+    def is_about_client(self) -> bool:
+        """Whether this is about everything of a client, and not about one person."""
+        return self.subject[0] == CLIENT
 
 
 class RequestRepository:
@@ -63,7 +73,7 @@ class RequestRepository:
     def receive(
         self,
         session: Session,
-        right: Right,
+        right: str,
         *,
         subject: tuple[str, str],
         client: str | None,
@@ -90,7 +100,7 @@ class RequestRepository:
         session.execute(
             insert(self._requests).values(
                 id=request.id,
-                request_type=right.value,
+                request_type=right,
                 subject_kind=subject[0],
                 subject=subject[1],
                 client=client,
@@ -113,19 +123,35 @@ class RequestRepository:
         state: str,
         *,
         note: str | None = None,
-        outcome: dict[str, Any] | None = None,
-        ended: bool = False,
+        outcome: Mapping[str, Any] | None = None,
     ) -> None:
         """Take a request to another state; the caller commits."""
         values: dict[str, Any] = {"state": state}
         if outcome is not None:
-            values["outcome"] = outcome
-        if ended:
+            values["outcome"] = dict(outcome)
+        if state in COMPLETED:
             values["ended_at"] = self._utcnow()
         session.execute(
             update(self._requests).where(self._requests.c.id == request).values(**values)
         )
         self._add_step(session, request, state, note)
+
+    def transition(
+        self,
+        session: Session,
+        request: str,
+        state: str,
+        *,
+        note: str | None = None,
+        outcome: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take a request to another state and commit; tried again where somebody else writes."""
+
+        def move() -> None:
+            self.move(session, request, state, note=note, outcome=outcome)
+            session.commit()
+
+        retry_conflicts(session, move)
 
     def note_outcome(self, session: Session, request: str, outcome: dict[str, Any]) -> None:
         """Keep how far a request is; the caller commits."""
@@ -148,12 +174,12 @@ class RequestRepository:
         )
 
     def find_open(
-        self, session: Session, right: Right, subject: tuple[str, str], requester: str
+        self, session: Session, right: str, subject: tuple[str, str], requester: str
     ) -> str | None:
         """The request of a right over a subject that somebody made and that has not ended, or None."""
         columns = self._requests.c
         query = select(columns.id).where(
-            columns.request_type == right.value,
+            columns.request_type == right,
             columns.subject_kind == subject[0],
             columns.subject == subject[1],
             columns.requester == requester,
@@ -162,14 +188,14 @@ class RequestRepository:
         return session.execute(query.limit(1)).scalar()
 
     def count(
-        self, session: Session, right: Right, subject: tuple[str, str], *, since: dt.datetime
+        self, session: Session, right: str, subject: tuple[str, str], *, since: dt.datetime
     ) -> int:
         """How many requests of a right over a subject were made since a moment, whoever made them
         and however they ended.
         """
         columns = self._requests.c
         query = select(func.count()).where(
-            columns.request_type == right.value,
+            columns.request_type == right,
             columns.subject_kind == subject[0],
             columns.subject == subject[1],
             columns.received_at >= since,
@@ -263,7 +289,7 @@ class RequestRepository:
 def _request(row: Row[Any], steps: tuple[StateChange, ...] = ()) -> RightsRequest:
     return RightsRequest(
         id=row.id,
-        right=Right(row.request_type),
+        right=row.request_type,
         subject=(row.subject_kind, row.subject),
         client=row.client,
         requester=row.requester,

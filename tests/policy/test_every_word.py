@@ -90,7 +90,7 @@ def _known_recipient(recipient: Recipient) -> str:
 def asked(policy: Policy) -> set[tuple[str, ...]]:
     """Who may exercise which right over whom, with what comes of it."""
     return {
-        (right.value, rule.subject, role, rule.condition.value, rule.outcome.value)
+        (right, rule.subject, role, rule.condition.value, rule.outcome.value)
         for rule in policy.rights
         for right in rule.rights
         for role in rule.roles

@@ -108,18 +108,18 @@ def test_a_new_pupil_of_a_school_that_is_erased_meanwhile_is_refused(either: Bac
 def test_an_export_that_ends_after_the_erasure_leaves_no_archive(
     either: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flask_lgprivacy.rights import service
+    from flask_lgprivacy.rights import export
 
     one = either.students[either.schools[0]][0]
-    build = service.build_archive
+    build = export.build_archive
 
     def slowly(*given: Any, **named: Any) -> bytes:
         content = build(*given, **named)
-        monkeypatch.setattr(service, "build_archive", build)
+        monkeypatch.setattr(export, "build_archive", build)
         assert erased(either, "student", one).state == "completed"
         return content
 
-    monkeypatch.setattr(service, "build_archive", slowly)
+    monkeypatch.setattr(export, "build_archive", slowly)
     with either.app.app_context():
         with pytest.raises(SubjectErased):
             either.privacy.rights.submit(

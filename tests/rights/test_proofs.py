@@ -20,7 +20,7 @@ from flask_lgprivacy import Actor, LGPrivacy, not_personal, sealed, subject
 from flask_lgprivacy.crypto import seal_for_ingest
 from flask_lgprivacy.errors import RequestConflict, RequestInvalid
 from flask_lgprivacy.policy import Right
-from flask_lgprivacy.rights import service
+from flask_lgprivacy.rights import erasure, export
 from flask_lgprivacy.testing import acting_as, captured_trail, make_key_file
 
 
@@ -78,7 +78,7 @@ def test_an_erasure_is_in_the_trail_before_the_key_goes(
         seen.extend(getattr(event, "state", None) for event in trail.events)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(service, "erase_subject", cut_off)
+    monkeypatch.setattr(erasure, "erase_subject", cut_off)
     one = either.students[either.schools[0]][0]
     with either.app.app_context(), captured_trail(either.app) as trail:
         with pytest.raises(KeyboardInterrupt):
@@ -99,7 +99,7 @@ def test_an_erasure_that_is_cut_off_before_its_proof_counts_what_it_erased(
     either: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        service, "find_remaining", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        erasure, "find_remaining", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     one = either.students[either.schools[0]][0]
     with either.app.app_context():
@@ -123,7 +123,7 @@ def test_an_export_that_was_cut_off_is_told_as_failed_after_an_hour(
     now = [dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)]
     backend = make_backend(tmp_path / "backend", privacy=LGPrivacy(utcnow=lambda: now[0]))
     monkeypatch.setattr(
-        service, "build_archive", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        export, "build_archive", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with backend.app.app_context():
         with pytest.raises(KeyboardInterrupt):

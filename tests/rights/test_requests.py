@@ -410,12 +410,12 @@ def test_a_request_that_fails_says_so_and_stays(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flask_lgprivacy.errors import KeyUnavailable
-    from flask_lgprivacy.rights import service
+    from flask_lgprivacy.rights import erasure
 
     def away(*_: Any, **__: Any) -> Any:
         raise KeyUnavailable("the key service is away")
 
-    monkeypatch.setattr(service, "erase_subject", away)
+    monkeypatch.setattr(erasure, "erase_subject", away)
     assert (
         ask(backend, backend.administrator(), "POST", "/privacy/delete", about(backend)).status_code
         == 503

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from flask import Blueprint, Response
 
 from ...gate.declaration import Declaration
-from ...policy.model import Policy, Right
+from ...policy.model import Policy
 from ..decorators import guard
 from .consents import change_consent, show_consents
 from .grants import (
@@ -21,15 +21,10 @@ from .grants import (
     open_assistance,
     revoke_grant,
 )
-from .rights import archive, certificate, delete, export, list_requests, rectify, show_request
+from .rights import archive, certificate, list_requests, show_request, submit_view
 
 Route = tuple[str, str, Callable[..., Response]]
 """Rule, method and view."""
-RIGHTS: tuple[tuple[Right, Route], ...] = (
-    (Right.EXPORT, ("/export", "POST", export)),
-    (Right.DELETE, ("/delete", "POST", delete)),
-    (Right.RECTIFY, ("/rectify", "POST", rectify)),
-)
 REQUESTS: tuple[Route, ...] = (
     ("/requests", "GET", list_requests),
     ("/requests/<number>", "GET", show_request),
@@ -51,17 +46,19 @@ GRANTS: tuple[Route, ...] = (
 )
 
 
-def privacy_blueprint(policy: Policy, url_prefix: str) -> Blueprint:
+def privacy_blueprint(policy: Policy, rights: Iterable[str], url_prefix: str) -> Blueprint:
     """The blueprint, open to the roles that the policy document names for each call.
 
     Args:
         policy: Its rights, grant kinds and purposes say for whom and for what.
+        rights: The names of the rights that are handled; each has a call of its own.
         url_prefix: Where the blueprint is mounted.
     """
     blueprint = Blueprint("lgprivacy", __name__, url_prefix=url_prefix)
     requesters = frozenset(role for rule in policy.rights for role in rule.roles)
     purpose = policy.rights[0].purpose
-    for right, route in RIGHTS:
+    for right in rights:
+        route = (f"/{right}", "POST", submit_view(right))
         own_purpose = next(
             (rule.purpose for rule in policy.rights if right in rule.rights), purpose
         )

@@ -5,6 +5,7 @@ refusal.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, jsonify, request, send_file, url_for
@@ -12,30 +13,30 @@ from flask import Response, jsonify, request, send_file, url_for
 from ...errors import RequestInvalid
 from ...gate.actor import Actor
 from ...policy.model import Right
+from ...rights.erasure import has_certificate
 from ...rights.requests import PAGE, RightsRequest
-from ...rights.service import RightsService, has_certificate
+from ...rights.service import RightsService
 from ...state import get_state
 from .common import format_id, json_object, json_response, require_actor
 
 BODY_KEYS = frozenset({"subject", "changes"})
 
 
-def export() -> Response:
-    """`POST /export`: ask for access (GDPR Art. 15)."""
-    return _submit(Right.EXPORT)
+def submit_view(right: str) -> Callable[[], Response]:
+    """The view of `POST /<right>`: ask that a right be exercised over a subject.
+
+    Args:
+        right: Its name, such as `export` (GDPR Art. 15), `delete` (Art. 17) or `rectify` (Art. 16).
+    """
+
+    def submit() -> Response:
+        return _submit(right)
+
+    submit.__name__ = right.replace("-", "_")
+    return submit
 
 
-def delete() -> Response:
-    """`POST /delete`: ask for erasure (GDPR Art. 17)."""
-    return _submit(Right.DELETE)
-
-
-def rectify() -> Response:
-    """`POST /rectify`: ask for rectification (GDPR Art. 16)."""
-    return _submit(Right.RECTIFY)
-
-
-def _submit(right: Right) -> Response:
+def _submit(right: str) -> Response:
     actor = require_actor()
     body = _body()
     kind, subject_id = _subject(body, actor)
@@ -115,16 +116,16 @@ def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
 
 def _shown(shown_request: RightsRequest) -> dict[str, Any]:
     links = {"self": url_for("lgprivacy.show_request", number=shown_request.id)}
-    has_passed_on = shown_request.right is Right.RECTIFY and shown_request.state == "forwarded"
+    has_passed_on = shown_request.right == Right.RECTIFY and shown_request.state == "forwarded"
     if has_passed_on or (
-        shown_request.right is Right.EXPORT and shown_request.state == "completed"
+        shown_request.right == Right.EXPORT and shown_request.state == "completed"
     ):
         links["archive"] = url_for("lgprivacy.archive", number=shown_request.id)
     if has_certificate(shown_request):
         links["certificate"] = url_for("lgprivacy.certificate", number=shown_request.id)
     return {
         "id": shown_request.id,
-        "right": shown_request.right.value,
+        "right": shown_request.right,
         "subject": {"kind": shown_request.subject[0], "id": format_id(shown_request.subject[1])},
         "state": shown_request.state,
         "clause": shown_request.clause,

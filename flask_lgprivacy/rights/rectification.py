@@ -1,0 +1,100 @@
+"""Rectification: fields of a subject get new values (GDPR Art. 16)."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..database.identifiers import SubjectRef
+from ..errors import RequestConflict, RequestInvalid, TooManyRequests
+from ..gate.runtime import Runtime
+from ..orm.codec import encode_fields, from_json
+from ..orm.columns import field_type
+from ..orm.hidden_values import HiddenValues
+from ..policy.model import Action, Right
+from .handler import Outcome, RightsCase, exportable_categories
+from .requests import RequestRepository
+
+MOST_GUESSES = 10
+"""How often somebody rectifies an indexed field of one subject within `GUESSING_PERIOD`: a refusal
+says that a value is taken.
+"""
+GUESSING_PERIOD = dt.timedelta(days=1)
+
+
+class RectificationHandler:
+    """`rectify`: checks the changes against the model, and writes them in one flush."""
+
+    name = Right.RECTIFY.value
+    actions = frozenset({Action.READ, Action.WRITE})
+
+    def categories(self, runtime: Runtime, kind: str) -> frozenset[str]:
+        """Everything but credentials."""
+        return exportable_categories(runtime, kind)
+
+    def check_changes(
+        self, runtime: Runtime, session: Session, subject: SubjectRef, changes: HiddenValues
+    ) -> HiddenValues:
+        """The changes as Python values.
+
+        Raises:
+            RequestInvalid: Names the field that cannot be changed so.
+            TooManyRequests: What must be unique was changed too often today.
+        """
+        kind = subject[0]
+        checked = self._checked_values(runtime, kind, changes)
+        if not runtime.models.graph.subjects[kind].indexes.keys().isdisjoint(checked):
+            _refuse_guessing(runtime, session, subject)
+        return checked
+
+    def carry_out(self, case: RightsCase) -> Outcome:
+        """Write the new values; what must be unique and is taken is a conflict."""
+        row = case.subject_row()
+        for name in case.changes:
+            setattr(row, name, case.changes[name])
+        try:
+            case.session.flush()
+        except IntegrityError:
+            raise RequestConflict("a value must be unique and is taken", is_final=True) from None
+        case.session.commit()
+        layout = case.runtime.models.graph.subjects[case.request.subject[0]]
+        return Outcome("completed", {"fields": sorted(case.changes), "model": layout.name})
+
+    def _checked_values(self, runtime: Runtime, kind: str, changes: HiddenValues) -> HiddenValues:
+        layout = runtime.models.graph.subjects[kind]
+        if not changes:
+            raise RequestInvalid("changes: name at least one field with its new value")
+        categories = self.categories(runtime, kind)
+        checked = {}
+        for name in changes:
+            if layout.category_of(name) not in categories:
+                possible_fields = sorted(
+                    field for field in layout.labelled if layout.category_of(field) in categories
+                )
+                raise RequestInvalid(
+                    f"changes: {layout.name} has no field of this name that can be rectified; it "
+                    f"has {', '.join(possible_fields)}"
+                )
+            field = field_type(layout, name)
+            checked[name] = from_json(field.python, changes[name], name)
+            try:
+                field.check(checked[name], name)
+            except TypeError as error:
+                raise RequestInvalid(str(error)) from None
+            encode_fields({name: checked[name]}, name)
+        return HiddenValues(checked)
+
+
+def _refuse_guessing(runtime: Runtime, session: Session, subject: SubjectRef) -> None:
+    """Limit how often somebody learns, by rectifying what must be unique, whether a value is
+    taken.
+    """
+    requests = RequestRepository(runtime.database.tables, runtime.policy, runtime.utcnow)
+    since = runtime.utcnow() - GUESSING_PERIOD
+    if requests.count(session, Right.RECTIFY, subject, since=since) >= MOST_GUESSES:
+        raise TooManyRequests(
+            f"such a field is rectified {MOST_GUESSES} times in {GUESSING_PERIOD.days} day at "
+            "most; try again tomorrow"
+        )
