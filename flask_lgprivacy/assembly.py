@@ -23,7 +23,7 @@ from .config import Config
 from .crypto.providers.base import KeyProvider
 from .crypto.providers.local_file import LazyKeyFile
 from .crypto.providers.pool import ROOT, KeyProviders
-from .crypto.providers.registry import key_provider
+from .crypto.providers.registry import KINDS, KeyProviderKind, key_provider
 from .database.access import Database
 from .database.tables import Tables, define_tables, missing_tables
 from .disclosure.address import parse_recipient_addresses
@@ -48,16 +48,25 @@ from .permissions.facts import ConsentFacts, GrantFacts
 from .permissions.grant_rules import check_agents
 from .permissions.grant_service import GrantService
 from .permissions.grants import Notifier
+from .permissions.workflows import WORKFLOWS, GrantWorkflow
 from .policy.engine import PolicyEngine
 from .policy.loader import load_policy
-from .policy.model import Capabilities, Policy
+from .policy.model import Capabilities, Policy, Right
 from .profile_location import DeviceStorageVeto, ProfileLocation
+from .rights.archive_renderers import ArchiveRenderer
 from .rights.background import BackgroundRunner
 from .rights.erasure_replay import ErasureReplay
 from .rights.handler import RightHandler
-from .rights.service import RightsService, collect_handlers
+from .rights.service import RightsService
 from .state import NAME, PrivacyState, get_state
-from .stores import DataStore, check_regions, needed_stores, parse_stores
+from .stores import (
+    DataStore,
+    SubjectStore,
+    SubjectStores,
+    check_regions,
+    needed_stores,
+    parse_stores,
+)
 from .usage.events import parse_usage
 from .usage.statistics import UsageStatistics
 
@@ -73,16 +82,24 @@ class Parts:
 
     Attributes:
         key_provider: Holds the root key, or None for the configured one.
+        key_provider_kinds: That LGPRIVACY_KEY_SERVICES may name besides those that are built in.
         trail: Takes events, or None for files in a directory.
         notify: Tells a client of an emergency, or None.
+        grant_workflows: By which grants come about, besides those that are built in.
         rights: Handlers of rights besides those that are built in.
+        stores: Places outside the database that hold data of subjects.
+        renderers: Of archives, besides those that are built in.
         utcnow: Returns the time in UTC.
     """
 
     key_provider: KeyProvider | None
+    key_provider_kinds: Mapping[str, KeyProviderKind]
     trail: AuditTrail | None
     notify: Notifier | None
+    grant_workflows: tuple[GrantWorkflow, ...]
     rights: tuple[RightHandler, ...]
+    stores: tuple[SubjectStore, ...]
+    renderers: tuple[ArchiveRenderer, ...]
     utcnow: Callable[[], dt.datetime]
 
 
@@ -97,11 +114,15 @@ def assemble(
     with app.app_context():
         engines = dict(database.engines)
     check_engines(engines, config.keys_bind)
-    capabilities = Capabilities(rights=frozenset(collect_handlers(parts.rights)))
+    workflows = _workflows_by_name((*WORKFLOWS, *parts.grant_workflows))
+    capabilities = Capabilities(
+        rights=frozenset({*Right, *(handler.name for handler in parts.rights)}),
+        workflows=frozenset(workflows),
+    )
     policy = load_policy(config.policy, capabilities)
     check_agents(config.agents, policy)
     uses_key_file = parts.key_provider is None and ROOT not in config.key_services
-    providers = _key_providers(config, parts.key_provider)
+    providers = _key_providers(config, parts)
     stores = parse_stores(config.stores, needed_stores(engines, providers), policy)
     tables = define_tables(database.metadata, database.metadatas[config.keys_bind])
     keys = _key_store(config, tables, providers, engines, parts.utcnow)
@@ -137,6 +158,7 @@ def assemble(
             GrantFacts(policy, models, own_database, config.agents, parts.utcnow),
             ConsentFacts(policy, own_database),
         ),
+        stores=SubjectStores(parts.stores, stores, policy),
         vetoes=(DeviceStorageVeto(policy, own_database),),
         migration=MigrationWindows(windows, parts.utcnow),
         startup=StartupChecks(partial(_check_before_serving, app)),
@@ -152,9 +174,10 @@ def assemble(
         policy=policy,
         runtime=runtime,
         hooks=hooks,
-        rights=RightsService(runtime, parts.rights),
+        rights=RightsService(runtime, parts.rights, parts.renderers),
         consents=ConsentService(runtime),
         grants=GrantService(runtime, parts.notify, config.agents),
+        grant_workflows=workflows,
         usage=usage,
         background=BackgroundRunner(partial(_finish_open_requests, app)),
         stores=stores,
@@ -165,10 +188,26 @@ def assemble(
     )
 
 
-def _key_providers(config: Config, root: KeyProvider | None) -> dict[str, KeyProvider]:
-    providers = {name: key_provider(name, options) for name, options in config.key_services.items()}
-    if root is not None:
-        providers[ROOT] = root
+def _workflows_by_name(workflows: Iterable[GrantWorkflow]) -> dict[str, GrantWorkflow]:
+    by_name: dict[str, GrantWorkflow] = {}
+    for workflow in workflows:
+        if workflow.name in by_name:
+            raise ConfigurationError(f"two grant workflows are called {workflow.name!r}")
+        by_name[workflow.name] = workflow
+    return by_name
+
+
+def _key_providers(config: Config, parts: Parts) -> dict[str, KeyProvider]:
+    for kind in parts.key_provider_kinds.keys() & KINDS.keys():
+        raise ConfigurationError(
+            f"the kind of key provider {kind!r} is built in; name it otherwise"
+        )
+    kinds = {**KINDS, **parts.key_provider_kinds}
+    providers = {
+        name: key_provider(name, options, kinds) for name, options in config.key_services.items()
+    }
+    if parts.key_provider is not None:
+        providers[ROOT] = parts.key_provider
     elif ROOT not in providers:
         providers[ROOT] = LazyKeyFile(config.key_file)
     return providers

@@ -190,6 +190,15 @@ class TrailUnavailable(PrivacyError):
         )
 
 
+class StoreUnavailable(PrivacyError):
+    """A store that the application brought did not answer, so what it holds is neither exported nor
+    erased; names the store.
+    """
+
+    code = "store-unavailable"
+    status = 503
+
+
 class UsageRefused(PrivacyError):
     """A usage event is not declared as such, so it could say who somebody was."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from .cli.group import privacy as privacy_commands
 from .cli.setup import initialise
 from .config import parse_config
 from .crypto.providers.base import KeyProvider
+from .crypto.providers.registry import KeyProviderKind
 from .disclosure.client import DisclosureClient
 from .errors import ConfigurationError, UndeclaredProcessing
 from .gate.actor import Actor, ActorLoader
@@ -31,11 +32,14 @@ from .orm.context import current_context
 from .permissions.consents import ConsentService
 from .permissions.grant_service import GrantService
 from .permissions.grants import Notifier
+from .permissions.workflows import GrantWorkflow
 from .policy.model import Action, Policy
 from .profile_location import ProfileLocation
+from .rights.archive_renderers import ArchiveRenderer
 from .rights.handler import RightHandler
 from .rights.service import RightsService
 from .state import NAME, get_state
+from .stores import SubjectStore
 from .usage.statistics import UsageStatistics
 from .web.decorators import exempt, guard
 from .web.dispatch import DispatchGuard
@@ -52,9 +56,13 @@ class LGPrivacy:
     Args:
         app: Set up at once; else call `init_app`.
         key_provider: Holds the root key; by default the local key file.
+        key_provider_kinds: Kinds that LGPRIVACY_KEY_SERVICES may name, by name.
         trail: Takes events and gives them back; by default files in a directory.
         notify: Tells a client of an emergency.
+        grant_workflows: Ways in which grants come about, besides those that are built in.
         rights: Handlers of rights besides export, delete and rectify.
+        stores: Places outside the database, which exports and erasures reach.
+        renderers: Add files to the archives of exports.
         utcnow: Returns the time in UTC.
     """
 
@@ -63,12 +71,26 @@ class LGPrivacy:
         app: Flask | None = None,
         *,
         key_provider: KeyProvider | None = None,
+        key_provider_kinds: Mapping[str, KeyProviderKind] | None = None,
         trail: AuditTrail | None = None,
         notify: Notifier | None = None,
+        grant_workflows: Iterable[GrantWorkflow] = (),
         rights: Iterable[RightHandler] = (),
+        stores: Iterable[SubjectStore] = (),
+        renderers: Iterable[ArchiveRenderer] = (),
         utcnow: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        self._parts = Parts(key_provider, trail, notify, tuple(rights), utcnow)
+        self._parts = Parts(
+            key_provider=key_provider,
+            key_provider_kinds=dict(key_provider_kinds or {}),
+            trail=trail,
+            notify=notify,
+            grant_workflows=tuple(grant_workflows),
+            rights=tuple(rights),
+            stores=tuple(stores),
+            renderers=tuple(renderers),
+            utcnow=utcnow,
+        )
         self._hooks = HostHooks()
         if app is not None:
             self.init_app(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import current_app
@@ -14,6 +15,7 @@ from .gate.host_hooks import HostHooks
 from .gate.runtime import Runtime
 from .permissions.consents import ConsentService
 from .permissions.grant_service import GrantService
+from .permissions.workflows import GrantWorkflow
 from .policy.model import Policy
 from .profile_location import ProfileLocation
 from .rights.background import BackgroundRunner
@@ -35,6 +37,7 @@ class PrivacyState:
     rights: RightsService
     consents: ConsentService
     grants: GrantService
+    grant_workflows: Mapping[str, GrantWorkflow]
     usage: UsageStatistics
     background: BackgroundRunner
     stores: dict[str, DataStore]

@@ -1,17 +1,19 @@
 """Stores: every place that may hold personal data is declared with host and country, and stands
-where its categories must.
+where its categories must; those outside the database are asked at export and erasure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from .errors import ConfigurationError
+from .database.identifiers import SubjectRef
+from .errors import ConfigurationError, StoreUnavailable
 from .orm.ownership_graph import OwnershipGraph
 from .policy.model import Policy
 
+T = TypeVar("T")
 KINDS = ("database", "files", "queue", "key-service", "trail")
 COMMITMENT = "declared-stores"
 
@@ -26,6 +28,100 @@ class DataStore:
     host: str
     country: str
     categories: frozenset[str] = field(default_factory=frozenset)
+
+
+class SubjectStore(Protocol):
+    """A place outside the database that holds data of subjects, which the application brings.
+
+    Attributes:
+        name: As LGPRIVACY_STORES declares it with its categories, such as `files:drawings`.
+    """
+
+    name: str
+
+    def export(self, subject: SubjectRef) -> Mapping[str, bytes]:
+        """What is held of a subject, by file name, for the archive of an export."""
+
+    def erase(self, subject: SubjectRef) -> int:
+        """Remove what is held of a subject, also a second time; returns how many things went."""
+
+    def count(self, subject: SubjectRef) -> int:
+        """How many things are still held of a subject, by another look than that of `erase`."""
+
+
+class SubjectStores:
+    """The stores that the application brought, each behind its declaration.
+
+    What one of them raises becomes `StoreUnavailable`, because its text may hold values.
+
+    Args:
+        brought: By the application.
+        declared: All stores of LGPRIVACY_STORES, by name.
+        policy: Says which category is about which kind of subject.
+
+    Raises:
+        ConfigurationError: A store is not declared, or brought twice.
+    """
+
+    def __init__(
+        self, brought: Iterable[SubjectStore], declared: Mapping[str, DataStore], policy: Policy
+    ) -> None:
+        self._stores: dict[str, SubjectStore] = {}
+        self._declared = declared
+        self._policy = policy
+        for store in brought:
+            if store.name in self._stores:
+                raise ConfigurationError(f"the store {store.name!r} is brought twice")
+            if store.name not in declared or not declared[store.name].categories:
+                raise ConfigurationError(
+                    f"the store {store.name!r} is not declared with its categories; add it to "
+                    "LGPRIVACY_STORES under a name such as files:drawings"
+                )
+            self._stores[store.name] = store
+
+    def categories_of(self, kind: str) -> frozenset[str]:
+        """The categories that the stores hold of a kind of subject."""
+        return frozenset().union(*(self._held(name, kind) for name in self._stores))
+
+    def export(
+        self, subject: SubjectRef, categories: frozenset[str]
+    ) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        """By store, the files that are held of a subject; a store that holds any other category
+        than some is left out.
+        """
+        for name, store in self._holding(subject[0]):
+            if self._held(name, subject[0]) <= categories:
+                yield name, _ask(name, store.export, subject)
+
+    def erase(self, subject: SubjectRef) -> dict[str, int]:
+        """Erase a subject in every store; returns, by store, how many things went."""
+        return {name: _ask(name, store.erase, subject) for name, store in self._holding(subject[0])}
+
+    def remaining(self, subject: SubjectRef) -> dict[str, int]:
+        """By store, how many things are still held of a subject; stores without any are left out."""
+        counts = {
+            name: _ask(name, store.count, subject) for name, store in self._holding(subject[0])
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def _holding(self, kind: str) -> list[tuple[str, SubjectStore]]:
+        return [(name, store) for name, store in self._stores.items() if self._held(name, kind)]
+
+    def _held(self, name: str, kind: str) -> frozenset[str]:
+        return frozenset(
+            category
+            for category in self._declared[name].categories
+            if kind in self._policy.categories[category].subjects
+        )
+
+
+def _ask(name: str, call: Callable[[SubjectRef], T], subject: SubjectRef) -> T:
+    try:
+        return call(subject)
+    except Exception as error:  # noqa: BLE001  whatever a store raises, its text may hold values
+        raise StoreUnavailable(
+            f"the store {name!r} did not answer: {type(error).__name__}"
+        ) from None
 
 
 def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from ..keys.store import KeyStore
 from ..orm.labelled_models import LabelledModels
 from ..policy.engine import PolicyEngine
 from ..policy.model import Policy
+from ..stores import SubjectStores
 from .actor import ActorLoader
 from .anonymous_refusals import AnonymousRefusals
 from .audit_recorder import AuditRecorder
@@ -35,6 +36,7 @@ class Runtime:
         pseudonyms: The names of subjects and actors in the trail.
         load_actor: Says who is asking.
         facts: Who says which conditions hold.
+        stores: Places outside the database that hold data of subjects.
         vetoes: What stands against an access besides the rules.
         migration: Until when plain text may be read.
         startup: What is checked before anything is processed.
@@ -52,6 +54,7 @@ class Runtime:
     pseudonyms: Pseudonyms
     load_actor: ActorLoader
     facts: tuple[FactProvider, ...]
+    stores: SubjectStores
     vetoes: tuple[AccessVeto, ...]
     migration: MigrationWindows
     startup: StartupChecks

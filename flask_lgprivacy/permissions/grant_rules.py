@@ -25,7 +25,7 @@ from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
 from ..orm.columns import client_column, coerce, matches_any_id, subject_column
 from ..orm.context import current_context
-from ..policy.model import Condition, GrantKind, Policy
+from ..policy.model import Condition, GrantKind, Policy, Workflow
 from .grant_repository import find_assistance, find_grants
 from .grants import AssistanceRequest, Grant, GrantScope
 
@@ -37,7 +37,7 @@ class GrantRules:
         self._runtime = runtime
         self._agents = agents
 
-    def _kind(self, kind: str) -> GrantKind:
+    def grant_kind(self, kind: str) -> GrantKind:
         grant_kind = self._runtime.policy.grant_kinds.get(kind)
         if grant_kind is None:
             raise RequestInvalid(
@@ -45,12 +45,12 @@ class GrantRules:
             )
         return grant_kind
 
-    def _support(self) -> GrantKind:
+    def assistance_kind(self) -> GrantKind:
         grant_kind = next(
             (
                 candidate
                 for candidate in self._runtime.policy.grant_kinds.values()
-                if candidate.asked_by
+                if candidate.workflow == Workflow.ASSISTANCE
             ),
             None,
         )
@@ -58,43 +58,43 @@ class GrantRules:
             raise RequestInvalid("kind: the policy document knows no assistance")
         return grant_kind
 
-    def _givers(self) -> frozenset[str]:
+    def giving_roles(self) -> frozenset[str]:
         return frozenset().union(
             *(
                 kind.given_by
                 for kind in self._runtime.policy.grant_kinds.values()
-                if not kind.grounds
+                if kind.workflow != Workflow.EMERGENCY
             )
         )
 
-    def _giver(self, kind: str, by: Actor) -> str:
-        grant_kind = self._kind(kind)
-        client = self._client_of(by)
+    def require_giver(self, kind: str, by: Actor) -> str:
+        grant_kind = self.grant_kind(kind)
+        client = self.client_of(by)
         if by.role not in grant_kind.given_by or client is None:
-            self._refuse(
+            self.refuse(
                 f"a {kind} grant is given by {join_roles(grant_kind.given_by)} of the client",
                 grant_kind,
                 "role",
             )
         return client
 
-    def _agent(self, by: Actor, kind: GrantKind) -> SubjectRef:
+    def require_agent(self, by: Actor, kind: GrantKind) -> SubjectRef:
         agent = next((account for account in by.subjects if account in self._agents), None)
         if by.role != kind.to or agent is None:
-            self._refuse(
+            self.refuse(
                 "only a support agent on the publisher's list asks to be let in",
                 kind,
                 Condition.SUPPORT_GRANT,
             )
         if not by.strongly_authenticated:
-            self._refuse(
+            self.refuse(
                 "staff must sign in with strong authentication",
                 kind,
                 Condition.STRONG_AUTHENTICATION,
             )
         return agent
 
-    def _purpose(self, kind: GrantKind, purpose: str | None) -> str:
+    def choose_purpose(self, kind: GrantKind, purpose: str | None) -> str:
         possible = allowed_categories(kind, self._runtime.policy.rules)
         if purpose is None and len(possible) == 1:
             return next(iter(possible))
@@ -102,16 +102,16 @@ class GrantRules:
             raise RequestInvalid(f"purpose: one of {', '.join(sorted(possible))}")
         return purpose
 
-    def _check_categories(self, kind: GrantKind, purpose: str, categories: frozenset[str]) -> None:
+    def check_categories(self, kind: GrantKind, purpose: str, categories: frozenset[str]) -> None:
         possible = allowed_categories(kind, self._runtime.policy.rules)[purpose]
         if not categories or categories - possible:
             raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
 
-    def _scope_of(self, scope: GrantScope, client: str) -> GrantScope:
+    def stored_scope(self, scope: GrantScope, client: str) -> GrantScope:
         """A scope with its names as the data has them; every subject has to be the client's own,
         and every group a group.
         """
-        subjects = frozenset(self._belonging(subject, client) for subject in scope.subjects)
+        subjects = frozenset(self.stored_subject(subject, client) for subject in scope.subjects)
         columns = [
             self._runtime.models.graph.scope_column(kind)
             for kind in self._runtime.models.graph.subjects
@@ -127,7 +127,7 @@ class GrantRules:
         )
         return GrantScope(scope.everybody, subjects, groups)
 
-    def _belonging(self, subject: tuple[str, Any], client: str) -> SubjectRef:
+    def stored_subject(self, subject: tuple[str, Any], client: str) -> SubjectRef:
         """A subject's name as the data has it; raises `RequestInvalid` where it is not the client's
         own.
         """
@@ -138,14 +138,14 @@ class GrantRules:
         key = subject_column(layout)
         absent = f"id: there is no such {subject[0]} in this organisation"
         subject_id = _coerce_to_columns([key], canonical_id(subject[1]), absent)
-        stored_client = self._looked_up(
+        stored_client = self.first_value(
             select(client_column(layout)).where(key == coerce(key, subject_id))
         )
         if stored_client is None or canonical_id(stored_client) != client:
             raise RequestInvalid(absent)
         return subject[0], subject_id
 
-    def _looked_up(self, query: Select[Any]) -> Any:
+    def first_value(self, query: Select[Any]) -> Any:
         """The first value of a query; None also where the database cannot hold what is looked for."""
         session = self._runtime.database.clean_session()
         try:
@@ -154,7 +154,7 @@ class GrantRules:
             session.rollback()
             return None
 
-    def _client(self, client: Any) -> str:
+    def stored_client(self, client: Any) -> str:
         """A client's name as the data has it; raises `RequestInvalid` where nobody of it is there."""
         absent = "client: there is no such client"
         columns = [
@@ -164,31 +164,31 @@ class GrantRules:
         ]
         name = _coerce_to_columns(columns, canonical_id(client), absent)
         for column in columns:
-            if self._looked_up(select(column).where(matches_any_id(column, [name]))) is not None:
+            if self.first_value(select(column).where(matches_any_id(column, [name]))) is not None:
                 return name
         raise RequestInvalid(absent)
 
-    def _check_strength(self, actor: Actor) -> None:
+    def check_strength(self, actor: Actor) -> None:
         """Staff see nothing of grants without strong authentication (LG-23)."""
         role = self._runtime.policy.roles.get(actor.role)
         if role is not None and role.side == "publisher" and not actor.strongly_authenticated:
             text = self._runtime.policy.conditions[Condition.STRONG_AUTHENTICATION]
-            self._deny(
+            self.deny(
                 AccessDenied(
                     text.missing, clause=text.clause, missing=Condition.STRONG_AUTHENTICATION
                 )
             )
 
-    def _client_of(self, actor: Actor) -> str | None:
+    def client_of(self, actor: Actor) -> str | None:
         return acting_client(self._runtime.models.graph, self._runtime.database.session(), actor)
 
-    def _declares(self, actor: Actor) -> bool:
+    def declares_emergencies(self, actor: Actor) -> bool:
         return any(
-            kind.grounds and actor.role in kind.given_by
+            kind.workflow == Workflow.EMERGENCY and actor.role in kind.given_by
             for kind in self._runtime.policy.grant_kinds.values()
         )
 
-    def _make_room(self, request: AssistanceRequest, agent: SubjectRef) -> None:
+    def make_room(self, request: AssistanceRequest, agent: SubjectRef) -> None:
         """One grant for a request and agent at a time: one that has expired gives up its place."""
         table = self._runtime.database.tables.grant
         place, now = slot_key(request, agent), self._runtime.utcnow()
@@ -204,7 +204,7 @@ class GrantRules:
                 update(table).where(table.c.id == grants[0].id).values(slot=None)
             )
 
-    def _asked(self, request: AssistanceRequest, agent: SubjectRef) -> Grant | None:
+    def pending_grant(self, request: AssistanceRequest, agent: SubjectRef) -> Grant | None:
         table = self._runtime.database.tables.grant.c
         is_pending = (
             table.assistance == request.id,
@@ -224,15 +224,15 @@ class GrantRules:
             None,
         )
 
-    def _open(self, assistance: str, client: str | None = None) -> AssistanceRequest:
-        request = self._assistance(assistance)
+    def open_request(self, assistance: str, client: str | None = None) -> AssistanceRequest:
+        request = self.find_request(assistance)
         if client is not None and request.client != client:
-            self._miss("there is no such request for assistance here")
+            self.refuse_as_missing("there is no such request for assistance here")
         if request.closed_at is not None:
             raise RequestConflict("this request for assistance is closed; open a new one")
         return request
 
-    def _assistance(self, request_id: str) -> AssistanceRequest:
+    def find_request(self, request_id: str) -> AssistanceRequest:
         is_it = self._runtime.database.tables.assistance.c.id == request_id
         request = next(
             iter(
@@ -243,17 +243,17 @@ class GrantRules:
             None,
         )
         if request is None:
-            self._miss("there is no such request for assistance here")
+            self.refuse_as_missing("there is no such request for assistance here")
         return request
 
-    def _grant(self, grant_id: str) -> Grant:
+    def find_grant(self, grant_id: str) -> Grant:
         return find_grants(
             self._runtime.database.session(),
             self._runtime.database.tables,
             self._runtime.database.tables.grant.c.id == grant_id,
         )[0]
 
-    def _record(
+    def record_grant(
         self,
         *,
         by: Actor,
@@ -279,26 +279,26 @@ class GrantRules:
             raise RequestConflict(
                 "somebody else asked or gave the same at this moment; look at the list of grants"
             ) from None
-        grant = self._grant(row["id"])
-        self._tell_of(grant, "given" if grant.given_at else "asked", by)
+        grant = self.find_grant(row["id"])
+        self.tell_of_grant(grant, "given" if grant.given_at else "asked", by)
         session.commit()
         return grant
 
-    def _refuse(self, reason: str, kind: GrantKind, missing: str) -> NoReturn:
-        self._deny(AccessDenied(reason, clause=kind.clause, missing=missing))
+    def refuse(self, reason: str, kind: GrantKind, missing: str) -> NoReturn:
+        self.deny(AccessDenied(reason, clause=kind.clause, missing=missing))
 
-    def _miss(self, reason: str) -> NoReturn:
+    def refuse_as_missing(self, reason: str) -> NoReturn:
         """There is no such thing, or not for this actor; the trail hears of the attempt."""
-        self._deny(RequestNotFound(reason))
+        self.deny(RequestNotFound(reason))
 
-    def _deny(self, refusal: PrivacyError) -> NoReturn:
+    def deny(self, refusal: PrivacyError) -> NoReturn:
         context = current_context.get()
         if isinstance(context, ProcessingContext):
             context.refuse(refusal)
         raise refusal
 
-    def _tell_of(self, grant: Grant, step: str, by: Actor) -> None:
-        self._tell(
+    def tell_of_grant(self, grant: Grant, step: str, by: Actor) -> None:
+        self.tell_of_step(
             grant.kind,
             step,
             grant.id,
@@ -310,7 +310,7 @@ class GrantRules:
             ground=grant.ground,
         )
 
-    def _tell(
+    def tell_of_step(
         self,
         kind: str,
         step: str,
@@ -324,7 +324,7 @@ class GrantRules:
         ground: str | None = None,
     ) -> None:
         policy = self._runtime.policy
-        clause = (policy.grant_kinds.get(kind) or self._support()).clause
+        clause = (policy.grant_kinds.get(kind) or self.assistance_kind()).clause
         self._runtime.audit.permission(
             kind=kind,
             step=step,

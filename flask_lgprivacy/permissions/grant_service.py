@@ -17,7 +17,7 @@ from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ConfigurationError, RequestConflict, RequestInvalid
 from ..gate.actor import Actor
 from ..gate.runtime import Runtime
-from ..policy.model import Condition
+from ..policy.model import Condition, Workflow
 from .grant_repository import find_assistance, find_grants
 from .grant_rules import GrantRules, is_same_person, join_roles, slot_key
 from .grants import AssistanceRequest, EmergencyNotice, Grant, GrantScope, GrantUse, Notifier
@@ -25,13 +25,15 @@ from .grants import AssistanceRequest, EmergencyNotice, Grant, GrantScope, Grant
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 
 
-class GrantService(GrantRules):
+class GrantService:
     """The grants of one application. Every method commits, and says in the trail what was done."""
 
     def __init__(
         self, runtime: Runtime, notify: Notifier | None, agents: frozenset[SubjectRef]
     ) -> None:
-        super().__init__(runtime, agents)
+        self._runtime = runtime
+        self._agents = agents
+        self._rules = GrantRules(runtime, agents)
         self._notify = notify
 
     # --- a client lets a guest in (LG-20) ---
@@ -50,7 +52,7 @@ class GrantService(GrantRules):
         """Let somebody see categories of people of the giver's client, until a moment.
 
         Args:
-            kind: Of the policy document, one that nobody has to ask for (`guest`).
+            kind: Of the policy document, one that needs neither a request nor a ground (`guest`).
             by: Who gives.
             to: As (kind, id) of an account of the same client.
             categories: What may be seen.
@@ -62,21 +64,21 @@ class GrantService(GrantRules):
             AccessDenied: The giver may not give.
             RequestInvalid: Names what is wrong.
         """
-        grant_kind, client = self._kind(kind), self._giver(kind, by)
-        if grant_kind.asked_by or grant_kind.grounds:
+        grant_kind, client = self._rules.grant_kind(kind), self._rules.require_giver(kind, by)
+        if grant_kind.workflow in (Workflow.ASSISTANCE, Workflow.EMERGENCY):
             raise RequestInvalid(
                 f"kind: a {kind} grant needs a request for assistance, or a ground"
             )
-        grantee = self._belonging(to, client)
-        aim = self._purpose(grant_kind, purpose)
-        self._check_categories(grant_kind, aim, frozenset(categories))
-        scope = self._scope_of(scope, client)
+        grantee = self._rules.stored_subject(to, client)
+        aim = self._rules.choose_purpose(grant_kind, purpose)
+        self._rules.check_categories(grant_kind, aim, frozenset(categories))
+        scope = self._rules.stored_scope(scope, client)
         if until.tzinfo is None:
             raise RequestInvalid("until: a time with its zone, such as 2026-12-24T18:00:00+01:00")
         now, until = self._runtime.utcnow(), until.astimezone(dt.UTC)
         if not now < until <= now + dt.timedelta(hours=grant_kind.hours):
             raise RequestInvalid(f"until: after now, and within {grant_kind.hours} hours")
-        return self._record(
+        return self._rules.record_grant(
             kind=kind, client=client, to=grantee, purpose=aim, categories=frozenset(categories), scope=scope, asked_by=by.key,
             asked_at=now, given_by=by.key, given_at=now, until=until, by=by,
         )  # fmt: skip
@@ -107,10 +109,10 @@ class GrantService(GrantRules):
             AccessDenied: The actor may not ask.
             RequestInvalid: Names what is wrong.
         """
-        kind = self._support()
-        client = self._client_of(by)
+        kind = self._rules.assistance_kind()
+        client = self._rules.client_of(by)
         if by.role not in kind.asked_by or client is None:
-            self._refuse(
+            self._rules.refuse(
                 f"a request for assistance is opened by {join_roles(kind.asked_by)} of the client",
                 kind,
                 "role",
@@ -118,8 +120,10 @@ class GrantService(GrantRules):
         named_agent = (agent[0], canonical_id(agent[1])) if agent is not None else None
         if named_agent is not None and named_agent not in self._agents:
             raise RequestInvalid("agent: nobody on the publisher's list of support agents")
-        self._check_categories(kind, self._purpose(kind, None), frozenset(categories))
-        scope = self._scope_of(scope, client)
+        self._rules.check_categories(
+            kind, self._rules.choose_purpose(kind, None), frozenset(categories)
+        )
+        scope = self._rules.stored_scope(scope, client)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
         if reference is not None and not _REFERENCE.fullmatch(reference):
@@ -143,11 +147,11 @@ class GrantService(GrantRules):
             "opened_at": self._runtime.utcnow(),
         }
         session.execute(insert(table).values(**values))
-        self._tell(
+        self._rules.tell_of_step(
             "assistance", "opened", number, by, client=client, categories=requested_categories
         )
         session.commit()
-        return self._assistance(number)
+        return self._rules.find_request(number)
 
     def ask(self, *, by: Actor, assistance: str) -> Grant:
         """An agent asks to be let in, for an open request for assistance; the client decides.
@@ -155,16 +159,16 @@ class GrantService(GrantRules):
         Raises `AccessDenied` for whoever is not on the list of agents, or where the client named
         another one.
         """
-        kind = self._support()
-        agent = self._agent(by, kind)
-        request = self._open(assistance)
+        kind = self._rules.assistance_kind()
+        agent = self._rules.require_agent(by, kind)
+        request = self._rules.open_request(assistance)
         if request.agent is not None and request.agent != agent:
-            self._refuse(
+            self._rules.refuse(
                 "the client named another agent for this request", kind, Condition.SUPPORT_GRANT
             )
-        self._make_room(request, agent)
-        return self._record(
-            kind=kind.id, client=request.client, to=agent, purpose=self._purpose(kind, None), categories=request.categories,
+        self._rules.make_room(request, agent)
+        return self._rules.record_grant(
+            kind=kind.id, client=request.client, to=agent, purpose=self._rules.choose_purpose(kind, None), categories=request.categories,
             scope=request.scope, assistance=request.id, slot=slot_key(request, agent), asked_by=by.key,
             asked_at=self._runtime.utcnow(), by=by,
         )  # fmt: skip
@@ -193,16 +197,19 @@ class GrantService(GrantRules):
             AccessDenied: The same person would ask and give.
             RequestInvalid: Something is wider than the request.
         """
-        kind, client = self._support(), self._giver(self._support().id, by)
+        kind, client = (
+            self._rules.assistance_kind(),
+            self._rules.require_giver(self._rules.assistance_kind().id, by),
+        )
         agent = (to[0], canonical_id(to[1]))
-        request = self._open(assistance, client)
+        request = self._rules.open_request(assistance, client)
         if agent not in self._agents:
-            self._refuse(
+            self._rules.refuse(
                 "nobody on the publisher's list of support agents", kind, Condition.SUPPORT_GRANT
             )
         if request.agent is not None and request.agent != agent:
             raise RequestInvalid("to: the request names another agent")
-        pending = self._asked(request, agent)
+        pending = self._rules.pending_grant(request, agent)
         asked_by = (
             pending.asked_by
             if pending is not None
@@ -214,14 +221,14 @@ class GrantService(GrantRules):
             raise RequestInvalid("to: this agent has not asked, and the request names nobody")
         is_opener = pending is None and not request.opened_as.isdisjoint(by.subjects)
         if is_same_person(asked_by, by) or agent in by.subjects or is_opener:
-            self._refuse(
+            self._rules.refuse(
                 "whoever named the agent does not let the agent in; a colleague gives the grant, "
                 "or the agent asks for it",
                 kind,
                 "a second person",
             )
         narrowed = frozenset(categories) if categories is not None else request.categories
-        within = self._scope_of(scope, client) if scope is not None else request.scope
+        within = self._rules.stored_scope(scope, client) if scope is not None else request.scope
         if not narrowed or narrowed - request.categories or not within.is_within(request.scope):
             raise RequestInvalid("categories, scope: no wider than the request for assistance")
         if hours is not None and not 1 <= hours <= request.hours:
@@ -233,9 +240,9 @@ class GrantService(GrantRules):
             "until": now + dt.timedelta(hours=hours or request.hours),
         }
         if pending is None:
-            self._make_room(request, agent)
-            return self._record(
-                kind=kind.id, client=client, to=agent, purpose=self._purpose(kind, None), categories=narrowed, scope=within,
+            self._rules.make_room(request, agent)
+            return self._rules.record_grant(
+                kind=kind.id, client=client, to=agent, purpose=self._rules.choose_purpose(kind, None), categories=narrowed, scope=within,
                 assistance=request.id, slot=slot_key(request, agent), asked_by=asked_by, asked_at=request.opened_at, by=by,
                 **values_given,
             )  # fmt: skip
@@ -248,24 +255,27 @@ class GrantService(GrantRules):
         if done.rowcount != 1:
             session.rollback()
             raise RequestConflict("this was given or revoked meanwhile; look at the list of grants")
-        grant = self._grant(pending.id)
-        self._tell_of(grant, "given", by)
+        grant = self._rules.find_grant(pending.id)
+        self._rules.tell_of_grant(grant, "given", by)
         session.commit()
         return grant
 
     def close(self, *, by: Actor, assistance: str) -> AssistanceRequest:
         """The client closes its request for assistance; every grant for it ends."""
-        kind = self._support()
-        request = self._assistance(assistance)
-        if request.client != self._client_of(by) or by.role not in kind.asked_by | kind.given_by:
-            self._miss("there is no such request for assistance here")
+        kind = self._rules.assistance_kind()
+        request = self._rules.find_request(assistance)
+        if (
+            request.client != self._rules.client_of(by)
+            or by.role not in kind.asked_by | kind.given_by
+        ):
+            self._rules.refuse_as_missing("there is no such request for assistance here")
         session, table = (
             self._runtime.database.clean_session(),
             self._runtime.database.tables.assistance,
         )
         is_open = (table.c.id == request.id) & table.c.closed_at.is_(None)
         session.execute(update(table).where(is_open).values(closed_at=self._runtime.utcnow()))
-        self._tell(
+        self._rules.tell_of_step(
             "assistance",
             "closed",
             request.id,
@@ -274,7 +284,7 @@ class GrantService(GrantRules):
             categories=sorted(request.categories),
         )
         session.commit()
-        return self._assistance(assistance)
+        return self._rules.find_request(assistance)
 
     # --- an emergency, of which the client is told (LG-13) ---
 
@@ -313,16 +323,18 @@ class GrantService(GrantRules):
             (
                 candidate
                 for candidate in self._runtime.policy.grant_kinds.values()
-                if candidate.grounds
+                if candidate.workflow == Workflow.EMERGENCY
             ),
             None,
         )
         if kind is None:
             raise RequestInvalid("kind: the policy document knows no emergency")
         if by.role not in kind.given_by:
-            self._refuse(f"an emergency is declared by {join_roles(kind.given_by)}", kind, "role")
+            self._rules.refuse(
+                f"an emergency is declared by {join_roles(kind.given_by)}", kind, "role"
+            )
         if not by.strongly_authenticated:
-            self._refuse(
+            self._rules.refuse(
                 "staff must sign in with strong authentication",
                 kind,
                 Condition.STRONG_AUTHENTICATION,
@@ -332,23 +344,23 @@ class GrantService(GrantRules):
                 "an emergency has to be told to the client; set the extension up with "
                 "LGPrivacy(notify=…)"
             )
-        agent, client_id = (to[0], canonical_id(to[1])), self._client(client)
+        agent, client_id = (to[0], canonical_id(to[1])), self._rules.stored_client(client)
         if ground not in kind.grounds:
             raise RequestInvalid(f"ground: one of {', '.join(sorted(kind.grounds))}")
         if not _REFERENCE.fullmatch(case):
             raise RequestInvalid("case: a reference, of letters, digits and . _ / -")
         if agent not in self._agents or agent in by.subjects:
             raise RequestInvalid("to: a colleague on the list of support agents")
-        aim, requested_categories = self._purpose(kind, None), frozenset(categories)
-        self._check_categories(kind, aim, requested_categories)
-        scope = self._scope_of(scope, client_id)
+        aim, requested_categories = self._rules.choose_purpose(kind, None), frozenset(categories)
+        self._rules.check_categories(kind, aim, requested_categories)
+        scope = self._rules.stored_scope(scope, client_id)
         if not 1 <= hours <= kind.hours:
             raise RequestInvalid(f"hours: between 1 and {kind.hours}")
         now = self._runtime.utcnow()
         until = now + dt.timedelta(hours=hours)
         number = uuid4().hex
         self._notify(EmergencyNotice(client_id, number, ground, case, requested_categories, until))
-        return self._record(
+        return self._rules.record_grant(
             kind=kind.id,
             client=client_id,
             to=agent,
@@ -377,25 +389,25 @@ class GrantService(GrantRules):
         )
         is_theirs = (
             visible is not None
-            and self._client_of(by) == visible.client
-            and by.role in self._givers()
+            and self._rules.client_of(by) == visible.client
+            and by.role in self._rules.giving_roles()
         )
         if visible is None or not (
-            is_theirs or (self._declares(by) and visible.given_by == by.key)
+            is_theirs or (self._rules.declares_emergencies(by) and visible.given_by == by.key)
         ):
-            self._miss("there is no such grant here")
+            self._rules.refuse_as_missing("there is no such grant here")
         session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
         ended = {"revoked_at": self._runtime.utcnow(), "revoked_by": by.key, "slot": None}
         session.execute(
             update(table).where(table.c.id == grant, table.c.revoked_at.is_(None)).values(**ended)
         )
-        grant_now = self._grant(grant)
-        self._tell_of(grant_now, "revoked", by)
+        grant_now = self._rules.find_grant(grant)
+        self._rules.tell_of_grant(grant_now, "revoked", by)
         try:
             session.commit()
         except OperationalError:
             session.rollback()
-            self._tell_of(visible, "not-revoked", by)
+            self._rules.tell_of_grant(visible, "not-revoked", by)
             raise RequestConflict(
                 "the database is busy with a reader, so the grant still stands; try again, and use "
                 "SQLite in WAL mode or PostgreSQL"
@@ -406,15 +418,15 @@ class GrantService(GrantRules):
         """The grants of the actor's client, for whoever gives them; those to the actor, and those
         that the actor gave.
         """
-        self._check_strength(actor)
+        self._rules.check_strength(actor)
         table = self._runtime.database.tables.grant.c
         criteria: list[ColumnElement[bool]] = [
             (table.grantee_kind == kind) & (table.grantee_id == subject_id)
             for kind, subject_id in actor.subjects
         ]
-        if self._client_of(actor) is not None and actor.role in self._givers():
+        if self._rules.client_of(actor) is not None and actor.role in self._rules.giving_roles():
             criteria.append(table.client == actor.client)
-        if self._declares(actor):
+        if self._rules.declares_emergencies(actor):
             criteria.append(table.given_by == actor.key)
         if not criteria:
             return []
@@ -426,10 +438,10 @@ class GrantService(GrantRules):
         """The requests for assistance of the actor's client; for an agent, the open ones that name
         nobody else.
         """
-        self._check_strength(actor)
-        kind, table = self._support(), self._runtime.database.tables.assistance.c
+        self._rules.check_strength(actor)
+        kind, table = self._rules.assistance_kind(), self._runtime.database.tables.assistance.c
         session, tables = self._runtime.database.session(), self._runtime.database.tables
-        if self._client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
+        if self._rules.client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
             return find_assistance(session, tables, table.client == actor.client)
         own_accounts = [item for item in actor.subjects if item in self._agents]
         if actor.role != kind.to or not own_accounts:

@@ -13,6 +13,7 @@ from ..errors import PolicyInvalid
 from . import schema as shapes
 from .consistency import check_consistency, is_narrowed
 from .disclosure_rules import prohibition_of_recipient
+from .grant_workflows import check_workflows
 from .model import COMMITMENTS, GRANTED, Basis, Capabilities, Clause, Condition, Contact, Policy
 
 SHIPPED = Path(__file__).with_name("learn_and_go.toml")
@@ -272,6 +273,7 @@ class _Reader:
 
     def _check_grants(self, policy: Policy) -> None:
         conditions = set()
+        met: set[tuple[Condition, str]] = set()
         for kind in policy.grant_kinds.values():
             key = f"grant_kinds.{kind.id}"
             self._known(f"{key}.to", [kind.to], policy.roles, kind.clause)
@@ -282,11 +284,15 @@ class _Reader:
                 self._refuse(
                     f"{key}.given_by", f"role {kind.to} would give access to itself", kind.clause
                 )
-            if kind.condition in conditions:
+            if (kind.condition, kind.to) in met:
                 self._refuse(
-                    f"{key}.condition", f"another kind meets {kind.condition} already", kind.clause
+                    f"{key}.condition",
+                    f"another kind meets {kind.condition} for role {kind.to} already",
+                    kind.clause,
                 )
+            met.add((kind.condition, kind.to))
             conditions.add(kind.condition)
+        check_workflows(policy, self._capabilities, self._refuse)
         for number, rule in enumerate(policy.rules):
             for condition in sorted((rule.conditions & GRANTED) - conditions):
                 self._refuse(

@@ -65,6 +65,18 @@ class Right(StrEnum):
     RECTIFY = "rectify"
 
 
+class Workflow(StrEnum):
+    """The ways in which a grant comes about that are built in; an application may bring others.
+
+    An *invitation* is given by the client of its own accord, *assistance* is asked for and answers a
+    request of the client, an *emergency* is given on a ground without the client's word.
+    """
+
+    INVITATION = "invitation"
+    ASSISTANCE = "assistance"
+    EMERGENCY = "emergency"
+
+
 class RightOutcome(StrEnum):
     """What happens to a request: carried out, or passed on to the controller."""
 
@@ -171,8 +183,8 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class GrantKind:
-    """A kind of grant: which condition it meets, to which role, who asks for it and who gives it,
-    for how long at most.
+    """A kind of grant: by which workflow it comes about, which condition it meets, to which role,
+    who asks for it and who gives it, for how long at most.
 
     `agents` is how many people may be on the short list that the grantee has to be on, None where
     there is no such list; `grounds` are those on which it is given without the client's word, and
@@ -181,6 +193,7 @@ class GrantKind:
 
     id: str
     label: str
+    workflow: str
     condition: Condition
     to: str
     asked_by: frozenset[str]
@@ -354,9 +367,11 @@ class Capabilities:
 
     Attributes:
         rights: The names of the rights that have a handler.
+        workflows: The names of the workflows by which grants come about.
     """
 
     rights: frozenset[str] = frozenset(Right)
+    workflows: frozenset[str] = frozenset(Workflow)
 
 
 @dataclass(frozen=True, slots=True)

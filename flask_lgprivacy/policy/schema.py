@@ -261,6 +261,7 @@ class GrantKindSchema(_Entry):
     makes = words.GrantKind
     id = _identifier(required=True)
     label = _text(required=True)
+    workflow = _identifier(required=True)
     condition = _word(
         words.Condition, required=True, validate=validate.OneOf(sorted(words.GRANTED))
     )

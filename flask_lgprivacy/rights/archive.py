@@ -4,24 +4,20 @@ Art. 15(1) asks for.
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from importlib import resources
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment
-
+from ..errors import ConfigurationError
 from ..gate.runtime import Runtime
 from ..orm.model_info import ModelInfo
+from .archive_renderers import RENDERERS, ArchiveContent, ArchiveRenderer, Table
+from .handler import held_categories
 
 Rows = list[dict[str, Any]]
-Table = tuple[list[str], list[list[Any]]]
 RIGHTS = {
     "access": "GDPR Art. 15",
     "rectification": "GDPR Art. 16",
@@ -30,11 +26,16 @@ RIGHTS = {
     "objection": "GDPR Art. 21",
     "complaint to a supervisory authority (in France the CNIL)": "GDPR Art. 77",
 }
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def build_archive(
-    runtime: Runtime, kind: str, rows_by_model: Sequence[tuple[ModelInfo, Rows]], *, made_at: str
+    runtime: Runtime,
+    kind: str,
+    rows_by_model: Sequence[tuple[ModelInfo, Rows]],
+    *,
+    made_at: str,
+    stored_files: Mapping[str, bytes] | None = None,
+    renderers: Iterable[ArchiveRenderer] = (),
 ) -> bytes:
     """A ZIP of everything held about one subject.
 
@@ -46,29 +47,34 @@ def build_archive(
         kind: Of subject.
         rows_by_model: For every model, its rows with opened values.
         made_at: ISO 8601 text.
+        stored_files: What stores outside the database hold, by path.
+        renderers: Besides those that are built in.
 
     Returns:
         The bytes.
+
+    Raises:
+        ConfigurationError: Two files have one name.
     """
-    about = describe_processing(runtime, kind, made_at=made_at)
-    tables = {layout.name: _table(layout, rows) for layout, rows in rows_by_model}
-    data = {
-        name: [dict(zip(header, map(_plain, values), strict=True)) for values in rows]
-        for name, (header, rows) in tables.items()
-    }
-    files = {
-        "data.json": _json(data),
-        "about.json": _json(about),
-        "index.html": _page(tables, about).encode(),
-        **{f"{name}.csv": _csv(*table) for name, table in tables.items()},
-    }
-    files["manifest.json"] = _json(
-        {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    content = ArchiveContent(
+        tables={layout.name: _table(layout, rows) for layout, rows in rows_by_model},
+        about=describe_processing(runtime, kind, made_at=made_at),
     )
+    files: dict[str, bytes] = dict(stored_files or {})
+    for renderer in (*RENDERERS, *renderers):
+        for name, rendered in renderer.render(content).items():
+            if name in files:
+                raise ConfigurationError(
+                    f"two files of an archive are called {name!r}; let the renderer name it "
+                    "otherwise"
+                )
+            files[name] = rendered
+    sums = {name: hashlib.sha256(file).hexdigest() for name, file in files.items()}
+    files["manifest.json"] = json.dumps(sums, indent=2).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
+        for name, file in files.items():
+            archive.writestr(name, file)
     return buffer.getvalue()
 
 
@@ -77,10 +83,8 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
     15(1)(a) to (h)).
     """
     policy = runtime.policy
-    held_categories = frozenset().union(
-        *(layout.categories for layout in runtime.models.graph.of(kind))
-    )
-    rules = [rule for rule in policy.rules if rule.categories & held_categories]
+    held = held_categories(runtime, kind)
+    rules = [rule for rule in policy.rules if rule.categories & held]
     purposes = sorted({purpose for rule in rules for purpose in rule.purposes})
     return {
         "made_at": made_at,
@@ -98,7 +102,7 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
                 "region": policy.categories[name].region,
                 "clause": policy.categories[name].clause,
             }
-            for name in sorted(held_categories)
+            for name in sorted(held)
         },
         "purposes": {
             name: {"label": policy.purposes[name].label, "basis": policy.purposes[name].basis.value}
@@ -109,11 +113,11 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
                 "name": recipient.name,
                 "country": recipient.country,
                 "purposes": sorted(recipient.purposes),
-                "categories": sorted(recipient.categories & held_categories),
+                "categories": sorted(recipient.categories & held),
                 "transfer": recipient.transfer.tool.value if recipient.transfer else None,
             }
             for recipient in policy.recipients.values()
-            if recipient.categories & held_categories
+            if recipient.categories & held
         ],
         "source": "entered by the client or the person; nothing is bought or inferred",
         "automated_decisions": "none",
@@ -138,47 +142,3 @@ def _table(layout: ModelInfo, rows: Rows) -> Table:
     header = [name for name in names if name not in layout.field_categories]
     header += [name for name in layout.labelled if name in names]
     return header, [[row.get(name) for name in header] for row in rows]
-
-
-def _page(tables: Mapping[str, Table], about: Mapping[str, Any]) -> str:
-    template = resources.files(__package__).joinpath("archive.html").read_text(encoding="utf-8")
-    shown = [
-        (name, header, [list(map(_text, values)) for values in rows])
-        for name, (header, rows) in tables.items()
-    ]
-    return Environment(autoescape=True).from_string(template).render(tables=shown, about=about)
-
-
-def _csv(header: list[str], rows: list[list[Any]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    if rows:
-        writer = csv.writer(buffer)
-        writer.writerow(header)
-        writer.writerows([[_cell(value) for value in values] for values in rows])
-    return buffer.getvalue().encode()
-
-
-def _cell(value: Any) -> str:
-    """A value in a table: a spreadsheet must show a text and not run it (OWASP ASVS 1.2.10); no
-    number is a formula.
-    """
-    text = _text(value)
-    is_number = isinstance(value, int | float | Decimal)
-    return f"'{text}" if text.startswith(_FORMULA) and not is_number else text
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float | bool | list | dict):
-        return value
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
-
-
-def _json(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, indent=2).encode()

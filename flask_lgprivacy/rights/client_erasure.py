@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
+from ..database.identifiers import canonical_id
 from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK
 from ..orm.columns import client_column, matches_any_id, subject_column
@@ -68,8 +69,12 @@ def remove_client_rows(
     erased: dict[str, int] = dict((request.outcome or {}).get("erased", {}))
     for kind, layout in client_kinds(runtime):
         while subject_ids := _some(session, layout, client):
-            for name, count in remove_rows(runtime, session, kind, subject_ids).items():
-                erased[name] = erased.get(name, 0) + count
+            for counts in (
+                *(runtime.stores.erase((kind, canonical_id(row))) for row in subject_ids),
+                remove_rows(runtime, session, kind, subject_ids),
+            ):
+                for name, count in counts.items():
+                    erased[name] = erased.get(name, 0) + count
             requests.note_outcome(session, request.id, {"erased": erased})
             session.commit()
             yield len(subject_ids)

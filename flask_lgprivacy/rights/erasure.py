@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from ..crypto.pseudonym_period import school_year
 from ..database.identifiers import SubjectRef
-from ..errors import RequestConflict, RequestNotFound
+from ..errors import RequestConflict, RequestNotFound, StoreUnavailable
 from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
 from ..inbox import inbox_entries_about, remove_from_inbox
@@ -65,11 +65,12 @@ class ErasureHandler:
         try:
             return _erase(case)
         except RequestConflict:
-            case.session.rollback()
-            _requests(case.runtime).transition(
-                case.session, case.request.id, "in-progress", note=BUSY
-            )
-            return None
+            note = BUSY
+        except StoreUnavailable as error:
+            note = f"{error.message}; it is asked again"
+        case.session.rollback()
+        _requests(case.runtime).transition(case.session, case.request.id, "in-progress", note=note)
+        return None
 
 
 def has_certificate(request: RightsRequest) -> bool:
@@ -112,6 +113,9 @@ def _erase(case: RightsCase) -> Outcome:
         requests.note_outcome(session, request.id, outcome)
 
     retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
+    if in_stores := runtime.stores.erase(subject):
+        record(in_stores, {})
+        session.commit()
     left = retry_conflicts(session, lambda: find_remaining(runtime, session, subject, client))
     done = recorded()
     kept_rows = done.get("kept_rows", {})
@@ -193,6 +197,7 @@ def find_remaining(
     if runtime.keys.is_alive(session, kind, subject_id):
         left["key"] = 1
     session.commit()
+    left.update(runtime.stores.remaining(subject))
     if not runtime.keys.empty_log(session):
         left["write-ahead log"] = 1
     return left

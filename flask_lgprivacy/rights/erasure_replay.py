@@ -119,6 +119,7 @@ class ErasureReplay:
             )
             self._count(kind, present_ids)
             if not self._dry_run:
+                self._erase_in_stores(kind, chunk)
                 self.counts["rows"] += sum(
                     remove_rows(self._runtime, session, kind, present_ids or list(chunk)).values()
                 )
@@ -145,11 +146,16 @@ class ErasureReplay:
                 last = subject_ids[-1]
                 self._count(kind, subject_ids)
                 if not self._dry_run:
+                    self._erase_in_stores(kind, subject_ids)
                     self.counts["rows"] += sum(
                         remove_rows(self._runtime, session, kind, subject_ids).values()
                     )
                 session.commit()
         self.counts["clients"] += len(self._seen) > was
+
+    def _erase_in_stores(self, kind: str, subject_ids: Iterable[Any]) -> None:
+        for subject_id in subject_ids:
+            self._runtime.stores.erase((kind, canonical_id(subject_id)))
 
     def _count(self, kind: str, subject_ids: list[Any]) -> None:
         """Count each subject once, also in a rehearsal, where nobody goes."""

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 
-from ..errors import SubjectErased
+from ..errors import ConfigurationError, SubjectErased
+from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
 from ..orm.bulk_read import iter_records
 from ..orm.columns import subject_column
 from ..policy.model import Action, Right
 from .archive import build_archive
+from .archive_renderers import ArchiveRenderer
 from .archive_store import expire_archives, keep_archive
 from .handler import Outcome, RightsCase, exportable_categories
 
 
 class ExportHandler:
-    """`export`: builds the archive and keeps it until it expires."""
+    """`export`: builds the archive and keeps it until it expires.
+
+    Args:
+        renderers: Of archives, besides those that are built in.
+    """
 
     name = Right.EXPORT.value
     actions = frozenset({Action.READ})
+
+    def __init__(self, renderers: Iterable[ArchiveRenderer] = ()) -> None:
+        self._renderers = tuple(renderers)
 
     def categories(self, runtime: Runtime, kind: str) -> frozenset[str]:
         """Everything but credentials."""
@@ -38,7 +49,14 @@ class ExportHandler:
                 categories=self.categories(runtime, kind),
             )
             rows_by_model.append((layout, list(rows)))
-        content = build_archive(runtime, kind, rows_by_model, made_at=runtime.audit.now())
+        content = build_archive(
+            runtime,
+            kind,
+            rows_by_model,
+            made_at=runtime.audit.now(),
+            stored_files=_stored_files(case, processing),
+            renderers=self._renderers,
+        )
         expires = runtime.utcnow() + dt.timedelta(days=runtime.policy.deadline.archive_days)
         session.commit()
         key = processing.keys.load_for_writing(session, kind, [subject_id]).get(subject_id)
@@ -55,3 +73,25 @@ class ExportHandler:
                 "archive_expires": expires.isoformat(),
             },
         )
+
+
+def _stored_files(case: RightsCase, processing: ProcessingContext) -> dict[str, bytes]:
+    """What stores outside the database hold of the subject, under a folder for each store.
+
+    Each category of a store is authorised before the store is asked.
+    """
+    stores, subject, client = case.runtime.stores, case.request.subject, case.request.client
+    exportable = exportable_categories(case.runtime, subject[0])
+    for category in sorted(stores.categories_of(subject[0]) & exportable):
+        processing.authorize(category, Action.READ, client=client, subject=subject)
+        processing.record_access(category, Action.READ, client=client, subject=subject)
+    files: dict[str, bytes] = {}
+    for store, stored in stores.export(subject, exportable):
+        for name, content in stored.items():
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ConfigurationError(
+                    f"the store {store!r} named a file outside its folder; use relative names"
+                )
+            files[f"files/{store.partition(':')[2]}/{path}"] = content
+    return files

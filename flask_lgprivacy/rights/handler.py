@@ -108,7 +108,9 @@ class ChangesHandler(Protocol):
 
 def held_categories(runtime: Runtime, kind: str) -> frozenset[str]:
     """All categories that are held of a kind of subject."""
-    return frozenset().union(*(layout.categories for layout in runtime.models.graph.of(kind)))
+    return runtime.stores.categories_of(kind).union(
+        *(layout.categories for layout in runtime.models.graph.of(kind))
+    )
 
 
 def exportable_categories(runtime: Runtime, kind: str) -> frozenset[str]:

@@ -18,6 +18,7 @@ from ..errors import (
     RequestConflict,
     RequestInvalid,
     RequestNotFound,
+    StoreUnavailable,
 )
 from ..gate.actor import Actor
 from ..gate.declaration import Declaration
@@ -26,6 +27,7 @@ from ..gate.runtime import Runtime
 from ..orm.codec import encode_fields
 from ..orm.hidden_values import HiddenValues
 from ..policy.model import Action, Right, RightOutcome, RightRule
+from .archive_renderers import ArchiveRenderer
 from .archive_store import expire_archives, keep_archive, open_archive
 from .authorization import RightsAuthorization
 from .client_erasure import (
@@ -42,8 +44,6 @@ from .request_events import record_state, record_state_by_actor
 from .requests import CLIENT, PAGE, RequestRepository, RightsRequest
 from .retry import retry_conflicts
 
-HANDLERS: tuple[RightHandler, ...] = (ExportHandler(), ErasureHandler(), RectificationHandler())
-"""The rights that are built in."""
 CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
 
@@ -54,11 +54,18 @@ class RightsService:
     Args:
         runtime: The application's.
         handlers: Of the rights that the application brings besides those that are built in.
+        renderers: Of archives, besides those that are built in.
     """
 
-    def __init__(self, runtime: Runtime, handlers: Iterable[RightHandler] = ()) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        handlers: Iterable[RightHandler] = (),
+        renderers: Iterable[ArchiveRenderer] = (),
+    ) -> None:
         self._runtime = runtime
-        self._handlers = collect_handlers(handlers)
+        built_in = (ExportHandler(renderers), ErasureHandler(), RectificationHandler())
+        self._handlers = _by_name((*built_in, *handlers))
         self._authorization = RightsAuthorization(runtime)
         self.requests = RequestRepository(runtime.database.tables, runtime.policy, runtime.utcnow)
 
@@ -145,8 +152,12 @@ class RightsService:
         expire_archives(session, runtime)
         session.commit()
         for request in open_client_erasures(runtime, self.requests, session):
-            for removed_count in remove_client_rows(runtime, self.requests, session, request):
-                yield request.id, removed_count
+            try:
+                for removed_count in remove_client_rows(runtime, self.requests, session, request):
+                    yield request.id, removed_count
+            except StoreUnavailable as error:
+                session.rollback()
+                self.requests.transition(session, request.id, "in-progress", note=error.code)
         for request in self.requests.unfinished(session):
             handler = self._handlers.get(request.right)
             if isinstance(handler, ResumableHandler) and not request.is_about_client:
@@ -326,14 +337,9 @@ class RightsService:
         return stored
 
 
-def collect_handlers(handlers: Iterable[RightHandler]) -> dict[str, RightHandler]:
-    """Handlers by the name of their right, those that are built in too.
-
-    Raises:
-        ConfigurationError: Two handle one right.
-    """
+def _by_name(handlers: Iterable[RightHandler]) -> dict[str, RightHandler]:
     by_name: dict[str, RightHandler] = {}
-    for handler in (*HANDLERS, *handlers):
+    for handler in handlers:
         if handler.name in by_name:
             raise ConfigurationError(f"the right {handler.name!r} has a handler already")
         by_name[handler.name] = handler

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
@@ -14,43 +16,66 @@ from .kms import KmsProvider
 from .local_file import LocalKeyFile
 from .transit import TransitProvider
 
-KINDS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "key-file": {"path": (str, Path)},
-    "vault-transit": {
-        "url": str, "key": str, "token_file": (str, Path), "mount": str, "ca_file": (str, Path), "timeout": (int, float)
-    },
-    "kms": {"key_id": str, "region": str, "endpoint_url": str, "timeout": (int, float)},
-}  # fmt: skip
-NEEDED = {
-    "key-file": {"path"},
-    "vault-transit": {"url", "key", "token_file"},
-    "kms": {"key_id", "region"},
-}
+KeyProviderKind = Callable[..., KeyProvider]
+"""Takes the name of an entry of LGPRIVACY_KEY_SERVICES, and the entry's options by keyword.
+
+Its keyword-only parameters are the options, with their types and defaults. One that ends in `url`
+starts with https:// (http:// only on this machine), one of the type `Path` is a path, and `timeout`
+is a number of seconds.
+"""
 LONGEST_TIMEOUT = 10
+ACCEPTED: Mapping[Any, tuple[type, ...]] = {Path: (str, Path), float: (int, float)}
+"""What an option of a type takes besides that type."""
 
 
-def key_provider(name: str, given: Any) -> KeyProvider:
-    """The provider that one entry of LGPRIVACY_KEY_SERVICES describes; raises `ConfigurationError`
-    naming what to mend.
+def local_key_file(_name: str, *, path: Path) -> KeyProvider:
+    """The kind `key-file`: root keys in a file that exists."""
+    return LocalKeyFile(path)
+
+
+KINDS: Mapping[str, KeyProviderKind] = {
+    "key-file": local_key_file,
+    "vault-transit": TransitProvider,
+    "kms": KmsProvider,
+}
+"""Those that are built in."""
+
+
+def key_provider(
+    name: str, given: Any, kinds: Mapping[str, KeyProviderKind] = KINDS
+) -> KeyProvider:
+    """The provider that one entry of LGPRIVACY_KEY_SERVICES describes.
+
+    Args:
+        name: Of the entry.
+        given: The entry: `kind`, and the options of that kind.
+        kinds: By name.
+
+    Raises:
+        ConfigurationError: Names the entry, the option, and what to mend.
     """
     location = f"LGPRIVACY_KEY_SERVICES[{name!r}]"
-    if not isinstance(given, Mapping) or given.get("kind") not in KINDS:
+    if not isinstance(given, Mapping) or given.get("kind") not in kinds:
         raise ConfigurationError(
-            f"{location}: takes a mapping with 'kind', which is one of {', '.join(KINDS)}"
+            f"{location}: takes a mapping with 'kind', which is one of {', '.join(kinds)}"
         )
     kind = str(given["kind"])
-    option_types = KINDS[kind]
-    options = {option: value for option, value in given.items() if option != "kind"}
+    types, needed = option_types(kinds[kind])
+    options: dict[str, Any] = {option: value for option, value in given.items() if option != "kind"}
     for option, value in options.items():
-        if option not in option_types:
+        if option not in types:
             raise ConfigurationError(
-                f"{location}: {kind} has no option {option!r}; it has {', '.join(option_types)}"
+                f"{location}: {kind} has no option {option!r}; it has {', '.join(types)}"
             )
-        if not isinstance(value, option_types[option]):
+        if not isinstance(value, types[option]):
             raise ConfigurationError(
                 f"{location}: {option} is of the wrong type, {type(value).__name__}"
             )
-    missing = sorted(NEEDED[kind] - options.keys())
+        if option.endswith("url"):
+            _refuse_plain_http(location, option, options[option])
+        if Path in types[option]:
+            options[option] = Path(options[option])
+    missing = sorted(needed - options.keys())
     if missing:
         raise ConfigurationError(f"{location}: {kind} needs {', '.join(missing)}")
     if not 0 < options.get("timeout", 1) <= LONGEST_TIMEOUT:
@@ -58,19 +83,28 @@ def key_provider(name: str, given: Any) -> KeyProvider:
             f"{location}: timeout is between 0 and {LONGEST_TIMEOUT} seconds, because requests "
             "wait for it"
         )
-    for option in ("url", "endpoint_url"):
-        if option in options:
-            _refuse_plain_http(location, option, options[option])
-    for option in ("path", "token_file", "ca_file"):
-        if option in options:
-            options[option] = Path(options[option])
-    if kind == "key-file":
-        return LocalKeyFile(**options)
-    return (
-        TransitProvider(name, **options)
-        if kind == "vault-transit"
-        else KmsProvider(name, **options)
-    )
+    return kinds[kind](name, **options)
+
+
+def option_types(kind: KeyProviderKind) -> tuple[dict[str, tuple[type, ...]], frozenset[str]]:
+    """The options of a kind with the types that they take, and which of them are needed."""
+    made_by = kind.__init__ if inspect.isclass(kind) else kind
+    hints = get_type_hints(made_by)
+    parameters = [
+        parameter
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    types: dict[str, tuple[type, ...]] = {}
+    for parameter in parameters:
+        hint = hints[parameter.name]
+        alternatives = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+        chosen = [kind for kind in alternatives if kind is not type(None)]
+        types[parameter.name] = tuple(
+            accepted for kind in chosen for accepted in ACCEPTED.get(kind, (kind,))
+        )
+    needed = frozenset(item.name for item in parameters if item.default is item.empty)
+    return types, needed
 
 
 def _refuse_plain_http(location: str, option: str, url: str) -> None:

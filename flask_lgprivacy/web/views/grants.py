@@ -11,9 +11,20 @@ from marshmallow import fields, validate
 from ...errors import RequestInvalid
 from ...permissions.grant_service import GrantService
 from ...permissions.grants import AssistanceRequest, Grant, GrantScope, GrantUse
-from ...policy.model import Policy
+from ...permissions.workflows import GrantProposal
 from ...state import get_state
 from .common import BodySchema, format_id, json_object, json_response, load_json, require_actor
+
+_SAID = (
+    "categories",
+    "purpose",
+    "until",
+    "hours",
+    "assistance",
+    "client",
+    "ground",
+    "case",
+)
 
 
 class _Name(BodySchema):
@@ -54,7 +65,7 @@ def list_grants() -> Response:
 
 def give_grant() -> Response:
     """`POST /grants`: let somebody in."""
-    return _created(_given(_service(), get_state().policy, load_json(_GrantBody())), _now())
+    return _created(_given(load_json(_GrantBody())), _now())
 
 
 def revoke_grant(number: str) -> Response:
@@ -104,29 +115,21 @@ def _now() -> dt.datetime:
     return get_state().runtime.utcnow()
 
 
-def _given(grants: GrantService, policy: Policy, payload: dict[str, Any]) -> Grant:
-    kind, to = policy.grant_kinds.get(payload["kind"]), _pair(payload["to"])
-    if kind is None or to is None:
-        raise RequestInvalid(f"kind: one of {', '.join(sorted(policy.grant_kinds))}")
-    if kind.grounds:
-        return grants.declare_emergency(
-            by=require_actor(), client=_needed(payload, "client"), to=to, ground=_needed(payload, "ground"), case=_needed(payload, "case"),
-            categories=_needed(payload, "categories"), scope=_scope(payload), hours=_needed(payload, "hours"),
-        )  # fmt: skip
-    if kind.asked_by:
-        narrower = (
-            _scope(payload)
-            if payload["everybody"] or payload["subjects"] or payload["groups"]
-            else None
-        )
-        return grants.accept(
-            by=require_actor(), assistance=_needed(payload, "assistance"), to=to, hours=payload.get("hours"),
-            categories=payload.get("categories"), scope=narrower,
-        )  # fmt: skip
-    return grants.give(
-        kind.id, by=require_actor(), to=to, categories=_needed(payload, "categories"), scope=_scope(payload),
-        until=_needed(payload, "until"), purpose=payload.get("purpose"),
-    )  # fmt: skip
+def _given(payload: dict[str, Any]) -> Grant:
+    state, to = get_state(), payload["to"]
+    kinds = state.policy.grant_kinds
+    if payload["kind"] not in kinds:
+        raise RequestInvalid(f"kind: one of {', '.join(sorted(kinds))}")
+    said = {name: payload.get(name) for name in _SAID}
+    has_scope = payload["everybody"] or payload["subjects"] or payload["groups"]
+    proposal = GrantProposal(
+        by=require_actor(),
+        kind=kinds[payload["kind"]],
+        to=(to["kind"], to["id"]),
+        scope=_scope(payload) if has_scope else None,
+        **said,
+    )
+    return state.grant_workflows[proposal.kind.workflow].give(state.grants, proposal)
 
 
 def _needed(payload: dict[str, Any], name: str) -> Any:
