@@ -1,7 +1,7 @@
 """flask_lgprivacy: the privacy policy is what the software does."""
 
 from .crypto.blind_index import BlindIndex
-from .disclosure.references import labelled, non_personal
+from .disclosure.references import FieldReference, labelled, non_personal
 from .errors import AccessDenied, ConfigurationError, PrivacyError
 from .extension import LGPrivacy
 from .gate.actor import Actor
@@ -19,6 +19,7 @@ __all__ = [
     "BlindIndex",
     "ConfigurationError",
     "EmergencyNotice",
+    "FieldReference",
     "GrantScope",
     "LGPrivacy",
     "LabelledSchema",

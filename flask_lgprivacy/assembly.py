@@ -6,7 +6,6 @@ import datetime as dt
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,12 +17,11 @@ from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm import registry as registry_type
 
 from .audit.file_trail import FileAuditTrail
-from .audit.trail import AuditTrail
 from .config import Config
 from .crypto.providers.base import KeyProvider
 from .crypto.providers.local_file import LazyKeyFile
 from .crypto.providers.pool import ROOT, KeyProviders
-from .crypto.providers.registry import KINDS, KeyProviderKind, key_provider
+from .crypto.providers.registry import KINDS, key_provider
 from .database.access import Database
 from .database.tables import Tables, define_tables, missing_tables
 from .disclosure.address import parse_recipient_addresses
@@ -43,25 +41,22 @@ from .orm.engine_guard import check_engines
 from .orm.graph_checks import build_ownership_graph
 from .orm.labelled_models import LabelledModels
 from .orm.ownership_graph import OwnershipGraph
+from .parts import Parts
 from .permissions.consents import ConsentService
 from .permissions.facts import ConsentFacts, GrantFacts
 from .permissions.grant_rules import check_agents
 from .permissions.grant_service import GrantService
-from .permissions.grants import Notifier
 from .permissions.workflows import WORKFLOWS, GrantWorkflow
 from .policy.engine import PolicyEngine
 from .policy.loader import load_policy
 from .policy.model import Capabilities, Policy, Right
 from .profile_location import DeviceStorageVeto, ProfileLocation
-from .rights.archive_renderers import ArchiveRenderer
 from .rights.background import BackgroundRunner
 from .rights.erasure_replay import ErasureReplay
-from .rights.handler import RightHandler
 from .rights.service import RightsService
 from .state import NAME, PrivacyState, get_state
 from .stores import (
     DataStore,
-    SubjectStore,
     SubjectStores,
     check_regions,
     needed_stores,
@@ -74,33 +69,6 @@ MOST_ROUNDS = 30
 """How often the background looks again, a second apart, at requests that others keep from being
 carried out.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What an application brings instead of the defaults.
-
-    Attributes:
-        key_provider: Holds the root key, or None for the configured one.
-        key_provider_kinds: That LGPRIVACY_KEY_SERVICES may name besides those that are built in.
-        trail: Takes events, or None for files in a directory.
-        notify: Tells a client of an emergency, or None.
-        grant_workflows: By which grants come about, besides those that are built in.
-        rights: Handlers of rights besides those that are built in.
-        stores: Places outside the database that hold data of subjects.
-        renderers: Of archives, besides those that are built in.
-        utcnow: Returns the time in UTC.
-    """
-
-    key_provider: KeyProvider | None
-    key_provider_kinds: Mapping[str, KeyProviderKind]
-    trail: AuditTrail | None
-    notify: Notifier | None
-    grant_workflows: tuple[GrantWorkflow, ...]
-    rights: tuple[RightHandler, ...]
-    stores: tuple[SubjectStore, ...]
-    renderers: tuple[ArchiveRenderer, ...]
-    utcnow: Callable[[], dt.datetime]
 
 
 def assemble(

@@ -12,7 +12,7 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ColumnElement
 
-from .assembly import Parts, assemble
+from .assembly import assemble
 from .audit.trail import AuditTrail
 from .cli.group import privacy as privacy_commands
 from .cli.setup import initialise
@@ -29,6 +29,7 @@ from .gate.job import Job
 from .inbox import SealedInbox
 from .orm.bulk_read import iter_records
 from .orm.context import current_context
+from .parts import load_parts
 from .permissions.consents import ConsentService
 from .permissions.grant_service import GrantService
 from .permissions.grants import Notifier
@@ -53,6 +54,9 @@ _JOB = re.compile(r"^[A-Za-z0-9 .:_-]{1,80}$")
 class LGPrivacy:
     """The extension.
 
+    What an application brings is an object, or the name of one in a module such as
+    `shop.trail:TRAIL`, which `init_app` imports.
+
     Args:
         app: Set up at once; else call `init_app`.
         key_provider: Holds the root key; by default the local key file.
@@ -70,27 +74,27 @@ class LGPrivacy:
         self,
         app: Flask | None = None,
         *,
-        key_provider: KeyProvider | None = None,
-        key_provider_kinds: Mapping[str, KeyProviderKind] | None = None,
-        trail: AuditTrail | None = None,
-        notify: Notifier | None = None,
-        grant_workflows: Iterable[GrantWorkflow] = (),
-        rights: Iterable[RightHandler] = (),
-        stores: Iterable[SubjectStore] = (),
-        renderers: Iterable[ArchiveRenderer] = (),
+        key_provider: KeyProvider | str | None = None,
+        key_provider_kinds: Mapping[str, KeyProviderKind | str] | None = None,
+        trail: AuditTrail | str | None = None,
+        notify: Notifier | str | None = None,
+        grant_workflows: Iterable[GrantWorkflow | str] = (),
+        rights: Iterable[RightHandler | str] = (),
+        stores: Iterable[SubjectStore | str] = (),
+        renderers: Iterable[ArchiveRenderer | str] = (),
         utcnow: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        self._parts = Parts(
-            key_provider=key_provider,
-            key_provider_kinds=dict(key_provider_kinds or {}),
-            trail=trail,
-            notify=notify,
-            grant_workflows=tuple(grant_workflows),
-            rights=tuple(rights),
-            stores=tuple(stores),
-            renderers=tuple(renderers),
-            utcnow=utcnow,
-        )
+        self._given: dict[str, Any] = {
+            "key_provider": key_provider,
+            "key_provider_kinds": dict(key_provider_kinds or {}),
+            "trail": trail,
+            "notify": notify,
+            "grant_workflows": tuple(grant_workflows),
+            "rights": tuple(rights),
+            "stores": tuple(stores),
+            "renderers": tuple(renderers),
+            "utcnow": utcnow,
+        }
         self._hooks = HostHooks()
         if app is not None:
             self.init_app(app)
@@ -126,7 +130,7 @@ class LGPrivacy:
         hooks = HostHooks(self._hooks)
         hooks.actor_loader, hooks.direct_payment = actor_loader, direct_payment
         config = parse_config(app.config, instance=Path(app.instance_path))
-        state = assemble(app, database, config, hooks, self._parts)
+        state = assemble(app, database, config, hooks, load_parts(**self._given))
         app.extensions[NAME] = state
         DispatchGuard(app, state.runtime, config.exempt, longest_body=config.longest_body)
         app.register_blueprint(

@@ -23,7 +23,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **more}
 
 
-def run_in(folder: Path, code: str) -> None:
+def run_in(folder: Path, code: str, **more: str) -> None:
     (folder / "snippet.py").write_text(code, encoding="utf-8")
     command = [sys.executable, "-W", "error", "snippet.py"]
     importable = os.pathsep.join([str(folder), *filter(None, sys.path)])
@@ -32,7 +32,7 @@ def run_in(folder: Path, code: str) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        env=environment(PYTHONPATH=importable),
+        env=environment(PYTHONPATH=importable, **more),
         check=False,
     )
     assert done.returncode == 0, done.stderr
