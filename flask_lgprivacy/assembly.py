@@ -105,7 +105,7 @@ def assemble(
     trail = parts.trail or FileAuditTrail(
         config.trail_directory, now=lambda: parts.utcnow().isoformat()
     )
-    windows = parse_migration_windows(config.adoption, parts.utcnow().date())
+    windows = parse_migration_windows(config.migration_windows, parts.utcnow().date())
     runtime = Runtime(
         policy=policy,
         engine=PolicyEngine(policy),
@@ -230,7 +230,7 @@ def _check_before_serving(app: Flask) -> None:
     if has_request_context() and state.rights.has_work():
         state.background.start()
     for model, days in runtime.migration.open():
-        runtime.audit.key_operation(f"adoption-window {model}", "open", counts={"days left": days})
+        runtime.audit.key_operation(f"migration-window {model}", "open", counts={"days left": days})
 
 
 def _finish_open_requests(app: Flask) -> None:

@@ -32,7 +32,7 @@ class Config:
     recipients: Mapping[str, Any]
     key_services: Mapping[str, Any]
     stores: Mapping[str, Any]
-    adoption: Mapping[str, Any]
+    migration_windows: Mapping[str, Any]
     agents: frozenset[tuple[str, str]]
     usage: Mapping[str, Any]
     key_cache_size: int
@@ -89,7 +89,7 @@ def parse_config(config: Mapping[str, Any], *, instance: Path) -> Config:
         recipients=setting("RECIPIENTS", {}, Mapping),
         key_services=setting("KEY_SERVICES", {}, Mapping),
         stores=setting("STORES", {}, Mapping),
-        adoption=setting("ADOPTION", {}, Mapping),
+        migration_windows=setting("MIGRATION_WINDOWS", {}, Mapping),
         agents=_agents(setting("AGENTS", (), (list, tuple, set, frozenset))),
         usage=setting("USAGE", {}, Mapping),
         key_cache_size=setting("KEY_CACHE_SIZE", 20_000, int),

@@ -113,7 +113,7 @@ class RecoveryEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeyOperationEvent:
-    """What was done to keys or stores: a rotation, a move, a destruction, an adoption, a replay;
+    """What was done to keys or stores: a rotation, a move, a destruction, a migration, a replay;
     with how many of what.
     """
 

@@ -125,16 +125,16 @@ def rotate(key_kind: str, client: str | None, grace: float, dry_run: bool, as_js
     "--dry-run", is_flag=True, help="Say how many rows would be sealed, and change nothing."
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
-def adopt(target: str, dry_run: bool, as_json: bool) -> None:
-    """Move plain text into sealed records while the application runs; all adopting columns of a row
+def migrate(target: str, dry_run: bool, as_json: bool) -> None:
+    """Move plain text into sealed records while the application runs; all migrating columns of a row
     go together.
     """
     runner = maintenance()
     if dry_run:
-        _show({"dry run": True, **runner.plan_adoption(target)}, as_json=as_json)
+        _show({"dry run": True, **runner.plan_migration(target)}, as_json=as_json)
         return
     begun = monotonic()
-    counts, remains = runner.adopt(target)
+    counts, remains = runner.migrate_plaintext(target)
     _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
     if remains:
         click.echo(f"what the database still holds of it goes with: {remains}", err=True)

@@ -319,7 +319,7 @@ class ProcessingContext:
         model = group.layout
         subject_id = canonical_id(owner_id)
         subject = (model.kind, subject_id)
-        if version == 0 and model.adopting and envelope is None:
+        if version == 0 and model.plaintext_columns and envelope is None:
             plain = self._open_plaintext(instance, group, subject)
             if plain is not None:
                 return plain
@@ -429,7 +429,7 @@ class ProcessingContext:
             self.refuse(
                 ConfigurationError(
                     f"{model.name}: this row is still in plain text, which is read only while "
-                    "LGPRIVACY_ADOPTION names the model; run 'flask privacy keys adopt "
+                    "LGPRIVACY_MIGRATION_WINDOWS names the model; run 'flask privacy keys migrate "
                     f"{model.name}'"
                 ),
             )

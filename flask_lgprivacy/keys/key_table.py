@@ -109,7 +109,7 @@ class KeyTable:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         return dialect.insert(table)
 
-    def bury_subject(
+    def mark_subject_erased(
         self, connection: Connection, kind: str, subject_id: str, holder: str, now: dt.datetime
     ) -> None:
         """Destroy every version of a subject's key and leave a tombstone, also for one that never
@@ -119,12 +119,12 @@ class KeyTable:
         """
         columns = self.subjects.c
         self.lock_subjects(connection, kind, [subject_id])
-        buried: CursorResult[Any] = connection.execute(
+        erased: CursorResult[Any] = connection.execute(
             update(self.subjects)
             .where(columns.kind == kind, columns.subject == subject_id)
             .values(wrapped=null(), erased_at=func.coalesce(columns.erased_at, now))
         )
-        if not buried.rowcount:
+        if not erased.rowcount:
             tombstone = {
                 "kind": kind,
                 "subject": subject_id,
@@ -156,7 +156,7 @@ class KeyTable:
                     .with_for_update()
                 )
 
-    def living_versions(self, connection: Connection, kind: str, subject_id: str) -> int:
+    def active_versions(self, connection: Connection, kind: str, subject_id: str) -> int:
         """How many keys of a subject still open something: neither they nor their client's key are
         destroyed.
         """
@@ -226,11 +226,11 @@ class KeyTable:
         )
         return inserted.rowcount == 1
 
-    def bury_client(self, connection: Connection, client: str, now: dt.datetime) -> int:
+    def mark_client_erased(self, connection: Connection, client: str, now: dt.datetime) -> int:
         """Destroy every epoch of a client's key; returns how many there were."""
         columns = self.clients.c
         self.lock_client(connection, client)
-        buried: CursorResult[Any] = connection.execute(
+        erased: CursorResult[Any] = connection.execute(
             update(self.clients)
             .where(columns.client == client, columns.wrapped.is_not(None))
             .values(wrapped=null(), destroyed_at=now)
@@ -244,9 +244,9 @@ class KeyTable:
                 "destroyed_at": now,
             }
             self.insert_client(connection, {**tombstone, "made_at": now, "wrapped_at": now})
-        return buried.rowcount
+        return erased.rowcount
 
-    def buried_clients(self, connection: Connection) -> list[tuple[str, dt.datetime]]:
+    def erased_clients(self, connection: Connection) -> list[tuple[str, dt.datetime]]:
         """The clients of whom no key is left, and since when."""
         columns = self.clients.c
         query = select(columns.client, func.max(columns.destroyed_at)).group_by(columns.client)
@@ -261,7 +261,7 @@ class KeyTable:
         subject: tuple[str, str] | None,
         client: str | None,
     ) -> bool:
-        """Whether anybody but a subject, or a client and its subjects, was buried since a moment."""
+        """Whether anybody but a subject, or a client and its subjects, was erased since a moment."""
         columns = self.subjects.c
         query = select(columns.subject).where(columns.erased_at.is_not(None)).limit(1)
         if since is not None:
@@ -274,7 +274,7 @@ class KeyTable:
             return True
         return any(
             other != client and (since is None or moment > since)
-            for other, moment in self.buried_clients(connection)
+            for other, moment in self.erased_clients(connection)
         )
 
     def last_burial(self, connection: Connection) -> dt.datetime | None:
@@ -283,7 +283,7 @@ class KeyTable:
         moments = [
             connection.execute(select(func.max(erased_at)).where(erased_at.is_not(None))).scalar()
         ]
-        moments += [moment for _, moment in self.buried_clients(connection)]
+        moments += [moment for _, moment in self.erased_clients(connection)]
         return max((moment for moment in moments if moment is not None), default=None)
 
 

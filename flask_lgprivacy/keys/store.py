@@ -137,7 +137,7 @@ class KeyStore:
     def is_alive(self, session: Session, kind: str, subject_id: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
         with self._transaction(session) as (connection, _):
-            return self.table.living_versions(connection, kind, subject_id) > 0
+            return self.table.active_versions(connection, kind, subject_id) > 0
 
     def is_erased(
         self, session: Session, kind: str, subject_id: str, *, client: str | None = None
@@ -250,7 +250,7 @@ class KeyStore:
         nobody.
         """
         with self._transaction(session) as (connection, _):
-            self.table.bury_subject(
+            self.table.mark_subject_erased(
                 connection, kind, subject_id, client or PUBLISHER, self.utcnow()
             )
         self._forget_destroyed(session, lambda: self.forget(kind, subject_id))
@@ -277,9 +277,9 @@ class KeyStore:
                 "the publisher's own key is no client's; it is not erased by a request"
             )
         with self._transaction(session) as (connection, _):
-            buried = self.table.bury_client(connection, client, self.utcnow())
+            erased = self.table.mark_client_erased(connection, client, self.utcnow())
         self._forget_destroyed(session, lambda: self.forget_client(client))
-        return buried
+        return erased
 
     def index_key(self, session: Session, holder: str) -> bytes:
         """The key of a holder's blind indexes."""
@@ -324,7 +324,7 @@ class KeyStore:
     def erased_clients(self, session: Session) -> list[str]:
         """The clients whose every key was destroyed."""
         with self._transaction(session) as (connection, _):
-            return [client for client, _ in self.table.buried_clients(connection)]
+            return [client for client, _ in self.table.erased_clients(connection)]
 
     def has_other_erasures(
         self,

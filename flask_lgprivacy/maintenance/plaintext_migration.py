@@ -1,4 +1,4 @@
-"""Adoption: a plaintext column moves into sealed records while the application runs, row by row,
+"""Plaintext migration: a plaintext column moves into sealed records while the application runs, row by row,
 and is verified and wiped.
 """
 
@@ -30,7 +30,7 @@ def parse_migration_windows(windows: Mapping[str, Any], today: dt.date) -> dict[
     """
     days: dict[str, dt.date] = {}
     for model, last_day in windows.items():
-        location = f"LGPRIVACY_ADOPTION[{model!r}]"
+        location = f"LGPRIVACY_MIGRATION_WINDOWS[{model!r}]"
         try:
             day = last_day if isinstance(last_day, dt.date) else dt.date.fromisoformat(last_day)
         except (TypeError, ValueError):
@@ -39,7 +39,7 @@ def parse_migration_windows(windows: Mapping[str, Any], today: dt.date) -> dict[
             ) from None
         if day > today + dt.timedelta(days=LONGEST_DAYS):
             raise ConfigurationError(
-                f"{location}: {day} is more than {LONGEST_DAYS} days away; an adoption is for a "
+                f"{location}: {day} is more than {LONGEST_DAYS} days away; a migration is for a "
                 "limited time"
             )
         days[model] = day
@@ -48,7 +48,7 @@ def parse_migration_windows(windows: Mapping[str, Any], today: dt.date) -> dict[
 
 def migrating_model(graph: OwnershipGraph, target: str) -> ModelInfo:
     """The layout of `Model` or `Model.column`; raises `ModelInvalid` where nothing of it is
-    adopted.
+    sealed.
     """
     model, _, column = target.partition(".")
     models = [
@@ -57,10 +57,10 @@ def migrating_model(graph: OwnershipGraph, target: str) -> ModelInfo:
     if not models:
         raise ModelInvalid(f"there is no labelled model {model!r}")
     layout = models[0]
-    if not layout.adopting or (column and column not in layout.adopting):
-        having = ", ".join(f"{model}.{name}" for name in layout.adopting) or "none"
+    if not layout.plaintext_columns or (column and column not in layout.plaintext_columns):
+        having = ", ".join(f"{model}.{name}" for name in layout.plaintext_columns) or "none"
         raise ModelInvalid(
-            f"{target}: adopts no column; write sealed(…, adopts=Column(…)) (with one: {having})"
+            f"{target}: no column of it is migrated; write sealed(…, migrates_from=Column(…)) (with one: {having})"
         )
     return layout
 
@@ -69,12 +69,12 @@ class PlaintextMigration:
     """Moves the rows of one model; a run that was cut off goes on with the rows that are left."""
 
     def __init__(self, runtime: Runtime, layout: ModelInfo) -> None:
-        self.adopted = 0
+        self.sealed_rows = 0
         self._runtime = runtime
         self._layout = layout
         self._plain = {
             name: layout.table.c[attribute.property.columns[0].name]
-            for name, attribute in layout.adopting.items()
+            for name, attribute in layout.plaintext_columns.items()
         }
         self._version = layout.table.c[VERSION_COLUMN]
         self._key = layout.column(layout.key)
@@ -111,13 +111,13 @@ class PlaintextMigration:
                 return
             keys = self._keys(session, [canonical_id(row._owner) for row in rows])
             changed = [
-                self._adopted(session, row._asdict(), keys[canonical_id(row._owner)])
+                self._sealed_values(session, row._asdict(), keys[canonical_id(row._owner)])
                 for row in rows
             ]
             written: Any = session.execute(
                 self._statement(), changed, execution_options=OWN_STATEMENT
             )
-            self.adopted += max(written.rowcount, 0)
+            self.sealed_rows += max(written.rowcount, 0)
             session.commit()
             last = rows[-1]._key
             yield len(rows)
@@ -171,7 +171,9 @@ class PlaintextMigration:
             raise KeyLost
         return keys
 
-    def _adopted(self, session: Session, row: Mapping[str, Any], key: SubjectKey) -> dict[str, Any]:
+    def _sealed_values(
+        self, session: Session, row: Mapping[str, Any], key: SubjectKey
+    ) -> dict[str, Any]:
         """What a row becomes: its plain text in its records, and nothing in the columns; newer
         plain text wins.
         """

@@ -395,21 +395,21 @@ class Rotation:
             .where(
                 subjects.wrapped.is_not(None),
                 subjects.erased_at.is_(None),
-                self._has_living_holder(),
+                self._has_active_holder(),
             )
             .group_by(subjects.kind, subjects.subject, subjects.holder, subjects.client)
             .having(func.max(subjects.made_at) < before)
         )
 
-    def _has_living_holder(self) -> Any:
+    def _has_active_holder(self) -> Any:
         """Subjects of an erased client have no key to renew; only their rows still wait to be
         removed.
         """
         clients = self._table.clients.c
-        living_one = select(clients.epoch).where(
+        active_epoch = select(clients.epoch).where(
             clients.client == self._table.subjects.c.holder, clients.wrapped.is_not(None)
         )
-        return living_one.exists()
+        return active_epoch.exists()
 
     def destroy_older_versions(self, session: Session, *, made_before: dt.datetime) -> int:
         """Destroy the keys that a newer one, made before a moment, replaced; the caller has seen

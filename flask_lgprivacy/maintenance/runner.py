@@ -18,7 +18,7 @@ from .resealing import Resealing
 from .rotation import MaintenanceRuns, Rotation
 
 PASSES = 5
-"""How often an adoption looks again for rows that somebody was writing."""
+"""How often a migration looks again for rows that somebody was writing."""
 ROTATIONS = ("root", "clients", "subjects", "indexes")
 Advance = Callable[[int], object]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
@@ -211,7 +211,7 @@ class MaintenanceRunner:
             )
         return counts["client keys"]
 
-    def adopt(self, target: str) -> tuple[dict[str, int], str | None]:
+    def migrate_plaintext(self, target: str) -> tuple[dict[str, int], str | None]:
         """Seal the plain text of a model, verify that none is left and wipe what the database still
         holds of it.
 
@@ -222,28 +222,28 @@ class MaintenanceRunner:
             self._runtime.database.session(),
             migrating_model(self._runtime.models.graph, target),
         )
-        adoption = PlaintextMigration(self._runtime, layout)
-        with self._run(f"adopt {layout.name}", None) as (_, counts):
-            counts["rows adopted"] = 0
+        migration = PlaintextMigration(self._runtime, layout)
+        with self._run(f"migrate {layout.name}", None) as (_, counts):
+            counts["rows sealed"] = 0
             for _ in range(PASSES):
-                with self._progress(f"rows of {layout.name}", adoption.count(session)) as advance:
-                    for done in adoption.run(session):
+                with self._progress(f"rows of {layout.name}", migration.count(session)) as advance:
+                    for done in migration.run(session):
                         advance(done)
-                counts["rows adopted"] = adoption.adopted
-                counts["rows left"] = adoption.count(session)
+                counts["rows sealed"] = migration.sealed_rows
+                counts["rows left"] = migration.count(session)
                 if not counts["rows left"]:
                     break
             if counts["rows left"]:
                 raise ConfigurationError(
                     f"{counts['rows left']} rows of {layout.name} hold plain text again, or were "
                     "being written; stop processes that run "
-                    "the version from before the adoption, then run this again"
+                    "the version from before the migration, then run this again"
                 )
-            remains = adoption.wipe(session)
+            remains = migration.wipe(session)
         return counts, remains
 
-    def plan_adoption(self, target: str) -> dict[str, int]:
-        """How many rows an adoption would seal; changes nothing."""
+    def plan_migration(self, target: str) -> dict[str, int]:
+        """How many rows a migration would seal; changes nothing."""
         session = self._runtime.database.session()
         return {
             "rows": PlaintextMigration(

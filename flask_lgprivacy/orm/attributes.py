@@ -125,7 +125,7 @@ def is_readable_key(column: Column[Any]) -> bool:
 
 
 class PlaintextAttribute(InstrumentedAttribute[Any]):
-    """The attribute of a column that is being adopted: nobody's but this package's; the sealed
+    """The attribute of a column that is being migrated: nobody's but this package's; the sealed
     field is what is read and written.
     """
 
@@ -146,5 +146,5 @@ class PlaintextAttribute(InstrumentedAttribute[Any]):
     def _refuse(self) -> NoReturn:
         name = self.key.removeprefix(PLAINTEXT_PREFIX)
         raise UndeclaredProcessing(
-            f"{self.key} is being adopted; read and write {name}, which is sealed"
+            f"{self.key} is being migrated; read and write {name}, which is sealed"
         )

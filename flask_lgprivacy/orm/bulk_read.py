@@ -57,7 +57,7 @@ def iter_records(
     hidden = {
         *layout.groups,
         VERSION_COLUMN,
-        *(attribute.key for attribute in layout.adopting.values()),
+        *(attribute.key for attribute in layout.plaintext_columns.values()),
         *(tag.attribute for tag in layout.tagged.values() if tag not in tags),
     }
     plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
@@ -73,7 +73,11 @@ def iter_records(
         place.get(VERSION_COLUMN, 0),
     )
     client_at = place[layout.client] if layout.client else None
-    kind, adopting, open_record = layout.kind, layout.adopting, context.open_record
+    kind, plaintext_columns, open_record = (
+        layout.kind,
+        layout.plaintext_columns,
+        context.open_record,
+    )
     result = session.execute(
         select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION)
     )
@@ -84,7 +88,7 @@ def iter_records(
             unkeyed = _clients_without_keys(context, session, layout, owners, keys)
             for row, owner in zip(partition, owners, strict=True):
                 key, version = keys.get(owner), row[version_at]
-                is_plain = bool(adopting) and version == 0
+                is_plain = bool(plaintext_columns) and version == 0
                 if key is None and not is_plain:
                     key = context.keys.require(session, kind, owner)
                 if client_at is None:
@@ -99,11 +103,12 @@ def iter_records(
                             layout, group, (kind, owner), client or None
                         )
                         taken = {
-                            name: row[place[attribute.key]] for name, attribute in adopting.items()
+                            name: row[place[attribute.key]]
+                            for name, attribute in plaintext_columns.items()
                         }
                         opened.update({name: taken.get(name) for name in group.fields})
                         continue
-                    assert key is not None  # noqa: S101  only a row that is still to be adopted has none
+                    assert key is not None  # noqa: S101  only a row that is still to be sealed has none
                     fields = open_record(
                         group, row_id, (kind, owner), client, row[number], version, key
                     )
@@ -122,10 +127,10 @@ def _clients_without_keys(
     owners: list[str],
     keys: dict[str, SubjectKey],
 ) -> dict[str, str | None]:
-    """The clients of subjects that were recorded before this package, while their rows are adopted."""
+    """The clients of subjects that were recorded before this package, while their rows are sealed."""
     missing = (
         {subject_id for subject_id in owners if subject_id not in keys}
-        if layout.adopting
+        if layout.plaintext_columns
         else set()
     )
     return context.keys.clients_of(session, layout.kind, missing) if missing else {}

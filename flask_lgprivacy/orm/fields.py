@@ -27,7 +27,7 @@ def sealed(
     group: str | None = None,
     index: bool | BlindIndex = False,
     unique: bool = False,
-    adopts: Column[Any] | None = None,
+    migrates_from: Column[Any] | None = None,
 ) -> Mapped[Any]:
     """A column whose value is stored only inside the row's sealed record.
 
@@ -39,7 +39,7 @@ def sealed(
         index: Adds a blind index, so that `find_by` finds the value by equality; True for one of
             text.
         unique: Makes that index unique for whoever holds the data.
-        adopts: The column that holds the value in plain text until `flask privacy keys adopt` has
+        migrates_from: The column that holds the value in plain text until `flask privacy keys migrate` has
             moved it.
 
     Raises:
@@ -54,7 +54,9 @@ def sealed(
         raise ModelInvalid(
             "sealed(unique=True) needs a whole index; one of few bits is shared by several values"
         )
-    return SealedField(category, group or category, blind=blind, unique=unique, adopts=adopts)  # type: ignore[return-value]
+    return SealedField(
+        category, group or category, blind=blind, unique=unique, migrates_from=migrates_from
+    )  # type: ignore[return-value]
 
 
 def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
@@ -93,7 +95,7 @@ class SealedField:
         *,
         blind: BlindIndex | None,
         unique: bool,
-        adopts: Column[Any] | None = None,
+        migrates_from: Column[Any] | None = None,
     ) -> None:
         self.category = category
         self.group = group
@@ -101,7 +103,7 @@ class SealedField:
         self.opened_at = decrypted_slot(self.column)
         self.blind = blind
         self.unique = unique
-        self.adopts = adopts
+        self.migrates_from = migrates_from
         self.type: ValueType | None = None
         self.name, self.qualified = "…", "Model.…"
         self._groups: dict[type, SealedGroup] = {}
@@ -132,9 +134,11 @@ class SealedField:
                 info={INFO_KEY: {"reason": "blind index"}},
             )
             setattr(owner, self.index_column, column)
-        if self.adopts is not None:
-            self.adopts.info[INFO_KEY] = {"adopting": name}
-            setattr(owner, PLAINTEXT_PREFIX + name, deferred(self.adopts, group=PLAINTEXT_PREFIX))
+        if self.migrates_from is not None:
+            self.migrates_from.info[INFO_KEY] = {"plaintext_of": name}
+            setattr(
+                owner, PLAINTEXT_PREFIX + name, deferred(self.migrates_from, group=PLAINTEXT_PREFIX)
+            )
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:

@@ -297,7 +297,7 @@ class FlushSealer:
             )
         history = get_history(row, layout.subject)
         subject = (layout.kind, canonical_id((history.non_deleted() or history.deleted)[0]))
-        if layout.adopting and getattr(row, VERSION_COLUMN) == 0:
+        if layout.plaintext_columns and getattr(row, VERSION_COLUMN) == 0:
             client = self._context.keys.clients_of(self._session, layout.kind, (subject[1],)).get(
                 subject[1]
             )
@@ -349,15 +349,15 @@ class FlushSealer:
             self._keys[kind].update(self._context.keys.load_for_writing(self._session, kind, ids))
             self._about[kind].update(ids)
             if missing := ids - self._keys[kind].keys():
-                self._adopt_subjects(
+                self._record_subjects(
                     kind,
                     missing,
                     next(pending.layout for pending in rows if pending.layout.kind == kind),
                 )
 
-    def _adopt_subjects(self, kind: str, ids: set[str], layout: ModelInfo) -> None:
+    def _record_subjects(self, kind: str, ids: set[str], layout: ModelInfo) -> None:
         """Make keys for subjects that were recorded before this package; only where rows are being
-        adopted.
+        sealed.
         """
         if self._context.keys.is_migrating(kind):
             clients = self._context.keys.clients_of(self._session, kind, ids)
@@ -404,12 +404,12 @@ class FlushSealer:
         """
         row, layout, version = pending.row, pending.layout, pending.sealed or 1
         if not pending.is_new and not pending.sealed:
-            if layout.adopting and not getattr(row, VERSION_COLUMN):
+            if layout.plaintext_columns and not getattr(row, VERSION_COLUMN):
                 self._context.require_migration_open(layout)
                 pending.values = {**taken_plain(row, layout), **pending.values}
             version = 1 + (
                 getattr(row, VERSION_COLUMN) or 0
-            )  # as it is now: somebody may have adopted the row meanwhile
+            )  # as it is now: somebody may have sealed the row meanwhile
         groups = layout.groups.values()
         sealed_columns: dict[str, Any] = {
             group.column: self._sealed(pending, group, key, version) for group in groups
@@ -501,7 +501,7 @@ class FlushSealer:
 
 def taken_plain(row: Any, layout: ModelInfo) -> dict[str, Any]:
     """The fields that a row holds in plain text, taken out of it to be sealed; none where it was
-    adopted meanwhile.
+    sealed meanwhile.
     """
     if any(getattr(row, column) is not None for column in layout.groups):
         raise SealBroken

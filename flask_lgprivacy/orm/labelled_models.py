@@ -44,4 +44,4 @@ class LabelledModels:
 
     def is_migrating(self, subject_kind: str) -> bool:
         """Whether a model of a kind of subject is being migrated, so that subjects may have no key."""
-        return any(model.adopting for model in self.graph.of(subject_kind))
+        return any(model.plaintext_columns for model in self.graph.of(subject_kind))

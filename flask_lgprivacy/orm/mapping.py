@@ -58,8 +58,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     for column in table.columns:
         label = column.info.get(INFO_KEY)
         attribute = _only_attribute_of(mapper, column, name)
-        if label and "adopting" in label:
-            _adopt(layout, label["adopting"], attribute, column)
+        if label and "plaintext_of" in label:
+            _add_plaintext_column(layout, label["plaintext_of"], attribute, column)
         elif label and "category" in label:
             _tag(layout, attribute, column, label["category"])
         elif (
@@ -168,16 +168,18 @@ def _tag(layout: ModelInfo, attribute: str, column: Column[Any], category: str) 
         column.type = tagged_type(column.type)
 
 
-def _adopt(layout: ModelInfo, name: str, attribute: str, column: Column[Any]) -> None:
-    """Rows of version 0 hold a field in plain text; their records are empty until they are adopted."""
+def _add_plaintext_column(
+    layout: ModelInfo, name: str, attribute: str, column: Column[Any]
+) -> None:
+    """Rows of version 0 hold a field in plain text; their records are empty until they are sealed."""
     if not column.nullable:
         raise ModelInvalid(
-            f"{layout.name}.{name}: the adopted column {column.name!r} must be nullable, because "
+            f"{layout.name}.{name}: the plain-text column {column.name!r} must be nullable, because "
             "it is emptied; migrate it first"
         )
     model_attribute = layout.model.__dict__[attribute]
     model_attribute.__class__ = PlaintextAttribute
-    layout.adopting[name] = model_attribute
+    layout.plaintext_columns[name] = model_attribute
     for group in layout.groups.values():
         layout.table.c[group.column].nullable = True
     layout.table.c[VERSION_COLUMN].server_default = DefaultClause("0")

@@ -127,7 +127,7 @@ class ModelInfo:
     tagged: dict[str, TaggedColumn] = field(default_factory=dict)
     indexes: dict[str, FieldIndex] = field(default_factory=dict)
     field_categories: dict[str, str] = field(default_factory=dict)
-    adopting: dict[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
+    plaintext_columns: dict[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 _TOKEN = object()
 OWN_STATEMENT = {"lgprivacy_statement": _TOKEN}
-"""Execution options of this package's own statements on labelled tables: adoption, resealing,
+"""Execution options of this package's own statements on labelled tables: migration, resealing,
 erasure.
 """

@@ -127,7 +127,7 @@ def _labelled_fields(mapper: Mapper[Any]) -> list[str]:
 
 def _is_labelled(column: Column[Any]) -> bool:
     label = column.info.get(INFO_KEY) or {}
-    return "category" in label or "adopting" in label
+    return "category" in label or "plaintext_of" in label
 
 
 def _computed(mapper: Mapper[Any]) -> Iterator[tuple[str, Column[Any]]]:

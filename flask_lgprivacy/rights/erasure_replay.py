@@ -33,7 +33,7 @@ class ErasureReplay:
         self._runtime = runtime
         self._dry_run = dry_run
         self._table = runtime.keys.table
-        self._buried: set[str | None] = set()
+        self._destroyed_clients: set[str | None] = set()
         self._seen: set[SubjectRef] = set()
         self.counts: dict[str, int] = {"subjects": 0, "clients": 0, "keys": 0, "rows": 0}
 
@@ -45,10 +45,10 @@ class ErasureReplay:
         marked = marked_erasure(
             session, self._runtime
         )  # first: an erasure elsewhere may end between the two looks
-        buried = self._runtime.keys.last_erasure(session)
-        if marked is not None and (buried is None or buried < marked):
+        erased = self._runtime.keys.last_erasure(session)
+        if marked is not None and (erased is None or erased < marked):
             raise ErasuresPending
-        if buried is not None and (marked is None or marked < buried):
+        if erased is not None and (marked is None or marked < erased):
             self.from_tombstones(since=marked)
             self.close()
 
@@ -96,9 +96,9 @@ class ErasureReplay:
                     str(event["pseudonym"])
                 )
         for client in sorted(clients):
-            self._bury_client(session, client)
+            self._destroy_client_again(session, client)
         for (kind, client, year), pseudonyms in pseudonyms_by_holder.items():
-            self._bury_named(session, kind, client, year, pseudonyms)
+            self._destroy_subjects_again(session, kind, client, year, pseudonyms)
 
     def close(self) -> dict[str, int]:
         """Set the mark and put what was done into the trail; returns the figures."""
@@ -162,17 +162,17 @@ class ErasureReplay:
         self._seen.update((kind, canonical_id(subject_id)) for subject_id in subject_ids)
         self.counts["subjects"] = len(self._seen)
 
-    def _bury_client(self, session: Session, client: str) -> None:
+    def _destroy_client_again(self, session: Session, client: str) -> None:
         if client in self._runtime.keys.erased_clients(session):
             return
         self.counts["keys"] += 1
-        self._buried.add(client)
+        self._destroyed_clients.add(client)
         if not self._dry_run:
             self._runtime.keys.destroy_client(session, client)
             session.commit()
         self._remove_client(session, client)
 
-    def _bury_named(
+    def _destroy_subjects_again(
         self, session: Session, kind: str, client: str | None, year: int, pseudonyms: set[str]
     ) -> None:
         """Destroy the living keys of a client's subjects whose pseudonym of a year is among those
@@ -196,7 +196,7 @@ class ErasureReplay:
             subject_id
             for chunk in chunks(alive)
             for subject_id, key in self._runtime.keys.load(session, kind, chunk).items()
-            if key.pseudonym(year) in pseudonyms and client not in self._buried
+            if key.pseudonym(year) in pseudonyms and client not in self._destroyed_clients
         ]
         self.counts["keys"] += len(subject_ids)
         if not self._dry_run:

@@ -115,7 +115,7 @@ class UsageStatistics:
             else (context.acting_client() if context is not None else None) or ""
         )
         population = (client_id, declared.by)
-        least = None if population in self._least else self._living(*population)
+        least = None if population in self._least else self._count_subjects(*population)
         with self._lock:
             self._pending[event, client_id, _written(tuple(sorted(dimensions.items())))] += times
             if least is not None:
@@ -136,7 +136,7 @@ class UsageStatistics:
             least, self._least = self._least, {}
         try:
             people = {
-                population: min(number, self._living(*population))
+                population: min(number, self._count_subjects(*population))
                 for population, number in least.items()
             }
             today = self._utcnow().date()
@@ -201,7 +201,7 @@ class UsageStatistics:
         raise refused
 
     def _is_client(self, client: str) -> bool:
-        return any(self._living(client, kind) for kind in self._models.graph.subjects)
+        return any(self._count_subjects(client, kind) for kind in self._models.graph.subjects)
 
     def _add(self, session: Session, day: dt.date, cell: UsageKey, times: int) -> None:
         event, client, dimensions = cell
@@ -228,7 +228,7 @@ class UsageStatistics:
             insert(self._people).values(day=day, client=client, kind=kind, people=people),
         )
 
-    def _living(self, client: str, kind: str) -> int:
+    def _count_subjects(self, client: str, kind: str) -> int:
         """How many people of a kind a client has, by their rows that are committed; counted up to
         the threshold.
         """

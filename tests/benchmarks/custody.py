@@ -1,4 +1,4 @@
-"""Rotation, adoption and erasure against a plain UPDATE of as many rows, in the same batches, on the same database."""
+"""Rotation, migration and erasure against a plain UPDATE of as many rows, in the same batches, on the same database."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def custody(privacy: LGPrivacy, runtime: Any, row: Callable[..., None]) -> None:
         db.session.commit()
 
     row(
-        "adopt plain text, per row against a plain UPDATE",
-        lambda: keeper.adopt("Pupil"), plain_update, before=old_pupils, **how,
+        "seal plain text that exists, per row against a plain UPDATE",
+        lambda: keeper.migrate_plaintext("Pupil"), plain_update, before=old_pupils, **how,
     )  # fmt: skip
     old_pupils()
-    keeper.adopt("Pupil")
+    keeper.migrate_plaintext("Pupil")
     victims = [_school_with_students(privacy) for _ in range(4)]
 
     def erase() -> None:

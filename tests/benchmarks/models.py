@@ -47,17 +47,17 @@ class Sealed(Model):
 
 
 class Pupil(Model):
-    """Recorded in plain text, to be adopted."""
+    """Recorded in plain text, to be sealed."""
 
     __privacy__ = subject("account", client="school_id")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID] = mapped_column(ForeignKey("school.id"), index=True)
-    first_name: Mapped[str] = sealed("account.identity", adopts=Column("first_name", String))
-    last_name: Mapped[str] = sealed("account.identity", adopts=Column("last_name", String))
-    email: Mapped[str] = sealed("account.identity", adopts=Column("email", String))
-    level: Mapped[str] = sealed("account.identity", adopts=Column("level", String))
-    remark: Mapped[str] = sealed("account.identity", adopts=Column("remark", String))
-    birth_date: Mapped[date] = sealed("account.identity", adopts=Column("birth_date", Date))
+    first_name: Mapped[str] = sealed("account.identity", migrates_from=Column("first_name", String))
+    last_name: Mapped[str] = sealed("account.identity", migrates_from=Column("last_name", String))
+    email: Mapped[str] = sealed("account.identity", migrates_from=Column("email", String))
+    level: Mapped[str] = sealed("account.identity", migrates_from=Column("level", String))
+    remark: Mapped[str] = sealed("account.identity", migrates_from=Column("remark", String))
+    birth_date: Mapped[date] = sealed("account.identity", migrates_from=Column("birth_date", Date))
 
 
 def _encrypted(kind: Any = String) -> Any:

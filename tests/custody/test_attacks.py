@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from adopting import SCHOOLS, Homework, Pupil, job, make, plain_rows
-from adopting import db as adopting_db
 from databases import back_up, restore, run_sql, uri
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from migrating import SCHOOLS, Homework, Pupil, job, make, plain_rows
+from migrating import db as migrating_db
 from school import CANARY, STORES, Backend, Student, close, db, make_backend
 from sqlalchemy import String, event, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -46,8 +46,8 @@ def erase(backend: Backend, number: int = 0) -> None:
 
 def let_go(app: Flask) -> None:
     with app.app_context():
-        adopting_db.session.remove()
-        for engine in adopting_db.engines.values():
+        migrating_db.session.remove()
+        for engine in migrating_db.engines.values():
             engine.dispose()
     app.extensions["lgprivacy"].runtime.audit.trail.close()
 
@@ -223,7 +223,7 @@ def test_a_rehearsed_replay_counts_as_the_real_one(backend: Backend) -> None:
     assert figures[0] == figures[1] == {"subjects": 2, "clients": 1, "keys": 1}
 
 
-# --- adoption ---
+# --- migration ---
 
 
 @pytest.fixture
@@ -256,10 +256,12 @@ def test_what_an_old_process_writes_while_its_row_is_sealed_is_kept(
 
     monkeypatch.setattr(PlaintextMigration, "_keys", written_meanwhile)
     with app.app_context():
-        counts, _ = MaintenanceRunner(app.extensions["lgprivacy"].runtime).adopt("Pupil")
+        counts, _ = MaintenanceRunner(app.extensions["lgprivacy"].runtime).migrate_plaintext(
+            "Pupil"
+        )
         assert counts["rows left"] == 0
         with job(privacy):
-            assert adopting_db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
+            assert migrating_db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
 
 
 def test_plain_text_of_the_erased_opens_for_nobody_and_stays_erased_after_a_restore(
@@ -275,25 +277,25 @@ def test_plain_text_of_the_erased_opens_for_nobody_and_stays_erased_after_a_rest
     restore(folder, "old", "data")
     again, privacy = make(folder)
     with again.app_context(), job(privacy):
-        assert adopting_db.session.get(Pupil, ids[0]) is None
+        assert migrating_db.session.get(Pupil, ids[0]) is None
     with again.app_context():
         again.extensions["lgprivacy"].runtime.keys.destroy_client(
-            adopting_db.session(), SCHOOLS[0].hex
+            migrating_db.session(), SCHOOLS[0].hex
         )
-        adopting_db.session.commit()
+        migrating_db.session.commit()
         with job(privacy), pytest.raises(SubjectErased):
-            _ = adopting_db.session.get(Pupil, ids[2]).first_name
+            _ = migrating_db.session.get(Pupil, ids[2]).first_name
     let_go(again)
 
 
 def test_nothing_planted_in_plain_text_is_taken_in_outside_the_window(plain: Any) -> None:
     app, privacy, ids, folder = plain
-    app.test_cli_runner().invoke(args=["privacy", "keys", "adopt", "Pupil"])
+    app.test_cli_runner().invoke(args=["privacy", "keys", "migrate", "Pupil"])
     planted = "update pupil set lgprivacy_version = 0, first_name = 'planted' where id = :one"
     run_sql(folder, "data", planted, one=ids[0].hex)
     with app.app_context(), job(privacy, "read", "write"), pytest.raises(SealBroken):
-        adopting_db.session.get(Pupil, ids[0]).level = "CE2"
-        adopting_db.session.flush()
+        migrating_db.session.get(Pupil, ids[0]).level = "CE2"
+        migrating_db.session.flush()
     app.extensions["lgprivacy"].runtime.migration.last_days.clear()
     run_sql(
         folder,
@@ -306,17 +308,17 @@ def test_nothing_planted_in_plain_text_is_taken_in_outside_the_window(plain: Any
         job(privacy, "read", "write"),
         pytest.raises(ConfigurationError, match="still in plain text"),
     ):
-        adopting_db.session.get(Pupil, ids[0]).level = "CE2"
-        adopting_db.session.flush()
+        migrating_db.session.get(Pupil, ids[0]).level = "CE2"
+        migrating_db.session.flush()
 
 
 def test_plain_text_is_not_in_the_row_nor_in_a_query(plain: Any) -> None:
     app, privacy, ids, _ = plain
     with app.app_context(), job(privacy):
-        pupil = adopting_db.session.get(Pupil, ids[0])
+        pupil = migrating_db.session.get(Pupil, ids[0])
         assert pupil.first_name.startswith(CANARY)
         assert CANARY not in repr(vars(pupil))
-        with pytest.raises(UndeclaredProcessing, match="is being adopted"):
+        with pytest.raises(UndeclaredProcessing, match="is being migrated"):
             select(Pupil.lgprivacy_plain_first_name)
 
 
@@ -326,9 +328,9 @@ def test_rows_that_belong_to_somebody_without_a_key_are_read_written_and_deleted
     app, privacy, ids, _ = plain
     with app.app_context(), job(privacy, "read", "write"):
         mine = Homework.pupil_id.in_([ids[0], ids[2]])
-        assert len(list(iter_records(adopting_db.session(), Homework, mine))) == 2
-        adopting_db.session.add(Homework(pupil_id=ids[0], remark=f"{CANARY} new"))
-        adopting_db.session.commit()
+        assert len(list(iter_records(migrating_db.session(), Homework, mine))) == 2
+        migrating_db.session.add(Homework(pupil_id=ids[0], remark=f"{CANARY} new"))
+        migrating_db.session.commit()
     head = Actor("h", role="administrator", client=SCHOOLS[0])
     with (
         app.app_context(),
@@ -336,9 +338,9 @@ def test_rows_that_belong_to_somebody_without_a_key_are_read_written_and_deleted
             "student.activity", actor=head, purpose="exercise-rights", actions={"erase"}, job="t"
         ),
     ):
-        [gone] = adopting_db.session.scalars(select(Homework).where(Homework.pupil_id == ids[2]))
-        adopting_db.session.delete(gone)
-        adopting_db.session.commit()
+        [gone] = migrating_db.session.scalars(select(Homework).where(Homework.pupil_id == ids[2]))
+        migrating_db.session.delete(gone)
+        migrating_db.session.commit()
     with app.app_context():
         MaintenanceRunner(app.extensions["lgprivacy"].runtime).rotate_subjects(grace=0)
         assert (

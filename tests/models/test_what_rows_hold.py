@@ -186,7 +186,9 @@ def test_who_is_erased_while_a_key_is_made_gets_none(
     insert = table.insert_subjects
 
     def erased_meanwhile(connection: Any, rows: Any) -> bool:
-        table.bury_subject(connection, "student", one.hex, "publisher", backend.runtime.utcnow())
+        table.mark_subject_erased(
+            connection, "student", one.hex, "publisher", backend.runtime.utcnow()
+        )
         return bool(insert(connection, rows))
 
     monkeypatch.setattr(table, "insert_subjects", erased_meanwhile)

@@ -1,4 +1,4 @@
-"""A backend whose pupils were recorded in plain text; run as a program, it adopts them: `python adopting.py FOLDER`."""
+"""A backend whose pupils were recorded in plain text; run as a program, it seals them: `python migrating.py FOLDER`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ class Pupil(Model):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     school_id: Mapped[UUID]
     first_name: Mapped[str] = sealed(
-        "student.profile", adopts=Column("first_name", String(80), index=True)
+        "student.profile", migrates_from=Column("first_name", String(80), index=True)
     )
     last_name: Mapped[str] = sealed(
-        "student.profile", index=True, adopts=Column("last_name", String(80))
+        "student.profile", index=True, migrates_from=Column("last_name", String(80))
     )
-    birth_date: Mapped[date | None] = sealed("student.profile", adopts=Column("birth_date", Date))
+    birth_date: Mapped[date | None] = sealed(
+        "student.profile", migrates_from=Column("birth_date", Date)
+    )
     level: Mapped[str | None] = sealed("student.profile")
 
 
@@ -48,11 +50,11 @@ class Homework(Model):
     __privacy__ = belongs_to("student")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     pupil_id: Mapped[UUID] = mapped_column(ForeignKey("pupil.id"))
-    remark: Mapped[str | None] = sealed("student.activity", adopts=Column("remark", Text))
+    remark: Mapped[str | None] = sealed("student.activity", migrates_from=Column("remark", Text))
 
 
 def make(
-    folder: Path, *, window: str | None = "2099", adoption: Any = None
+    folder: Path, *, window: str | None = "2099", migration: Any = None
 ) -> tuple[Flask, LGPrivacy]:
     """An application in a folder; `window` opens the reading of plain text."""
     from datetime import UTC, datetime, timedelta
@@ -60,15 +62,15 @@ def make(
     folder.mkdir(exist_ok=True)
     if not (folder / "lgprivacy.key").exists():
         make_key_file(folder / "lgprivacy.key")
-    app = Flask("adopting", instance_path=str(folder))
+    app = Flask("plaintext_of", instance_path=str(folder))
     until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     app.config.update(
         SQLALCHEMY_DATABASE_URI=uri(folder, "data"),
         SQLALCHEMY_BINDS={"keys": {"url": uri(folder, "keys"), "pool_pre_ping": True}},
         LGPRIVACY_KEYS_BIND="keys",
         LGPRIVACY_STORES={**STORES, "database:keys": HERE},
-        LGPRIVACY_ADOPTION=adoption
-        if adoption is not None
+        LGPRIVACY_MIGRATION_WINDOWS=migration
+        if migration is not None
         else {"Pupil": until, "Homework": until}
         if window
         else {},
@@ -122,7 +124,7 @@ def main() -> None:
     with app.app_context():
         keeper = MaintenanceRunner(app.extensions["lgprivacy"].runtime, progress=telling)
         for model in ("Pupil", "Homework"):
-            keeper.adopt(model)
+            keeper.migrate_plaintext(model)
     print("ended")
 
 

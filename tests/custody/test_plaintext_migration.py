@@ -18,10 +18,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from adopting import SCHOOLS, Homework, Pupil, db, job, make, plain_rows
 from databases import IS_POSTGRESQL, SQLITE_ONLY, past_the_gate, run_alone, run_sql, server_files
 from flask import Flask, redirect
 from killing import kill_in_the_middle
+from migrating import SCHOOLS, Homework, Pupil, db, job, make, plain_rows
 from school import CANARY, close, make_backend
 from sqlalchemy import Column, String, select
 from sqlalchemy.exc import OperationalError
@@ -63,8 +63,8 @@ def let_go(app: Flask) -> None:
     app.extensions["lgprivacy"].runtime.audit.trail.close()
 
 
-def adopt(app: Flask, *words: str) -> Any:
-    return app.test_cli_runner().invoke(args=["privacy", "keys", "adopt", *words])
+def migrate(app: Flask, *words: str) -> Any:
+    return app.test_cli_runner().invoke(args=["privacy", "keys", "migrate", *words])
 
 
 def test_in_the_window_plain_text_is_read_under_the_same_gate(made: Any) -> None:
@@ -86,10 +86,10 @@ def test_in_the_window_plain_text_is_read_under_the_same_gate(made: Any) -> None
     told = [
         event
         for event in read_trail(folder / "trail")
-        if event.get("operation", "").startswith("adoption-window")
+        if event.get("operation", "").startswith("migration-window")
     ]
     assert {(event["operation"], event["stage"]) for event in told} == {
-        ("adoption-window Pupil", "open"), ("adoption-window Homework", "open")
+        ("migration-window Pupil", "open"), ("migration-window Homework", "open")
     }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_outside_the_window_plain_text_is_refused_and_the_message_says_what_to_r
     with (
         app.app_context(),
         job(privacy),
-        pytest.raises(ConfigurationError, match="flask privacy keys adopt Pupil") as refused,
+        pytest.raises(ConfigurationError, match="flask privacy keys migrate Pupil") as refused,
     ):
         _ = db.session.get(Pupil, one).first_name
     assert CANARY not in str(refused.value)
@@ -121,15 +121,15 @@ def test_outside_the_window_plain_text_is_refused_and_the_message_says_what_to_r
 
 
 @pytest.mark.parametrize(
-    ("adoption", "says"),
+    ("migration", "says"),
     [({"Pupil": "2099-01-01"}, "more than 90 days away"), ({"Pupil": "soon"}, "takes the last day"), ({"Pupil": 7}, "takes the last day")],
 )  # fmt: skip
-def test_a_window_is_for_a_limited_time(tmp_path: Path, adoption: Any, says: str) -> None:
+def test_a_window_is_for_a_limited_time(tmp_path: Path, migration: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        make(tmp_path / "b", adoption=adoption)
+        make(tmp_path / "b", migration=migration)
 
 
-def test_a_write_adopts_its_row(made: Any) -> None:
+def test_a_write_seals_its_row(made: Any) -> None:
     app, privacy, ids, folder = made
     with app.app_context(), job(privacy, "read", "write"):
         db.session.get(Pupil, ids[0]).level = "CE1"
@@ -151,16 +151,16 @@ def test_a_write_adopts_its_row(made: Any) -> None:
         )
 
 
-def test_the_command_rehearses_adopts_verifies_and_is_repeatable(made: Any) -> None:
+def test_the_command_rehearses_seals_verifies_and_is_repeatable(made: Any) -> None:
     app, privacy, ids, folder = made
-    assert json.loads(adopt(app, "Pupil", "--dry-run", "--json").stdout) == {
+    assert json.loads(migrate(app, "Pupil", "--dry-run", "--json").stdout) == {
         "dry run": True,
         "rows": 6,
     }
-    assert json.loads(adopt(app, "Homework.remark", "--json").stdout)["rows adopted"] == 6
-    done = json.loads(adopt(app, "Pupil.first_name", "--json").stdout)
-    assert (done["rows adopted"], done["rows left"]) == (6, 0)
-    assert json.loads(adopt(app, "Pupil", "--json").stdout)["rows adopted"] == 0
+    assert json.loads(migrate(app, "Homework.remark", "--json").stdout)["rows sealed"] == 6
+    done = json.loads(migrate(app, "Pupil.first_name", "--json").stdout)
+    assert (done["rows sealed"], done["rows left"]) == (6, 0)
+    assert json.loads(migrate(app, "Pupil", "--json").stdout)["rows sealed"] == 0
     app.extensions["lgprivacy"].runtime.migration.last_days.clear()
     with app.app_context(), job(privacy):
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} 0"
@@ -168,16 +168,16 @@ def test_the_command_rehearses_adopts_verifies_and_is_repeatable(made: Any) -> N
     told = [
         event["stage"]
         for event in read_trail(folder / "trail")
-        if event.get("operation") == "adopt Pupil"
+        if event.get("operation") == "migrate Pupil"
     ]
     assert told == ["began", "ended", "began", "ended"]
 
 
-def test_what_an_old_process_writes_in_plain_text_after_the_adoption_is_taken_in_too(
+def test_what_an_old_process_writes_in_plain_text_after_the_migration_is_taken_in_too(
     made: Any,
 ) -> None:
     app, privacy, ids, folder = made
-    adopt(app, "Pupil")
+    migrate(app, "Pupil")
     run_sql(
         folder,
         "data",
@@ -185,7 +185,7 @@ def test_what_an_old_process_writes_in_plain_text_after_the_adoption_is_taken_in
         said=f"{CANARY} later",
         one=ids[0].hex,
     )
-    assert json.loads(adopt(app, "Pupil", "--json").stdout)["rows adopted"] == 1
+    assert json.loads(migrate(app, "Pupil", "--json").stdout)["rows sealed"] == 1
     with app.app_context(), job(privacy):
         pupil = db.session.get(Pupil, ids[0])
         assert (pupil.first_name, pupil.birth_date) == (f"{CANARY} later", dt.date(2015, 1, 1))
@@ -193,10 +193,13 @@ def test_what_an_old_process_writes_in_plain_text_after_the_adoption_is_taken_in
 
 @pytest.mark.parametrize(
     ("named", "says"),
-    [("Nobody", "no labelled model 'Nobody'"), ("Pupil.level", "adopts no column; write sealed")],
+    [
+        ("Nobody", "no labelled model 'Nobody'"),
+        ("Pupil.level", "no column of it is migrated; write sealed"),
+    ],
 )
 def test_a_wrong_name_is_answered(made: Any, named: str, says: str) -> None:
-    assert says in adopt(made[0], named).output
+    assert says in migrate(made[0], named).output
 
 
 def test_a_column_that_cannot_be_emptied_is_refused() -> None:
@@ -211,7 +214,7 @@ def test_a_column_that_cannot_be_emptied_is_refused() -> None:
             id: Mapped[UUID] = mapped_column(primary_key=True)
             school_id: Mapped[UUID]
             first_name: Mapped[str] = sealed(
-                "student.profile", adopts=Column("first_name", String(80), nullable=False)
+                "student.profile", migrates_from=Column("first_name", String(80), nullable=False)
             )
 
 
@@ -229,7 +232,7 @@ def lying_about(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     "journal", [pytest.param("delete", marks=SQLITE_ONLY), pytest.param("wal", marks=SQLITE_ONLY)]
 )
-def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(
+def test_a_migration_that_is_killed_again_and_again_leaves_no_plain_text(
     tmp_path: Path, journal: str
 ) -> None:
     folder = tmp_path / "b"
@@ -273,7 +276,7 @@ def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(
     kills = 0
     while True:
         running = subprocess.Popen(
-            [sys.executable, SUPPORT / "adopting.py", folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            [sys.executable, SUPPORT / "migrating.py", folder], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": f"{SUPPORT}:{SUPPORT.parents[1]}"},
         )  # fmt: skip
         if kills < KILLS:
@@ -292,7 +295,7 @@ def test_an_adoption_that_is_killed_again_and_again_leaves_no_plain_text(
         thread.join()
     assert faults == []
     print(
-        f"adoption of {SUBJECTS} pupils and their homework, {journal} journal, killed {kills} times"
+        f"migration of {SUBJECTS} pupils and their homework, {journal} journal, killed {kills} times"
     )
     assert kills > 0
     assert min(done.values()) > 3
@@ -329,7 +332,7 @@ def test_after_the_steps_of_the_operators_guide_postgresql_holds_no_plain_text(m
     run_sql(folder, "data", "analyze")
     assert lying_in_server()
     for model in ("Pupil", "Homework"):
-        done = adopt(app, model, "--json")
+        done = migrate(app, model, "--json")
         assert "VACUUM FULL" in done.stderr
     let_go(app)
     guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
@@ -372,21 +375,21 @@ def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) 
     assert lying() == []
 
 
-def test_a_row_that_is_adopted_between_its_load_and_its_reading_is_read_all_the_same(
+def test_a_row_that_is_sealed_between_its_load_and_its_reading_is_read_all_the_same(
     made: Any,
 ) -> None:
     app, privacy, ids, _ = made
     with app.app_context(), job(privacy, "read", "write"):
         mine = db.session.get(Pupil, ids[0])
         assert mine.lgprivacy_version == 0
-        adopt(app, "Pupil")
+        migrate(app, "Pupil")
         assert mine.first_name == f"{CANARY} 0"
         mine.first_name = f"{CANARY} newer"
         db.session.commit()
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
 
 
-def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_fields(
+def test_a_row_that_is_sealed_between_its_load_and_its_writing_keeps_its_other_fields(
     made: Any,
 ) -> None:
     app, privacy, ids, _ = made
@@ -397,9 +400,9 @@ def test_a_row_that_is_adopted_between_its_load_and_its_writing_keeps_its_other_
         db.session.expunge(mine)
         db.session.rollback()
         db.session.add(mine)  # as it was loaded: in plain text
-        adopted = threading.Thread(target=adopt, args=(app, "Pupil"))
-        adopted.start()
-        adopted.join()
+        migrated = threading.Thread(target=migrate, args=(app, "Pupil"))
+        migrated.start()
+        migrated.join()
         with job(privacy, "read", "write"):
             mine.first_name, mine.last_name = f"{CANARY} newer", f"{CANARY} newest"
             db.session.commit()
@@ -426,9 +429,9 @@ def test_what_is_read_in_plain_text_is_in_no_redirect(made: Any) -> None:
         assert_refused(app.test_client().get("/x"), code="intake-refused")
 
 
-def test_an_adopted_row_whose_record_was_taken_away_is_refused(made: Any) -> None:
+def test_a_sealed_row_whose_record_was_taken_away_is_refused(made: Any) -> None:
     app, privacy, ids, _ = made
-    adopt(app, "Pupil")
+    migrate(app, "Pupil")
     with app.app_context():
         with db.engine.begin() as connection:
             column = next(iter(model_info_of(Pupil).groups))
