@@ -18,13 +18,9 @@ from sqlalchemy.orm import registry as registry_type
 
 from .audit.file_trail import FileAuditTrail
 from .config import Config
-from .crypto.providers.base import KeyProvider
-from .crypto.providers.local_file import LazyKeyFile
-from .crypto.providers.pool import ROOT, KeyProviders
-from .crypto.providers.registry import KINDS, key_provider
+from .crypto.providers.pool import KeyProviders
 from .database.access import Database
 from .database.tables import Tables, define_tables, missing_tables
-from .disclosure.address import parse_recipient_addresses
 from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
 from .gate.actor import NO_ACTOR_LOADER
 from .gate.actor_facts import DirectPaymentFacts, IdentityFacts, OwnClientFacts
@@ -36,7 +32,6 @@ from .gate.pseudonyms import Pseudonyms
 from .gate.runtime import Runtime
 from .gate.startup import StartupChecks
 from .keys.store import KeyStore
-from .maintenance.plaintext_migration import parse_migration_windows
 from .orm.engine_guard import check_engines
 from .orm.graph_checks import build_ownership_graph
 from .orm.labelled_models import LabelledModels
@@ -44,12 +39,10 @@ from .orm.ownership_graph import OwnershipGraph
 from .parts import Parts
 from .permissions.consents import ConsentService
 from .permissions.facts import ConsentFacts, GrantFacts
-from .permissions.grant_rules import check_agents
 from .permissions.grant_service import GrantService
 from .permissions.workflows import WORKFLOWS, GrantWorkflow
 from .policy.engine import PolicyEngine
-from .policy.loader import load_policy
-from .policy.model import Capabilities, Policy, Right
+from .policy.model import Policy
 from .profile_location import DeviceStorageVeto, ProfileLocation
 from .rights.background import BackgroundRunner
 from .rights.erasure_replay import ErasureReplay
@@ -59,10 +52,9 @@ from .stores import (
     DataStore,
     SubjectStores,
     check_regions,
+    check_stores,
     needed_stores,
-    parse_stores,
 )
-from .usage.events import parse_usage
 from .usage.statistics import UsageStatistics
 
 MOST_ROUNDS = 30
@@ -82,30 +74,20 @@ def assemble(
     with app.app_context():
         engines = dict(database.engines)
     check_engines(engines, config.keys_bind)
+    policy, stores = config.policy, config.stores
+    check_stores(stores, needed_stores(engines, config.key_providers), policy)
     workflows = _workflows_by_name((*WORKFLOWS, *parts.grant_workflows))
-    capabilities = Capabilities(
-        rights=frozenset({*Right, *(handler.name for handler in parts.rights)}),
-        workflows=frozenset(workflows),
-    )
-    policy = load_policy(config.policy, capabilities)
-    check_agents(config.agents, policy)
-    uses_key_file = parts.key_provider is None and ROOT not in config.key_services
-    providers = _key_providers(config, parts)
-    stores = parse_stores(config.stores, needed_stores(engines, providers), policy)
     tables = define_tables(database.metadata, database.metadatas[config.keys_bind])
-    keys = _key_store(config, tables, providers, engines, parts.utcnow)
+    keys = _key_store(config, tables, engines, parts.utcnow)
     models = LabelledModels(
         lambda: _checked_graph(_mappers(database), policy, stores, config.keys_bind), policy
     )
     own_database = Database(tables, engines[None], lambda: _session(database))
-    usage = UsageStatistics(
-        policy, models, own_database, parse_usage(config.usage, policy), parts.utcnow
-    )
+    usage = UsageStatistics(policy, models, own_database, config.usage, parts.utcnow)
     pseudonyms = Pseudonyms(keys, parts.utcnow)
     trail = parts.trail or FileAuditTrail(
         config.trail_directory, now=lambda: parts.utcnow().isoformat()
     )
-    windows = parse_migration_windows(config.migration_windows, parts.utcnow().date())
     runtime = Runtime(
         policy=policy,
         engine=PolicyEngine(policy),
@@ -128,7 +110,7 @@ def assemble(
         ),
         stores=SubjectStores(parts.stores, stores, policy),
         vetoes=(DeviceStorageVeto(policy, own_database),),
-        migration=MigrationWindows(windows, parts.utcnow),
+        migration=MigrationWindows(config.migration_windows, parts.utcnow),
         startup=StartupChecks(partial(_check_before_serving, app)),
         refusals=AnonymousRefusals(),
         on_end=usage.store,
@@ -139,7 +121,6 @@ def assemble(
         models.check_again()
     return PrivacyState(
         config=config,
-        policy=policy,
         runtime=runtime,
         hooks=hooks,
         rights=RightsService(runtime, parts.rights, parts.renderers),
@@ -148,11 +129,8 @@ def assemble(
         grant_workflows=workflows,
         usage=usage,
         background=BackgroundRunner(partial(_finish_open_requests, app)),
-        stores=stores,
         storage=ProfileLocation(runtime),
-        recipients=parse_recipient_addresses(policy, config.recipients),
         database=database,
-        uses_key_file=uses_key_file,
     )
 
 
@@ -165,33 +143,16 @@ def _workflows_by_name(workflows: Iterable[GrantWorkflow]) -> dict[str, GrantWor
     return by_name
 
 
-def _key_providers(config: Config, parts: Parts) -> dict[str, KeyProvider]:
-    for kind in parts.key_provider_kinds.keys() & KINDS.keys():
-        raise ConfigurationError(
-            f"the kind of key provider {kind!r} is built in; name it otherwise"
-        )
-    kinds = {**KINDS, **parts.key_provider_kinds}
-    providers = {
-        name: key_provider(name, options, kinds) for name, options in config.key_services.items()
-    }
-    if parts.key_provider is not None:
-        providers[ROOT] = parts.key_provider
-    elif ROOT not in providers:
-        providers[ROOT] = LazyKeyFile(config.key_file)
-    return providers
-
-
 def _key_store(
     config: Config,
     tables: Tables,
-    providers: Mapping[str, KeyProvider],
     engines: Mapping[str | None, Engine],
     utcnow: Callable[[], dt.datetime],
 ) -> KeyStore:
     own_engine = engines[config.keys_bind] if config.keys_bind is not None else None
     return KeyStore(
         tables,
-        KeyProviders(providers),
+        KeyProviders(config.key_providers),
         engine=(lambda: own_engine) if own_engine is not None else None,
         cache_size=config.key_cache_size,
         cache_seconds=config.key_cache_seconds,
@@ -203,7 +164,7 @@ def _key_store(
 def _checked_graph(
     mappers: Iterable[Mapper[Any]],
     policy: Policy,
-    stores: dict[str, DataStore],
+    stores: Mapping[str, DataStore],
     keys_bind: str | None,
 ) -> OwnershipGraph:
     graph = build_ownership_graph(mappers, policy)

@@ -129,8 +129,9 @@ class LGPrivacy:
             )
         hooks = HostHooks(self._hooks)
         hooks.actor_loader, hooks.direct_payment = actor_loader, direct_payment
-        config = parse_config(app.config, instance=Path(app.instance_path))
-        state = assemble(app, database, config, hooks, load_parts(**self._given))
+        parts = load_parts(**self._given)
+        config = parse_config(app.config, instance=Path(app.instance_path), parts=parts)
+        state = assemble(app, database, config, hooks, parts)
         app.extensions[NAME] = state
         DispatchGuard(app, state.runtime, config.exempt, longest_body=config.longest_body)
         app.register_blueprint(
@@ -255,7 +256,7 @@ class LGPrivacy:
         """
         state = get_state()
         return DisclosureClient(
-            state.runtime, state.recipients, recipient, purpose=purpose, subject=subject
+            state.runtime, state.config.recipients, recipient, purpose=purpose, subject=subject
         )
 
     def records(self, model: type, *criteria: ColumnElement[bool]) -> Iterator[dict[str, Any]]:

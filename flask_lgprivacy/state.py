@@ -9,7 +9,6 @@ from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 
 from .config import Config
-from .disclosure.address import RecipientAddress
 from .errors import ConfigurationError
 from .gate.host_hooks import HostHooks
 from .gate.runtime import Runtime
@@ -20,7 +19,6 @@ from .policy.model import Policy
 from .profile_location import ProfileLocation
 from .rights.background import BackgroundRunner
 from .rights.service import RightsService
-from .stores import DataStore
 from .usage.statistics import UsageStatistics
 
 NAME = "lgprivacy"
@@ -31,7 +29,6 @@ class PrivacyState:
     """What one application has of this extension."""
 
     config: Config
-    policy: Policy
     runtime: Runtime
     hooks: HostHooks
     rights: RightsService
@@ -40,11 +37,13 @@ class PrivacyState:
     grant_workflows: Mapping[str, GrantWorkflow]
     usage: UsageStatistics
     background: BackgroundRunner
-    stores: dict[str, DataStore]
     storage: ProfileLocation
-    recipients: dict[str, RecipientAddress]
     database: SQLAlchemy
-    uses_key_file: bool
+
+    @property
+    def policy(self) -> Policy:
+        """The policy document."""
+        return self.config.policy
 
 
 def get_state() -> PrivacyState:

@@ -14,7 +14,8 @@ from .orm.ownership_graph import OwnershipGraph
 from .policy.model import Policy
 
 T = TypeVar("T")
-KINDS = ("database", "files", "queue", "key-service", "trail")
+OUTSIDE = ("files", "queue")
+"""Kinds of store of which only the application knows."""
 COMMITMENT = "declared-stores"
 
 
@@ -132,14 +133,26 @@ def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> t
     return (*databases, *(f"key-service:{name}" for name in key_services), "trail")
 
 
-def parse_stores(
-    settings: Mapping[str, Any], needed: Collection[str], policy: Policy
-) -> dict[str, DataStore]:
-    """The declared stores; raises `ConfigurationError` for one that is missing, unknown or
+def parse_stores(settings: Mapping[str, Any], policy: Policy) -> dict[str, DataStore]:
+    """The stores that LGPRIVACY_STORES declares; raises `ConfigurationError` for one that is
     incomplete.
     """
+    return {name: _store(name, entry, policy) for name, entry in settings.items()}
+
+
+def check_stores(stores: Mapping[str, DataStore], needed: Collection[str], policy: Policy) -> None:
+    """Check that the stores that an application has are those that are declared.
+
+    Args:
+        stores: By name.
+        needed: The names of those that it has.
+        policy: The policy document.
+
+    Raises:
+        ConfigurationError: One is missing, or there is none of its name.
+    """
     clause = policy.commitments[COMMITMENT].clause
-    missing = [name for name in needed if name not in settings]
+    missing = [name for name in needed if name not in stores]
     if missing:
         undeclared = (
             f"the store {missing[0]!r} is"
@@ -152,17 +165,19 @@ def parse_stores(
             f"{{{missing[0]!r}: {{'host': 'OVH SAS, Roubaix', 'country': 'FR'}}}} [{clause}]",
             clause=clause,
         )
-    return {name: _store(name, entry, needed, policy) for name, entry in settings.items()}
+    for name, store in stores.items():
+        location = f"LGPRIVACY_STORES[{name!r}]"
+        if name not in needed and name.partition(":")[0] not in OUTSIDE:
+            raise ConfigurationError(
+                f"{location}: no such store; this application has {', '.join(sorted(needed))}, and "
+                "may name files:… and queue:…"
+            )
+        if name not in needed and not store.categories:
+            raise ConfigurationError(f"{location}: categories is missing; name what it may hold")
 
 
-def _store(name: str, entry: Any, needed: Collection[str], policy: Policy) -> DataStore:
+def _store(name: str, entry: Any, policy: Policy) -> DataStore:
     location = f"LGPRIVACY_STORES[{name!r}]"
-    kind = name.partition(":")[0]
-    if kind not in KINDS or (name not in needed and kind not in ("files", "queue")):
-        raise ConfigurationError(
-            f"{location}: no such store; this application has {', '.join(sorted(needed))}, and may "
-            "name files:… and queue:…"
-        )
     if not isinstance(entry, Mapping) or set(entry) - {"host", "country", "categories"}:
         raise ConfigurationError(
             f"{location}: takes host, country and, for what no labelled model holds, categories"
@@ -175,8 +190,6 @@ def _store(name: str, entry: Any, needed: Collection[str], policy: Policy) -> Da
             f"{location}: country is two capital letters (ISO 3166-1), such as 'FR'"
         )
     categories = frozenset(entry.get("categories", ()))
-    if name not in needed and not categories:
-        raise ConfigurationError(f"{location}: categories is missing; name what it may hold")
     for category in sorted(categories - policy.categories.keys()):
         raise ConfigurationError(f"{location}: the policy document has no category {category!r}")
     return DataStore(name, host, country, categories)

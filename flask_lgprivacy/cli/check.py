@@ -87,12 +87,12 @@ def _stores(state: PrivacyState) -> list[dict[str, Any]]:
             "country": store.country,
             "categories": sorted(held_categories.get(store.name, frozenset()) | store.categories),
         }
-        for store in state.stores.values()
+        for store in state.config.stores.values()
     ]
 
 
 def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:
-    if state.uses_key_file and not state.config.key_file.exists():
+    if state.config.uses_key_file and not state.config.key_file.exists():
         yield f"the key file {state.config.key_file.name} does not exist; run 'flask privacy init', or restore it"
     for table in missing_tables(state.database.engines, state.runtime.database.tables):
         yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"

@@ -195,7 +195,7 @@ def move(client: str, service: str) -> None:
 
 def _key_file() -> LocalKeyFile:
     state = get_state()
-    if not state.uses_key_file:
+    if not state.config.uses_key_file:
         raise ConfigurationError(
             "the root key is held by a key service, which rotates it itself; there is no local key "
             "file"

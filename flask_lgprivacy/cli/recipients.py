@@ -23,7 +23,7 @@ def recipients(as_json: bool) -> None:
             "categories": ", ".join(sorted(recipient.categories)),
             "transfer": recipient.transfer.tool.value if recipient.transfer else None,
             "clause": recipient.clause,
-            "configured": recipient.id in state.recipients,
+            "configured": recipient.id in state.config.recipients,
         }
         for recipient in state.policy.recipients.values()
     ]

@@ -17,7 +17,7 @@ def initialise(state: PrivacyState) -> Iterator[str]:
     done, for people.
     """
     if (
-        state.uses_key_file
+        state.config.uses_key_file
         and not state.config.key_file.exists()
         and state.runtime.keys.has_keys(state.database.engines[state.config.keys_bind])
     ):
@@ -25,7 +25,7 @@ def initialise(state: PrivacyState) -> Iterator[str]:
             f"the database holds keys, but their key file {state.config.key_file.name} is gone; "
             "restore it, a new one cannot open them"
         )
-    if state.uses_key_file:
+    if state.config.uses_key_file:
         try:
             LocalKeyFile.create(state.config.key_file)
             yield f"made the key file {state.config.key_file} (mode 0600); keep a copy away from the data's backups"

@@ -11,7 +11,7 @@ from school import HERE, Backend, make_backend
 
 from flask_lgprivacy.errors import ConfigurationError
 from flask_lgprivacy.policy import SHIPPED, load_policy
-from flask_lgprivacy.stores import parse_stores
+from flask_lgprivacy.stores import check_stores, parse_stores
 
 NAMES = ("database", "database:keys", "key-service:root", "trail")
 ALL = dict.fromkeys(NAMES, HERE)
@@ -53,7 +53,8 @@ def test_a_store_outside_its_region_stops_the_start(tmp_path: Path, outside: str
 )  # fmt: skip
 def test_a_wrong_declaration_is_named(given: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
-        parse_stores({**ALL, **given}, NAMES, load_policy(SHIPPED))
+        policy = load_policy(SHIPPED)
+        check_stores(parse_stores({**ALL, **given}, policy), NAMES, policy)
 
 
 def test_a_file_store_of_commercial_data_may_stand_in_the_eea_and_no_further(

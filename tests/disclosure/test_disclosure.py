@@ -355,7 +355,7 @@ def test_labels_and_answers_print_nothing(connected: Backend) -> None:
         shown = (
             repr(labelled(contact(connected), "email"))
             + repr(RecipientResponse(200, {"x": CANARY}))
-            + repr(connected.app.extensions["lgprivacy"].recipients)
+            + repr(connected.app.extensions["lgprivacy"].config.recipients)
         )
     assert CANARY not in shown
 

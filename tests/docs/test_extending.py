@@ -239,7 +239,7 @@ from flask_lgprivacy.disclosure.address import parse_recipient_addresses
 {caller}
 with app.app_context():
     state = app.extensions["lgprivacy"]
-    state.recipients.update(
+    state.config.recipients.update(
         parse_recipient_addresses(
             state.policy,
             {{"pipedrive": {{"base_url": stand_in.base_url, "ca_file": str(stand_in.ca_file)}}}},
