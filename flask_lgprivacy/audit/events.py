@@ -12,6 +12,13 @@ from typing import Literal
 class Access:
     """One category that was opened, written, erased or disclosed, of how many subjects of which
     client.
+
+    Attributes:
+        category: Which category.
+        action: `read`, `write`, `erase` or `disclose`.
+        client: Whose data it is.
+        subjects: Of how many subjects.
+        pseudonyms: Of those subjects.
     """
 
     category: str
@@ -23,7 +30,15 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal: a stable code, the clause that decided and what was missing."""
+    """One refusal: a stable code, the clause that decided and what was missing.
+
+    Attributes:
+        code: The code of the error.
+        clause: The clause of the policy document that decided.
+        category: Which category, where one was asked for.
+        action: Which action.
+        missing: What was missing.
+    """
 
     code: str
     clause: str | None
@@ -36,6 +51,24 @@ class Refusal:
 class ProcessingEvent:
     """One request, or one stretch of a job: who, for whom, under which purpose, and what was
     touched or refused.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        via: A request, a stretch of a stream, or a job.
+        stage: `intent` before anything is written or a job begins, `outcome` after.
+        endpoint: The endpoint's or job's name.
+        method: The HTTP method.
+        status: The HTTP status of the answer.
+        actor: Who acted, as a pseudonym; None for nobody.
+        role: The actor's role.
+        client: Whose data it is, or for whom the actor acts.
+        purpose: For what, of the policy document.
+        basis: The lawful basis of the purpose.
+        touched: What was opened, written, erased or disclosed.
+        withheld: Categories that were left out of an answer.
+        refused: What was refused.
+        grants: The ids of the grants that were used.
+        event: The name of this type.
     """
 
     at: str
@@ -60,6 +93,20 @@ class ProcessingEvent:
 class DisclosureEvent:
     """What goes to a recipient: the intent before the first byte, the outcome after the answer, or
     a refusal.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        stage: `intent` before the first byte, `outcome` after the answer, `refused` before any connection.
+        recipient: Of the policy document, or `undeclared`.
+        purpose: For what, of the policy document.
+        actor: Who acted, as a pseudonym; None for nobody.
+        role: The actor's role.
+        categories: Which categories.
+        pseudonyms: Of the subjects.
+        clause: The clause of the policy document that decided.
+        missing: What was missing.
+        status: The HTTP status of the answer.
+        event: The name of this type.
     """
 
     at: str
@@ -82,6 +129,19 @@ class RightsRequestEvent:
 
     A step with the subject's pseudonym, `erasing`, names no request: the request's row names the
     subject, and the two together would say whom the trail speaks of.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        request: The id of the request; None where the pseudonym stands.
+        right: Which right.
+        state: Which state the request reached.
+        subject_kind: The kind of subject.
+        pseudonym: Of the subject, in `erasing` only.
+        actor: Who acted, as a pseudonym; None for nobody.
+        role: The role of who asked.
+        client: Whose data it is, or for whom the actor acts.
+        clause: The clause of the policy document that decided.
+        event: The name of this type.
     """
 
     at: str
@@ -103,6 +163,12 @@ class RecoveryEvent:
     head that nobody counted.
 
     A crash between a flush and its head leaves such lines; so does somebody who adds to the file.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        cut_bytes: Bytes of an unfinished line that were cut off.
+        lines_past_head: Lines that stood past the head.
+        event: The name of this type.
     """
 
     at: str
@@ -115,6 +181,14 @@ class RecoveryEvent:
 class KeyOperationEvent:
     """What was done to keys or stores: a rotation, a move, a destruction, a migration, a replay;
     with how many of what.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        operation: What was done.
+        stage: `began`, `resumed`, `ended` or `open`.
+        client: Whose data it is, or for whom the actor acts.
+        counts: How many of what.
+        event: The name of this type.
     """
 
     at: str
@@ -129,6 +203,22 @@ class KeyOperationEvent:
 class PermissionEvent:
     """One step of a grant, of a request for assistance or of a consent: opened, asked, given,
     revoked, closed, withdrawn.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        kind: The kind of grant, `assistance` or `consent`.
+        step: `opened`, `asked`, `given`, `revoked`, `closed`, `withdrawn`.
+        id: Of the grant, request or consent.
+        to: The grantee, as a pseudonym.
+        client: Whose data it is, or for whom the actor acts.
+        purpose: For what, of the policy document.
+        categories: Which categories.
+        until: Until when.
+        ground: On which ground.
+        actor: Who acted, as a pseudonym; None for nobody.
+        role: The actor's role.
+        clause: The clause of the policy document that decided.
+        event: The name of this type.
     """
 
     at: str
@@ -151,6 +241,15 @@ class PermissionEvent:
 class RefusalCountEvent:
     """How often nobody in particular was refused at an endpoint since a moment, besides the
     refusals that have events of their own.
+
+    Attributes:
+        at: When, in UTC (ISO 8601).
+        since: Since when.
+        endpoint: The endpoint's or job's name.
+        method: The HTTP method.
+        code: The code of the refusals.
+        count: How many.
+        event: The name of this type.
     """
 
     at: str

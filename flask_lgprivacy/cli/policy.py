@@ -9,6 +9,7 @@ import click
 
 from ..errors import RequestInvalid
 from ..policy.explain import matrix
+from ..policy.json_schema import policy_json_schema
 from ..state import get_state
 from .group import privacy
 
@@ -23,8 +24,19 @@ from .group import privacy
 @click.option("--role", help="With --matrix, only this role.")
 @click.option("--category", help="With --matrix, only this category.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
-def policy(whole: bool, role: str | None, category: str | None, as_json: bool) -> None:
+@click.option(
+    "--json-schema",
+    "as_schema",
+    is_flag=True,
+    help="The JSON Schema of policy documents, for an editor.",
+)
+def policy(
+    whole: bool, role: str | None, category: str | None, as_json: bool, as_schema: bool
+) -> None:
     """The policy document: its clauses, or with --matrix its whole table."""
+    if as_schema:
+        click.echo(json.dumps(policy_json_schema(), indent=2, ensure_ascii=False))
+        return
     state = get_state()
     document = state.policy
     if not whole:

@@ -57,30 +57,53 @@ class ListOf(fields.List):  # type: ignore[type-arg]  # marshmallow 3 has no gen
         return super()._deserialize(value, *rest, **options)
 
 
-def _identifier(**kwargs: Any) -> fields.Str:
-    return fields.Str(validate=IDENTIFIER, **kwargs)
+def _described(description: str) -> dict[str, str]:
+    """What the reference and editors say of a key."""
+    return {"description": description}
 
 
-def _identifiers(*, at_least: int = 0, **kwargs: Any) -> ListOf:
-    return ListOf(fields.Str(validate=IDENTIFIER), validate=validate.Length(min=at_least), **kwargs)
+def _identifier(description: str, **kwargs: Any) -> fields.Str:
+    return fields.Str(validate=IDENTIFIER, metadata=_described(description), **kwargs)
 
 
-def _clause() -> fields.Str:
-    return fields.Str(required=True, validate=CLAUSE_ID)
-
-
-def _word(kind: type[StrEnum], **kwargs: Any) -> fields.Enum[Any]:
-    return fields.Enum(kind, by_value=True, **kwargs)
-
-
-def _words(kind: type[StrEnum], *, at_least: int = 0, **kwargs: Any) -> ListOf:
+def _identifiers(description: str, *, at_least: int = 0, **kwargs: Any) -> ListOf:
     return ListOf(
-        fields.Enum(kind, by_value=True), validate=validate.Length(min=at_least), **kwargs
+        fields.Str(validate=IDENTIFIER),
+        validate=validate.Length(min=at_least),
+        metadata=_described(description),
+        **kwargs,
     )
 
 
-def _text(**kwargs: Any) -> fields.Str:
-    return fields.Str(validate=validate.Length(min=1), **kwargs)
+def _clause() -> fields.Str:
+    return fields.Str(
+        required=True, validate=CLAUSE_ID, metadata=_described("The clause that says so.")
+    )
+
+
+def _word(kind: type[StrEnum], description: str, **kwargs: Any) -> fields.Enum[Any]:
+    return fields.Enum(kind, by_value=True, metadata=_described(description), **kwargs)
+
+
+def _words(kind: type[StrEnum], description: str, *, at_least: int = 0, **kwargs: Any) -> ListOf:
+    return ListOf(
+        fields.Enum(kind, by_value=True),
+        validate=validate.Length(min=at_least),
+        metadata=_described(description),
+        **kwargs,
+    )
+
+
+def _text(description: str, **kwargs: Any) -> fields.Str:
+    return fields.Str(validate=validate.Length(min=1), metadata=_described(description), **kwargs)
+
+
+def _texts(description: str) -> ListOf:
+    return ListOf(
+        fields.Str(validate=validate.Length(min=1)),
+        load_default=list,
+        metadata=_described(description),
+    )
 
 
 class _Entry(Schema):
@@ -102,60 +125,108 @@ class _Entry(Schema):
 
 
 class RetentionSchema(_Entry):
+    """How long a category is kept."""
+
     makes = words.Retention
-    after = _identifier(required=True)
-    period = fields.Str(required=True, validate=PERIOD)
+    after = _identifier("The event from which the period is counted.", required=True)
+    period = fields.Str(
+        required=True,
+        validate=PERIOD,
+        metadata=_described("An ISO 8601 duration in years, months and days."),
+    )
     clause = _clause()
 
 
 class CategorySchema(_Entry):
+    """A category of personal data; labels on columns name it."""
+
     makes = words.Category
-    id = _identifier(required=True)
-    label = _text(required=True)
-    capacity = _word(words.Capacity, required=True)
-    subjects = _identifiers(at_least=1, required=True)
-    bases = _words(words.Basis, at_least=1, required=True)
-    region = fields.Str(required=True)
-    retention = fields.Nested(RetentionSchema, required=True)
-    exportable = TrueOrFalse(load_default=True)
-    allows = _words(words.Identifier, load_default=list)
+    id = _identifier("Its name, written as the key.", required=True)
+    label = _text("What it is called.", required=True)
+    capacity = _word(
+        words.Capacity,
+        "In which capacity the publisher holds it: as controller, or as processor for the client.",
+        required=True,
+    )
+    subjects = _identifiers("The kinds of subject that it is about.", at_least=1, required=True)
+    bases = _words(
+        words.Basis,
+        "The lawful bases on which it may be processed (GDPR Art. 6(1)).",
+        at_least=1,
+        required=True,
+    )
+    region = fields.Str(
+        required=True,
+        metadata=_described("The region in which every store that may hold it stands."),
+    )
+    retention = fields.Nested(
+        RetentionSchema, required=True, metadata=_described("How long it is kept.")
+    )
+    exportable = TrueOrFalse(
+        load_default=True,
+        metadata=_described(
+            "Whether it may leave in an archive or be rectified; credentials do not."
+        ),
+    )
+    allows = _words(
+        words.Identifier,
+        "Identifiers that its texts may hold, which are refused elsewhere.",
+        load_default=list,
+    )
     clause = _clause()
 
 
 class ConditionSchema(_Entry):
+    """How a condition is explained where it is missing."""
+
     makes = words.ConditionInfo
-    missing = _text(required=True)
+    missing = _text("What a refusal says.", required=True)
     clause = _clause()
 
 
 class RoleSchema(_Entry):
+    """A role that an actor may have."""
+
     makes = words.Role
-    id = _identifier(required=True)
-    label = _text(required=True)
-    side = fields.Str(required=True, validate=validate.OneOf(["client", "publisher", "public"]))
-    needs = _words(words.Condition, load_default=list)
+    id = _identifier("Its name, written as the key.", required=True)
+    label = _text("What it is called.", required=True)
+    side = fields.Str(
+        required=True,
+        validate=validate.OneOf(["client", "publisher", "public"]),
+        metadata=_described(
+            "On whose side the actor stands: the client, the publisher or the public."
+        ),
+    )
+    needs = _words(words.Condition, "Conditions that its rules never leave out.", load_default=list)
     clause = _clause()
 
 
 class PurposeSchema(_Entry):
+    """A purpose of processing."""
+
     makes = words.Purpose
-    id = _identifier(required=True)
-    label = _text(required=True)
-    basis = _word(words.Basis, required=True)
-    needs = _words(words.Condition, load_default=list)
-    texts = ListOf(_text(), load_default=list)
+    id = _identifier("Its name, written as the key.", required=True)
+    label = _text("What it is called.", required=True)
+    basis = _word(words.Basis, "The lawful basis on which it rests.", required=True)
+    needs = _words(words.Condition, "Conditions that its rules never leave out.", load_default=list)
+    texts = _texts("For consent: the versions of the text that still cover it.")
     clause = _clause()
 
 
 class RuleSchema(_Entry):
+    """Who may do what to which categories; what no rule allows is refused."""
+
     makes = words.Rule
-    roles = _identifiers(at_least=1, required=True)
-    categories = _identifiers(at_least=1, required=True)
-    actions = _words(words.Action, at_least=1, required=True)
-    purposes = _identifiers(at_least=1, required=True)
+    roles = _identifiers("The roles that may.", at_least=1, required=True)
+    categories = _identifiers("What they may do it to.", at_least=1, required=True)
+    actions = _words(words.Action, "What they may do.", at_least=1, required=True)
+    purposes = _identifiers("For what.", at_least=1, required=True)
     conditions = ListOf(
         fields.Str(validate=validate.OneOf([*sorted(words.Condition), words.ANYBODY])),
         required=True,
+        metadata=_described(
+            "What has to hold, all of it; `anybody` alone says that nothing has to."
+        ),
     )
     clause = _clause()
 
@@ -176,23 +247,40 @@ class RuleSchema(_Entry):
 
 
 class ProhibitionSchema(_Entry):
+    """What nobody may do; prohibitions come before rules, and no grant lifts them. A matcher that
+    is left out matches everything.
+    """
+
     makes = words.Prohibition
-    id = _identifier(required=True)
-    says = _text(required=True)
+    id = _identifier("Its name, written as the key.", required=True)
+    says = _text("What a refusal says.", required=True)
     clause = _clause()
-    roles = _identifiers(load_default=list)
-    categories = _identifiers(load_default=list)
-    actions = _words(words.Action, load_default=list)
-    purposes = _identifiers(load_default=list)
-    recipient_kinds = _identifiers(load_default=list)
-    except_roles = _identifiers(load_default=list)
-    except_purposes = _identifiers(load_default=list)
-    except_recipient_kinds = _identifiers(load_default=list)
-    terms = ListOf(_text(), load_default=list)
-    parts = ListOf(fields.Str(validate=validate.Length(min=SHORTEST_PART)), load_default=list)
-    whole_terms = ListOf(_text(), load_default=list)
-    except_terms = ListOf(_text(), load_default=list)
-    vocabulary = fields.Str(load_default=None, validate=validate.OneOf(SHIPPED_VOCABULARIES))
+    roles = _identifiers("Roles to which it applies.", load_default=list)
+    categories = _identifiers("Categories to which it applies.", load_default=list)
+    actions = _words(words.Action, "Actions to which it applies.", load_default=list)
+    purposes = _identifiers("Purposes to which it applies.", load_default=list)
+    recipient_kinds = _identifiers("Kinds of recipient to which it applies.", load_default=list)
+    except_roles = _identifiers("Roles to which it does not apply.", load_default=list)
+    except_purposes = _identifiers("Purposes to which it does not apply.", load_default=list)
+    except_recipient_kinds = _identifiers(
+        "Kinds of recipient to which it does not apply.", load_default=list
+    )
+    terms = _texts(
+        "Names that stand for what is prohibited; a longer name that begins or ends with one does "
+        "too."
+    )
+    parts = ListOf(
+        fields.Str(validate=validate.Length(min=SHORTEST_PART)),
+        load_default=list,
+        metadata=_described("Parts of words that stand for it wherever they are."),
+    )
+    whole_terms = _texts("Names that stand for it only as a whole.")
+    except_terms = _texts("Names that do not stand for it.")
+    vocabulary = fields.Str(
+        load_default=None,
+        validate=validate.OneOf(SHIPPED_VOCABULARIES),
+        metadata=_described("A vocabulary that the package ships."),
+    )
 
     @post_load
     def freeze(self, loaded: dict[str, Any], **_: Any) -> words.Prohibition:
@@ -212,112 +300,199 @@ class ProhibitionSchema(_Entry):
 
 
 class RecipientKindSchema(_Entry):
+    """A kind of recipient."""
+
     makes = words.RecipientKind
-    id = _identifier(required=True)
-    label = _text(required=True)
-    agreement_required = TrueOrFalse(required=True)
+    id = _identifier("Its name, written as the key.", required=True)
+    label = _text("What it is called.", required=True)
+    agreement_required = TrueOrFalse(
+        required=True, metadata=_described("Whether an agreement must bind such a recipient.")
+    )
     clause = _clause()
 
 
 class AgreementSchema(_Entry):
+    """The contract that binds a recipient (GDPR Art. 28(3))."""
+
     makes = words.Agreement
-    reference = _text(required=True)
-    since = TomlDate(required=True)
+    reference = _text("Which contract.", required=True)
+    since = TomlDate(required=True, metadata=_described("Since when it is in force."))
 
 
 class TransferSchema(_Entry):
+    """A transfer to a third country (GDPR Art. 44 to 49)."""
+
     makes = words.Transfer
-    tool = _word(words.TransferTool, required=True)
-    reference = _text(required=True)
-    since = TomlDate(required=True)
-    until = TomlDate(load_default=None)
+    tool = _word(words.TransferTool, "The transfer tool.", required=True)
+    reference = _text("Which decision or contract.", required=True)
+    since = TomlDate(required=True, metadata=_described("Since when it is in force."))
+    until = TomlDate(
+        load_default=None, metadata=_described("Until when; left out where it has no end.")
+    )
 
 
 class RecipientSchema(_Entry):
+    """Somebody outside who may receive data."""
+
     makes = words.Recipient
-    id = _identifier(required=True)
-    name = _text(required=True)
-    kind = _identifier(required=True)
+    id = _identifier("Its name, written as the key.", required=True)
+    name = _text("Who it is.", required=True)
+    kind = _identifier("Of the recipient kinds.", required=True)
     country = fields.Str(
-        required=True, validate=validate.Regexp(r"^[A-Z]{2}$", error="use ISO 3166 alpha-2")
+        required=True,
+        validate=validate.Regexp(r"^[A-Z]{2}$", error="use ISO 3166 alpha-2"),
+        metadata=_described("Where it is, in two letters (ISO 3166-1)."),
     )
-    hosts = ListOf(fields.Str(validate=HOST), required=True)
-    categories = _identifiers(at_least=1, required=True)
-    purposes = _identifiers(at_least=1, required=True)
-    agreement = fields.Nested(AgreementSchema, load_default=None)
-    transfer = fields.Nested(TransferSchema, load_default=None)
+    hosts = ListOf(
+        fields.Str(validate=HOST),
+        required=True,
+        metadata=_described("Where it is reached; `*.` stands for one label."),
+    )
+    categories = _identifiers("What it may receive.", at_least=1, required=True)
+    purposes = _identifiers("For what.", at_least=1, required=True)
+    agreement = fields.Nested(
+        AgreementSchema, load_default=None, metadata=_described("The agreement that binds it.")
+    )
+    transfer = fields.Nested(
+        TransferSchema,
+        load_default=None,
+        metadata=_described("The transfer tool, where its country is outside the region."),
+    )
     clause = _clause()
 
 
 class GroundSchema(_Entry):
+    """An exceptional ground of disclosure."""
+
     makes = words.Ground
-    id = _identifier(required=True)
-    label = _text(required=True)
-    requires = _identifiers(at_least=1, required=True)
+    id = _identifier("Its name, written as the key.", required=True)
+    label = _text("What it is called.", required=True)
+    requires = _identifiers("The details that each use needs.", at_least=1, required=True)
     clause = _clause()
 
 
 class GrantKindSchema(_Entry):
+    """A kind of grant."""
+
     makes = words.GrantKind
-    id = _identifier(required=True)
-    label = _text(required=True)
-    workflow = _identifier(required=True)
-    condition = _word(
-        words.Condition, required=True, validate=validate.OneOf(sorted(words.GRANTED))
+    id = _identifier("Its name, written as the key.", required=True)
+    label = _text("What it is called.", required=True)
+    workflow = _identifier(
+        "How it comes about: `invitation`, `assistance`, `emergency`, or one that the application "
+        "brings.",
+        required=True,
     )
-    to = _identifier(required=True)
-    asked_by = _identifiers(load_default=list)
-    given_by = _identifiers(at_least=1, required=True)
-    beside = _words(words.Condition, load_default=list)
-    hours = fields.Int(required=True, strict=True, validate=validate.Range(1, 10_000))
-    agents = fields.Int(load_default=None, strict=True, validate=validate.Range(1, 100))
-    grounds = _identifiers(load_default=list)
+    condition = _word(
+        words.Condition,
+        "The condition that it meets.",
+        required=True,
+        validate=validate.OneOf(sorted(words.GRANTED)),
+    )
+    to = _identifier("The role of the grantee.", required=True)
+    asked_by = _identifiers("Who opens a request for assistance.", load_default=list)
+    given_by = _identifiers("Who gives it.", at_least=1, required=True)
+    beside = _words(
+        words.Condition,
+        "Conditions that rules under this grant never leave out.",
+        load_default=list,
+    )
+    hours = fields.Int(
+        required=True,
+        strict=True,
+        validate=validate.Range(1, 10_000),
+        metadata=_described("For how many hours at most."),
+    )
+    agents = fields.Int(
+        load_default=None,
+        strict=True,
+        validate=validate.Range(1, 100),
+        metadata=_described("How many people may be on the list on which the grantee has to be."),
+    )
+    grounds = _identifiers("The grounds on which an emergency is declared.", load_default=list)
     clause = _clause()
 
 
 class RightRuleSchema(_Entry):
+    """Who may exercise which right over whom."""
+
     makes = words.RightRule
-    rights = _identifiers(at_least=1, required=True)
-    subject = _identifier(required=True)
-    roles = _identifiers(at_least=1, required=True)
-    condition = _word(words.Condition, required=True)
-    outcome = _word(words.RightOutcome, required=True)
-    purpose = _identifier(required=True)
+    rights = _identifiers(
+        "The rights: `export`, `delete`, `rectify`, or one that the application brings.",
+        at_least=1,
+        required=True,
+    )
+    subject = _identifier("The kind of subject.", required=True)
+    roles = _identifiers("Who may ask.", at_least=1, required=True)
+    condition = _word(words.Condition, "What has to hold.", required=True)
+    outcome = _word(
+        words.RightOutcome,
+        "Whether the request is carried out, or passed on to the controller.",
+        required=True,
+    )
+    purpose = _identifier("For what data is processed then.", required=True)
     clause = _clause()
 
 
 class DeadlineSchema(_Entry):
+    """Until when a request is answered (GDPR Art. 12(3))."""
+
     makes = words.Deadline
-    months = fields.Int(required=True, strict=True, validate=validate.Range(1, 12))
-    extension_months = fields.Int(required=True, strict=True, validate=validate.Range(0, 12))
-    archive_days = fields.Int(required=True, strict=True, validate=validate.Range(1, 90))
+    months = fields.Int(
+        required=True,
+        strict=True,
+        validate=validate.Range(1, 12),
+        metadata=_described("Within how many months."),
+    )
+    extension_months = fields.Int(
+        required=True,
+        strict=True,
+        validate=validate.Range(0, 12),
+        metadata=_described("By how many it may be extended."),
+    )
+    archive_days = fields.Int(
+        required=True,
+        strict=True,
+        validate=validate.Range(1, 90),
+        metadata=_described("For how many days an archive is kept."),
+    )
     clause = _clause()
 
 
 class CommitmentSchema(_Entry):
+    """A clause that the code carries out, besides the rules."""
+
     makes = words.Commitment
-    says = _text(required=True)
+    says = _text("What is committed.", required=True)
     clause = _clause()
-    parameters = fields.Dict(keys=fields.Str(), values=fields.Raw(), load_default=dict)
+    parameters = fields.Dict(
+        keys=fields.Str(),
+        values=fields.Raw(),
+        load_default=dict,
+        metadata=_described("What the code needs to know of it."),
+    )
 
 
 class ContactSchema(_Entry):
+    """Whom to ask; every refusal says so."""
+
     makes = words.Contact
-    name = _text(required=True)
-    address = _text(required=True)
-    email = fields.Email(required=True)
-    phone = _text(required=True)
+    name = _text("Who.", required=True)
+    address = _text("The postal address.", required=True)
+    email = fields.Email(required=True, metadata=_described("The e-mail address."))
+    phone = _text("The telephone number.", required=True)
     clause = _clause()
 
 
 class HeaderSchema(Schema):
+    """What the document is."""
+
     class Meta:
         unknown = RAISE
 
-    name = _text(required=True)
-    version = _text(required=True)
-    publisher = _text(required=True)
-    source = _text(required=True)
+    name = _text("Its name.", required=True)
+    version = _text("Its version.", required=True)
+    publisher = _text("Whose policy it is.", required=True)
+    source = _text("Where the policy is published.", required=True)
 
 
 TABLES: Mapping[str, type[_Entry]] = {
@@ -346,6 +521,27 @@ SINGLES: Mapping[str, type[Schema]] = {
 """Sections of which there is one."""
 PLAIN = frozenset({"clauses", "regions", "subjects"})
 """Sections of names with a text or a list."""
+SECTIONS: Mapping[str, str] = {
+    "policy": "What the document is.",
+    "contact": "Whom to ask; every refusal says so.",
+    "clauses": "The clauses by id, each with what it says; every entry cites one.",
+    "regions": "Regions by name, each a list of countries (ISO 3166-1).",
+    "subjects": "Kinds of data subject by name, each with who that is.",
+    "categories": "Categories of personal data by name; labels on columns name them.",
+    "conditions": "How each condition is explained where it is missing.",
+    "roles": "Roles of actors by name.",
+    "purposes": "Purposes of processing by name.",
+    "rules": "Who may do what to which categories; what no rule allows is refused.",
+    "prohibitions": "What nobody may do; prohibitions come before rules.",
+    "recipient_kinds": "Kinds of recipient by name.",
+    "recipients": "Those outside who may receive data, by name.",
+    "grounds": "Exceptional grounds of disclosure by name.",
+    "grant_kinds": "Kinds of grant by name.",
+    "rights": "Who may exercise which right over whom.",
+    "deadline": "Until when a request is answered.",
+    "commitments": "Clauses that the code carries out, besides the rules, by name.",
+}
+"""What each section is for, in the order in which a document is read."""
 KEYED_BY_ID = frozenset(
     {"categories", "roles", "purposes", "recipient_kinds", "recipients", "grounds", "grant_kinds"}
 )

@@ -27,9 +27,9 @@ Route = tuple[str, str, Callable[..., Response]]
 """Rule, method and view."""
 REQUESTS: tuple[Route, ...] = (
     ("/requests", "GET", list_requests),
-    ("/requests/<number>", "GET", show_request),
-    ("/requests/<number>/archive", "GET", archive),
-    ("/requests/<number>/certificate", "GET", certificate),
+    ("/requests/<request_id>", "GET", show_request),
+    ("/requests/<request_id>/archive", "GET", archive),
+    ("/requests/<request_id>/certificate", "GET", certificate),
 )
 CONSENTS: tuple[Route, ...] = (
     ("/consents", "GET", show_consents),
@@ -38,11 +38,11 @@ CONSENTS: tuple[Route, ...] = (
 GRANTS: tuple[Route, ...] = (
     ("/grants", "GET", list_grants),
     ("/grants", "POST", give_grant),
-    ("/grants/<number>", "DELETE", revoke_grant),
+    ("/grants/<grant_id>", "DELETE", revoke_grant),
     ("/assistance", "GET", list_assistance),
     ("/assistance", "POST", open_assistance),
-    ("/assistance/<number>/ask", "POST", ask),
-    ("/assistance/<number>", "DELETE", close_assistance),
+    ("/assistance/<assistance_id>/ask", "POST", ask),
+    ("/assistance/<assistance_id>", "DELETE", close_assistance),
 )
 
 

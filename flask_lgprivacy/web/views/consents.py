@@ -70,8 +70,7 @@ def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
     own_subject = next((candidate for candidate in actor.subjects if candidate[0] in kinds), None)
     if own_subject is None:
         raise RequestInvalid(
-            f"purpose: this account is none of {', '.join(sorted(kinds))}, whom the purpose is "
-            "about"
+            f"purpose: it is about {' or '.join(sorted(kinds))}; this account is linked to none"
         )
     return own_subject
 

@@ -68,9 +68,9 @@ def give_grant() -> Response:
     return _created(_given(load_json(_GrantBody())), _now())
 
 
-def revoke_grant(number: str) -> Response:
-    """`DELETE /grants/<number>`: end a grant."""
-    return json_response(_shown(_service().revoke(by=require_actor(), grant=number), _now(), []))
+def revoke_grant(grant_id: str) -> Response:
+    """`DELETE /grants/<grant_id>`: end a grant."""
+    return json_response(_shown(_service().revoke(by=require_actor(), grant=grant_id), _now(), []))
 
 
 def list_assistance() -> Response:
@@ -96,15 +96,17 @@ def open_assistance() -> Response:
     return response
 
 
-def ask(number: str) -> Response:
-    """`POST /assistance/<number>/ask`: an agent asks to be let in."""
+def ask(assistance_id: str) -> Response:
+    """`POST /assistance/<assistance_id>/ask`: an agent asks to be let in."""
     json_object()
-    return _created(_service().ask(by=require_actor(), assistance=number), _now())
+    return _created(_service().ask(by=require_actor(), assistance=assistance_id), _now())
 
 
-def close_assistance(number: str) -> Response:
-    """`DELETE /assistance/<number>`: close a request for assistance."""
-    return json_response(_shown_request(_service().close(by=require_actor(), assistance=number)))
+def close_assistance(assistance_id: str) -> Response:
+    """`DELETE /assistance/<assistance_id>`: close a request for assistance."""
+    return json_response(
+        _shown_request(_service().close(by=require_actor(), assistance=assistance_id))
+    )
 
 
 def _service() -> GrantService:
@@ -182,7 +184,7 @@ def _shown(grant: Grant, now: Any, uses: list[GrantUse]) -> dict[str, Any]:
             }
             for use in uses
         ],
-        "links": {"revoke": url_for("lgprivacy.revoke_grant", number=grant.id)},
+        "links": {"revoke": url_for("lgprivacy.revoke_grant", grant_id=grant.id)},
     }
 
 
@@ -199,8 +201,8 @@ def _shown_request(request: AssistanceRequest) -> dict[str, Any]:
         "opened": request.opened_at.isoformat(),
         "closed": request.closed_at and request.closed_at.isoformat(),
         "links": {
-            "close": url_for("lgprivacy.close_assistance", number=request.id),
-            "ask": url_for("lgprivacy.ask", number=request.id),
+            "close": url_for("lgprivacy.close_assistance", assistance_id=request.id),
+            "ask": url_for("lgprivacy.ask", assistance_id=request.id),
         },
     }
 

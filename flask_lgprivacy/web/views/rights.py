@@ -5,7 +5,7 @@ refusal.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, jsonify, request, send_file, url_for
@@ -22,17 +22,22 @@ from .common import format_id, json_object, json_response, require_actor
 BODY_KEYS = frozenset({"subject", "changes"})
 
 
-def submit_view(right: str) -> Callable[[], Response]:
-    """The view of `POST /<right>`: ask that a right be exercised over a subject.
+ASKED_FOR = {
+    Right.EXPORT: "access to everything that is held (GDPR Art. 15)",
+    Right.DELETE: "erasure (GDPR Art. 17)",
+    Right.RECTIFY: "rectification (GDPR Art. 16)",
+}
 
-    Args:
-        right: Its name, such as `export` (GDPR Art. 15), `delete` (Art. 17) or `rectify` (Art. 16).
-    """
+
+def submit_view(right: str) -> Callable[[], Response]:
+    """The view of `POST /<right>`, which asks that a right be exercised over a subject."""
 
     def submit() -> Response:
         return _submit(right)
 
     submit.__name__ = right.replace("-", "_")
+    names: Mapping[str, str] = ASKED_FOR
+    submit.__doc__ = f"`POST /{right}`: ask for {names.get(right, f'the right {right}')}."
     return submit
 
 
@@ -45,7 +50,7 @@ def _submit(right: str) -> Response:
         get_state().background.start()
     response: Response = jsonify(_shown(done))
     response.status_code = 202
-    response.headers["Location"] = url_for("lgprivacy.show_request", number=done.id)
+    response.headers["Location"] = url_for("lgprivacy.show_request", request_id=done.id)
     return response
 
 
@@ -62,27 +67,27 @@ def list_requests() -> Response:
     return response
 
 
-def show_request(number: str) -> Response:
-    """`GET /requests/<number>`: one request with its history."""
-    return json_response(_shown(_service().find(require_actor(), number)))
+def show_request(request_id: str) -> Response:
+    """`GET /requests/<request_id>`: one request with its history."""
+    return json_response(_shown(_service().find(require_actor(), request_id)))
 
 
-def archive(number: str) -> Response:
-    """`GET /requests/<number>/archive`: the archive of an export."""
-    content = _service().archive(require_actor(), number)
+def archive(request_id: str) -> Response:
+    """`GET /requests/<request_id>/archive`: the archive of an export."""
+    content = _service().archive(require_actor(), request_id)
     if content.startswith(b"{"):
         return Response(content, mimetype="application/json")
     return send_file(
         io.BytesIO(content),
         mimetype="application/zip",
         as_attachment=True,
-        download_name=f"export-{number}.zip",
+        download_name=f"export-{request_id}.zip",
     )
 
 
-def certificate(number: str) -> Response:
-    """`GET /requests/<number>/certificate`: what an erasure did."""
-    return json_response(_service().certificate(require_actor(), number))
+def certificate(request_id: str) -> Response:
+    """`GET /requests/<request_id>/certificate`: what an erasure did."""
+    return json_response(_service().certificate(require_actor(), request_id))
 
 
 def _service() -> RightsService:
@@ -115,14 +120,14 @@ def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
 
 
 def _shown(shown_request: RightsRequest) -> dict[str, Any]:
-    links = {"self": url_for("lgprivacy.show_request", number=shown_request.id)}
+    links = {"self": url_for("lgprivacy.show_request", request_id=shown_request.id)}
     has_passed_on = shown_request.right == Right.RECTIFY and shown_request.state == "forwarded"
     if has_passed_on or (
         shown_request.right == Right.EXPORT and shown_request.state == "completed"
     ):
-        links["archive"] = url_for("lgprivacy.archive", number=shown_request.id)
+        links["archive"] = url_for("lgprivacy.archive", request_id=shown_request.id)
     if has_certificate(shown_request):
-        links["certificate"] = url_for("lgprivacy.certificate", number=shown_request.id)
+        links["certificate"] = url_for("lgprivacy.certificate", request_id=shown_request.id)
     return {
         "id": shown_request.id,
         "right": shown_request.right,
