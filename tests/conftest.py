@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,13 @@ CONNECTED: set[Engine] = set()
 def remember(connection: Any) -> None:
     """Keep every engine that a test connects, so that it is closed when the test ends."""
     CONNECTED.add(connection.engine)
+
+
+@event.listens_for(Engine, "connect")
+def trust_the_disk(connection: Any, _record: Any) -> None:
+    """Tests of this process survive no power cut, so SQLite need not wait for the disk."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 @pytest.fixture(autouse=True)

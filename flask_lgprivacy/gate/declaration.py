@@ -93,10 +93,10 @@ def check_declaration(declaration: Declaration, decisions: PolicyEngine, locatio
             f"{location}: the policy document has no purpose {declaration.purpose!r}; it has "
             f"{', '.join(sorted(policy.purposes))}"
         )
-    terms = SensitiveTerms(policy)
     for category in sorted(declaration.categories):
-        sensitive = terms.match(category)
-        if sensitive is not None and category not in policy.categories:
+        is_known = category in policy.categories
+        sensitive = None if is_known else SensitiveTerms(policy).match(category)
+        if sensitive is not None:
             raise DeclarationInvalid(
                 f"{location}: category {category!r}: {sensitive.says} [{sensitive.clause}]",
                 clause=sensitive.clause,

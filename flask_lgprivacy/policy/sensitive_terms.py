@@ -94,6 +94,7 @@ class _Terms:
     excepted: frozenset[tuple[str, ...]]
     parts: re.Pattern[str] | None
     longest: int
+    anchors: frozenset[str]
 
 
 class SensitiveTerms:
@@ -105,13 +106,7 @@ class SensitiveTerms:
         self._terms = [
             _prepared(prohibition) for prohibition in policy.prohibitions if prohibition.has_terms
         ]
-        self._anchors = frozenset(
-            max(phrase, key=len)
-            for terms in self._terms
-            for phrases in (terms.stemmed, terms.exact, terms.whole_stemmed, terms.whole_exact)
-            for phrase in phrases
-        )
-        """Of each phrase its longest word, without which it stands nowhere."""
+        self._anchors = frozenset().union(*(terms.anchors for terms in self._terms))
         self.match = lru_cache(maxsize=20_000)(self._match)
 
     def suspects(self, names: Sequence[str]) -> bool:
@@ -207,6 +202,7 @@ def _has_phrase(phrases: frozenset[tuple[str, ...]], words: list[str], longest: 
     )
 
 
+@lru_cache(maxsize=64)  # the shipped vocabulary has thousands of terms, and asks for 20 ms
 def _prepared(prohibition: Prohibition) -> _Terms:
     terms_by_kind = {
         name: list(getattr(prohibition, name))
@@ -238,6 +234,7 @@ def _prepared(prohibition: Prohibition) -> _Terms:
         excepted=excepted,
         parts=re.compile(_by_first_letters(parts)) if parts else None,
         longest=max(map(len, every), default=1),
+        anchors=frozenset(max(phrase, key=len) for of in phrases.values() for phrase in of),
     )
 
 

@@ -22,7 +22,7 @@ from .common import format_id, json_object, json_response, require_actor
 BODY_KEYS = frozenset({"subject", "changes"})
 
 
-ASKED_FOR = {
+ASKED_FOR: Mapping[str, str] = {
     Right.EXPORT: "access to everything that is held (GDPR Art. 15)",
     Right.DELETE: "erasure (GDPR Art. 17)",
     Right.RECTIFY: "rectification (GDPR Art. 16)",
@@ -36,8 +36,7 @@ def submit_view(right: str) -> Callable[[], Response]:
         return _submit(right)
 
     submit.__name__ = right.replace("-", "_")
-    names: Mapping[str, str] = ASKED_FOR
-    submit.__doc__ = f"`POST /{right}`: ask for {names.get(right, f'the right {right}')}."
+    submit.__doc__ = f"`POST /{right}`: ask for {ASKED_FOR.get(right, f'the right {right}')}."
     return submit
 
 
