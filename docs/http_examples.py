@@ -48,9 +48,7 @@ def make_application(folder: Path) -> tuple[Flask, SQLAlchemy]:
         id: Mapped[UUID] = mapped_column(primary_key=True)
         email: Mapped[str] = sealed("commercial.contact")
 
-    privacy = LGPrivacy(
-        trail=InMemoryAuditTrail(), utcnow=lambda: NOW, notify=lambda _notice: None
-    )
+    privacy = LGPrivacy(trail=InMemoryAuditTrail(), utcnow=lambda: NOW, notify=lambda _notice: None)
     db.init_app(app)
     privacy.init_app(app)
     privacy.actor_loader(lambda: None)
@@ -179,10 +177,21 @@ def _calls(app: Flask) -> list[str]:
 
 
 def _shown(role: str, method: str, path: str, route: str, body: Any, answer: Any) -> str:
-    parts = [f"### `{method} /privacy{route}` as {role}", "```http", f"{method} /privacy{path} HTTP/1.1"]
+    parts = [
+        f"### `{method} /privacy{route}` as {role}",
+        "```http",
+        f"{method} /privacy{path} HTTP/1.1",
+    ]
     if body is not None:
         parts += ["Content-Type: application/json", "", _pretty(body)]
-    parts += ["```", "", "```http", f"HTTP/1.1 {answer.status}", f"Content-Type: {answer.mimetype}", ""]
+    parts += [
+        "```",
+        "",
+        "```http",
+        f"HTTP/1.1 {answer.status}",
+        f"Content-Type: {answer.mimetype}",
+        "",
+    ]
     parts += [_pretty(answer.json) if answer.is_json else f"({len(answer.data)} bytes)", "```"]
     return "\n".join(parts)
 

@@ -87,7 +87,6 @@ def event_types() -> str:
 def calls() -> str:
     """Every HTTP call: method, path and what it does."""
 
-
     app = flask.Flask("reference", static_folder=None)
     app.register_blueprint(privacy_blueprint(load_policy(), tuple(Right), "/privacy"))
     rows = []
@@ -118,7 +117,8 @@ def policy_words() -> str:
         (
             f"`{name}`",
             policy.commitments[name].says,
-            ", ".join(f"`{parameter}`" for parameter in policy.commitments[name].parameters) or "none",
+            ", ".join(f"`{parameter}`" for parameter in policy.commitments[name].parameters)
+            or "none",
         )
         for name in sorted(COMMITMENTS)
     ]
@@ -150,7 +150,7 @@ def _event(kind: Any) -> str:
 
 
 def _keys(section: str, shape: dict[str, Any]) -> str:
-    if section == "conditions" or "additionalProperties" in shape and shape["additionalProperties"]:
+    if section == "conditions" or shape.get("additionalProperties"):
         entry = shape["additionalProperties"]
         intro = f"A table for each, `[{section}.<name>]`.\n\n"
     elif shape["type"] == "array":
@@ -206,5 +206,5 @@ def _escaped(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    paragraph = text.split("\n\n")[0]
+    paragraph = text.split("\n\n", maxsplit=1)[0]
     return _escaped(" ".join(paragraph.split()))

@@ -13,23 +13,24 @@ from ..audit.verifier import verify_trail
 from ..state import get_state
 from .group import privacy
 
-FILTERS = (
-    "event",
-    "role",
-    "client",
-    "endpoint",
-    "purpose",
-    "actor",
-    "pseudonym",
-    "category",
-    "clause",
-    "code",
-    "recipient",
-    "request",
-    "grant",
-    "since",
-    "until",
-)
+FILTERS = {
+    "event": "Only this type of event.",
+    "role": "Only of this role.",
+    "client": "Only for this client.",
+    "endpoint": "Only of this endpoint or job.",
+    "purpose": "Only for this purpose.",
+    "actor": "Only of this actor, by its pseudonym.",
+    "pseudonym": "Only about this subject, by its pseudonym.",
+    "category": "Only what touched or was refused this category.",
+    "clause": "Only what this clause decided.",
+    "code": "Only refusals with this code.",
+    "request": "Only of this request.",
+    "recipient": "Only to this recipient.",
+    "grant": "Only where this grant was used.",
+    "since": "From this time, ISO 8601.",
+    "until": "Up to this time, ISO 8601.",
+}
+"""The options of `audit show`, with what they say."""
 
 
 @privacy.group()
@@ -86,8 +87,8 @@ def show(directory: Path | None, as_json: bool, limit: int | None, **filters: st
         click.echo(json.dumps(event) if as_json else _line(event))
 
 
-for _name in reversed(FILTERS):
-    show = click.option(f"--{_name}", _name)(show)
+for _name, _help in reversed(FILTERS.items()):
+    show = click.option(f"--{_name}", _name, help=_help)(show)
 
 
 def _line(event: dict[str, object]) -> str:

@@ -17,14 +17,15 @@ from .group import privacy
 
 
 @privacy.command()
-@click.option("--actor-role", required=True)
-@click.option("--category", required=True)
-@click.option("--purpose", required=True)
+@click.option("--actor-role", required=True, help="The role of who asks.")
+@click.option("--category", required=True, help="What is asked for.")
+@click.option("--purpose", required=True, help="For what.")
 @click.option(
     "--action",
     type=click.Choice([str(action) for action in Action]),
     default="read",
     show_default=True,
+    help="What is to be done.",
 )
 @click.option(
     "--client",

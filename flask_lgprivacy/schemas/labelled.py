@@ -8,6 +8,7 @@ import base64
 import binascii
 import datetime as dt
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -153,9 +154,12 @@ def schema_of(
     Raises:
         ModelInvalid: A column has no label.
     """
-    options: dict[str, Any] = {"required": False} if partial else {}
-    derived = {name: field_of(model, name, **options) for name in names}
-    schema_class = LabelledSchema.from_dict({**derived, **more}, name=f"{model.__name__}Schema")
+    chosen = {**{name: field_of(model, name) for name in names}, **more}
+    if partial:
+        chosen = {name: copy(field) for name, field in chosen.items()}
+        for field in chosen.values():
+            field.required = False
+    schema_class = LabelledSchema.from_dict(chosen, name=f"{model.__name__}Schema")
     assert issubclass(schema_class, LabelledSchema)  # noqa: S101  narrows the type for checkers
     return schema_class
 

@@ -156,3 +156,10 @@ def test_every_type_of_column_makes_a_field_that_comes_back(backend: Backend) ->
     loaded = schema.load(sent)
     assert schema.dump(loaded) == {**sent}
     assert isinstance(schema.fields["first_name"].validate, validate.Length)
+
+
+def test_every_field_of_a_partial_schema_may_be_left_out(backend: Backend) -> None:
+    last_name = field_of(Student, "last_name")
+    schema = schema_of(Student, "first_name", partial=True, last_name=last_name)()
+    assert schema.load({}) == {}
+    assert last_name.required
