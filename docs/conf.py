@@ -20,7 +20,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_click",
-    "sphinxcontrib.mermaid",
 ]
 exclude_patterns = ["reference/generated/*"]
 html_theme = "furo"
@@ -34,7 +33,6 @@ autodoc_typehints_description_target = "documented"
 napoleon_google_docstring = True
 napoleon_use_ivar = True
 default_role = "code"
-mermaid_output_format = "raw"
 suppress_warnings = ["misc.highlighting_failure"]
 
 reference_pages.write(HERE / "reference" / "generated")

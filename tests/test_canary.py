@@ -71,7 +71,7 @@ def test_a_run_that_leaves_a_value_behind_fails(
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *processes, str(folder)],
         env={
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
             "PYTHONPATH": f"{support}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         },
         capture_output=True,

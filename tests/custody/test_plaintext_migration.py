@@ -43,8 +43,8 @@ from flask_lgprivacy.policy import Right
 from flask_lgprivacy.testing import acting_as, assert_refused
 
 SUPPORT = Path(__file__).parents[1] / "support"
-SUBJECTS = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "1500"))
-KILLS = int(os.environ.get("LGPRIVACY_TEST_KILLS", "4")) // 2
+SUBJECTS = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "800"))
+KILLS = int(os.environ.get("LGPRIVACY_TEST_KILLS", "2")) // 2
 
 
 @pytest.fixture

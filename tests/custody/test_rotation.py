@@ -29,8 +29,8 @@ from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.policy import Right
 
 SUPPORT = Path(__file__).parents[1] / "support"
-SUBJECTS = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "1500"))
-KILLS = int(os.environ.get("LGPRIVACY_TEST_KILLS", "4"))
+SUBJECTS = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "1000"))
+KILLS = int(os.environ.get("LGPRIVACY_TEST_KILLS", "2"))
 """How large the test of killed rotations is; `tox run -e scale` takes 100,000 and twenty."""
 
 

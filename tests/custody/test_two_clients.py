@@ -10,7 +10,7 @@ import pytest
 from school import CANARY, Backend, Student, db
 from sqlalchemy import select
 
-OPERATIONS = int(os.environ.get("LGPRIVACY_TEST_OPERATIONS", "1600"))
+OPERATIONS = int(os.environ.get("LGPRIVACY_TEST_OPERATIONS", "500"))
 """How many values are opened or sealed altogether; `tox run -e thorough` takes 8,000, `scale` two million."""
 
 

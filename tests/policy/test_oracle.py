@@ -38,7 +38,7 @@ def fact_sets(cell: tuple[str, str, Action, str]) -> Iterator[frozenset[Conditio
         yield from (frozenset(), frozenset(Condition))
 
 
-SHARE = 1 if os.environ.get("LGPRIVACY_TEST_CELLS") == "all" else 8
+SHARE = 1 if os.environ.get("LGPRIVACY_TEST_CELLS") == "all" else 24
 """One in so many cells is compared, other ones on each day; `tox run -e thorough` compares all."""
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from flask_lgprivacy.policy import Right
 
-ERASURES = int(os.environ.get("LGPRIVACY_TEST_ERASURES", "15"))
+ERASURES = int(os.environ.get("LGPRIVACY_TEST_ERASURES", "6"))
 PROCESSES = 3
 WRITERS, EXPORTERS = (20, 10) if ERASURES >= 100 else (6, 3)
 WORKER = Path(__file__).parents[1] / "support" / "at_once.py"

@@ -20,7 +20,7 @@ from flask_lgprivacy.policy import Right
 from flask_lgprivacy.rights import client_erasure
 from flask_lgprivacy.testing import acting_as, assert_refused
 
-MANY = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "3000"))
+MANY = int(os.environ.get("LGPRIVACY_TEST_SUBJECTS", "1200"))
 
 
 def ask(

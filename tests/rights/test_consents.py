@@ -270,4 +270,4 @@ def test_a_person_without_such_a_role_in_the_data_cannot_consent_over_http(
     sent = {"purpose": UPDATES, "given": True, "text_version": "2026-11"}
     with acting_as(backend.app, backend.student_actor()):
         answer = backend.app.test_client().put("/privacy/consents", json=sent)
-    assert (answer.status_code, "none of contact" in answer.json["detail"]) == (422, True)
+    assert (answer.status_code, "it is about contact" in answer.json["detail"]) == (422, True)
