@@ -98,7 +98,7 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path: Path) -> None:
     [
         ("del os.fdatasync", "imported"),
         (
-            "import asyncio, flask, flask_sqlalchemy, structlog, urllib3, sys; sys.platform = 'win32'; sys.modules['fcntl'] = None",
+            "import asyncio, flask, flask_sqlalchemy, orjson, structlog, urllib3, sys; sys.platform = 'win32'; sys.modules['fcntl'] = None",
             "needs a POSIX system such as Linux or macOS; on Windows",
         ),
     ],

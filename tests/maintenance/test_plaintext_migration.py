@@ -335,7 +335,7 @@ def test_after_the_steps_of_the_operators_guide_postgresql_holds_no_plain_text(m
         done = migrate(app, model, "--json")
         assert "VACUUM FULL" in done.stderr
     let_go(app)
-    guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
+    guide = (Path(__file__).parents[2] / "docs" / "howto" / "migrate-plaintext.md").read_text()
     steps = guide.partition("```postgresql\n")[2].partition("```")[0]
     assert "VACUUM FULL" in steps
     for statement in steps.replace("TABLE_NAME", "pupil").splitlines():
@@ -368,7 +368,7 @@ def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) 
             Right.DELETE, backend.administrator(), kind="student", one=gone
         )
     close(backend)
-    guide = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
+    guide = (Path(__file__).parents[2] / "docs" / "howto" / "migrate-plaintext.md").read_text()
     steps = guide.partition("```postgresql\n")[2].partition("```")[0]
     for statement in steps.replace("TABLE_NAME", "lgprivacy_subject_key").splitlines():
         run_alone(backend.folder, "keys", statement)
