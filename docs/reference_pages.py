@@ -153,6 +153,11 @@ def _keys(section: str, shape: dict[str, Any]) -> str:
     if section == "conditions" or shape.get("additionalProperties"):
         entry = shape["additionalProperties"]
         intro = f"A table for each, `[{section}.<name>]`.\n\n"
+        words = shape.get("propertyNames", {}).get("enum", ())
+        if words:
+            intro += (
+                f"The names are {', '.join(f'`{word}`' for word in words)}; all are needed.\n\n"
+            )
     elif shape["type"] == "array":
         entry, intro = shape["items"], f"A list of tables, `[[{section}]]`.\n\n"
     else:

@@ -87,9 +87,9 @@ def opened_fields(index_keys: Iterable[bytes], row: Any) -> dict[str, Any]:
             open_ingested(named_keys[0], row.sealed, client=row.client, model=row.model)
         )
     except ValueError:
-        raise RequestInvalid(f"{row.model}: the record is no JSON object") from None
+        raise RequestInvalid(f"{row.model}: the record is not a JSON object") from None
     if not isinstance(fields, dict):
-        raise RequestInvalid(f"{row.model}: the record is no JSON object")
+        raise RequestInvalid(f"{row.model}: the record is not a JSON object")
     return fields
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from .database.identifiers import SubjectRef
+from .database.sqlalchemy_internals import bind_key_of
 from .errors import ConfigurationError, StoreUnavailable
 from .orm.ownership_graph import OwnershipGraph
 from .policy.model import Policy
@@ -200,7 +201,7 @@ def categories_by_store(graph: OwnershipGraph) -> dict[str, frozenset[str]]:
     by_store: dict[str, frozenset[str]] = {}
     for kind in graph.subjects:
         for layout in graph.of(kind):
-            bind = layout.table.metadata.info.get("bind_key")
+            bind = bind_key_of(layout.table)
             name = "database" if bind is None else f"database:{bind}"
             by_store[name] = by_store.get(name, frozenset()) | layout.categories
     return by_store

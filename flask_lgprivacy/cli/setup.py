@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from ..crypto.providers.local_file import LocalKeyFile
+from ..database.sqlalchemy_internals import bind_key_of
 from ..errors import ConfigurationError
 from ..state import PrivacyState, get_state
 from .group import privacy
@@ -33,7 +34,7 @@ def initialise(state: PrivacyState) -> Iterator[str]:
             LocalKeyFile(state.config.key_file)
             yield f"kept the key file {state.config.key_file}"
     for table in state.runtime.database.tables.all():
-        table.create(state.database.engines[table.metadata.info.get("bind_key")], checkfirst=True)
+        table.create(state.database.engines[bind_key_of(table)], checkfirst=True)
     state.runtime.keys.publisher_secret(state.runtime.database.session())
     yield f"{len(state.runtime.database.tables.all())} tables are there"
     yield f"the trail is written to {state.config.trail_directory}"

@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+from .sqlalchemy_internals import bind_key_of
 from .types import utc_datetime
 
 _ERASED = text("erased_at IS NOT NULL")
@@ -57,7 +58,7 @@ class Tables:
 def missing_tables(engines: Mapping[str | None, Engine], tables: Tables) -> Iterator[str]:
     """The names of tables that are in no database yet."""
     for table in tables.all():
-        if not inspect(engines[table.metadata.info.get("bind_key")]).has_table(table.name):
+        if not inspect(engines[bind_key_of(table)]).has_table(table.name):
             yield table.name
 
 

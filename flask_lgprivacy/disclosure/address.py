@@ -59,7 +59,7 @@ def _endpoint(recipient: Recipient, setting: Any) -> RecipientAddress:
         )
     if not (is_declared_host(recipient, host) or is_this_machine(host)):
         raise ConfigurationError(
-            f"{location}: {host} is no host of this recipient in the policy document",
+            f"{location}: {host} is not a host of this recipient in the policy document",
             clause=recipient.clause,
         )
     ca_file = setting.get("ca_file")

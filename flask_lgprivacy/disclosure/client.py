@@ -144,7 +144,7 @@ class DisclosureClient:
         for part in parts:
             if part.subject != self._subject:
                 self._refuse(
-                    "a value is about somebody else than the subject of this disclosure",
+                    "a value is not about the subject of this disclosure",
                     self._recipient.clause,
                     "subject",
                 )

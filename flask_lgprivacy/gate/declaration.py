@@ -54,7 +54,9 @@ def declare(
         )
     role_names = frozenset(roles)
     if not role_names:
-        raise DeclarationInvalid("roles= is empty, so nobody could ever call this; name the roles")
+        raise DeclarationInvalid(
+            "roles= is empty, so the endpoint could never be called; name the roles that may"
+        )
     try:
         done = frozenset(Action(action) for action in actions)
     except ValueError:

@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Dialect, Executable
 from sqlalchemy.types import TypeEngine
 
+from ..database.sqlalchemy_internals import positional_order
+
 
 class PreparedStatement:
     """One statement for one dialect.
@@ -38,7 +40,7 @@ class PreparedStatement:
         compiled: Any = statement.compile(dialect=dialect, column_keys=names)  # type: ignore[attr-defined]
         self._statement = statement
         self._text = str(compiled)
-        self._order: list[str] | None = compiled.positiontup
+        self._order = positional_order(compiled)
         writing = {
             name: kind.dialect_impl(dialect).bind_processor(dialect)
             for name, kind in (types or {}).items()

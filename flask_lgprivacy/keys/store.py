@@ -274,7 +274,7 @@ class KeyStore:
         """
         if client == PUBLISHER:
             raise RequestInvalid(
-                "the publisher's own key is no client's; it is not erased by a request"
+                "the publisher's own key does not belong to a client; a request cannot erase it"
             )
         with self._transaction(session) as (connection, _):
             erased = self.table.mark_client_erased(connection, client, self.utcnow())

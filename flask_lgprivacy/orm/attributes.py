@@ -11,6 +11,7 @@ from sqlalchemy import Column, Dialect
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ..database.sqlalchemy_internals import state_of
 from ..errors import UndeclaredProcessing
 from .context import current_context
 from .flush_events import assigned_in_flush
@@ -101,7 +102,7 @@ class TaggedAttribute(InstrumentedAttribute[Any]):
                 "@privacy.handles(…), or use 'with privacy.processing(…)' in a job",
             )
         is_stored = (
-            instance._sa_instance_state.key is not None
+            state_of(instance).key is not None
             or type(instance.__dict__.get(self.key)) is TaggedValue
         )
         if is_stored:  # what was never stored is the caller's own
@@ -110,7 +111,7 @@ class TaggedAttribute(InstrumentedAttribute[Any]):
 
     def __set__(self, instance: Any, value: Any) -> None:
         super().__set__(instance, value)
-        if instance._sa_instance_state.session_id is not None:
+        if state_of(instance).session_id is not None:
             assigned_in_flush(instance)
 
     def _tag(self, instance: Any) -> TaggedColumn:

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Integer, LargeBinary
 from sqlalchemy.orm import Mapped, deferred, mapped_column
 
 from ..crypto.blind_index import INDEX_BYTES, BlindIndex
+from ..database.sqlalchemy_internals import state_of
 from ..errors import ModelInvalid, SealedComparison, UndeclaredProcessing
 from .codec import ValueType
 from .context import AccessContext, current_context
@@ -168,7 +169,7 @@ class SealedField:
         group = self._groups.get(model)
         if group is None:
             group = self._groups[model] = model_info_of(model).groups[self.column]
-        if instance._sa_instance_state.key is None and self.column not in row:
+        if state_of(instance).key is None and self.column not in row:
             return None  # never stored and never assigned
         opened = DecryptedGroup()
         opened.values = context.open_group(instance, group)
@@ -197,16 +198,12 @@ class SealedField:
             kind.check(value, self.qualified)
         row = instance.__dict__
         draft = row.get(SLOT)
-        is_known = (
-            draft is not None
-            and draft.assigned is not None
-            and instance._sa_instance_state.modified
-        )
+        is_known = draft is not None and draft.assigned is not None and state_of(instance).modified
         if is_known and self.opened_at not in row:
             draft.assigned[self.name] = value
         else:
             assign(instance, self.opened_at, self.name, value)
-        if instance._sa_instance_state.session_id is not None:
+        if state_of(instance).session_id is not None:
             assigned_in_flush(instance)
 
     def validate_with(self, model: type, validator: Any) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import inspect
-from sqlalchemy.orm import LoaderCallableStatus, Session
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
 from ..crypto.keys import PUBLISHER, SubjectKey
 from ..database.identifiers import SubjectRef, canonical_id
+from ..database.sqlalchemy_internals import default_of, forget_committed_values, state_of
 from ..errors import (
     RequestConflict,
     RequestInvalid,
@@ -166,13 +167,13 @@ class FlushSealer:
         self._load_keys(rows)
         for pending in rows:
             self._write(pending)
-            self._rows[pending.row._sa_instance_state] = pending
+            self._rows[state_of(pending.row)] = pending
 
     def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
         """Authorise the deletion of rows; a data subject is erased by a request."""
         for row, layout in deleted:
             self._delete(row, layout)
-            self._rows[row._sa_instance_state] = None
+            self._rows[state_of(row)] = None
 
     def undo(self) -> None:
         """Take back what was sealed and not written, where a flush was given up without a rollback,
@@ -214,23 +215,23 @@ class FlushSealer:
 
     def has(self, row: Any) -> bool:
         """Whether a row is in the flush, to be written or deleted."""
-        return row._sa_instance_state in self._rows
+        return state_of(row) in self._rows
 
     def begin(self, row: Any) -> None:
         """A row's turn has come: it is about to be written."""
-        pending = self._rows.get(row._sa_instance_state)
+        pending = self._rows.get(state_of(row))
         if pending is not None:
             pending.is_begun = True
 
     def at(self, row: Any) -> None:
         """It is the turn of a row in which nothing labelled has changed so far: its own hooks may."""
-        self._turn = row._sa_instance_state
+        self._turn = state_of(row)
 
     def assigned(self, row: Any) -> bool:
         """Seal and authorise what was just assigned to a row; False where its turn in the flush is
         not now, or is over.
         """
-        state = row._sa_instance_state
+        state = state_of(row)
         pending = self._rows.get(state)
         if pending is None:
             if state is not self._turn:
@@ -422,10 +423,7 @@ class FlushSealer:
         pending.sealed = version
         if pending.is_new:
             row.__dict__.update(sealed_columns)
-            was = dict.fromkeys(sealed_columns, LoaderCallableStatus.NO_VALUE)
-            row._sa_instance_state.committed_state.update(
-                was
-            )  # the row may take a deleted one's place
+            forget_committed_values(row, sealed_columns)
         else:
             for column, value in sealed_columns.items():
                 setattr(row, column, value)
@@ -517,7 +515,7 @@ def _identifier_of(row: Any, name: str, default: Any) -> Any:
     insert.
     """
     value = row.__dict__.get(name)
-    if value is None and row._sa_instance_state.key is not None:
+    if value is None and state_of(row).key is not None:
         value = getattr(row, name)
     if value is not None:
         return value
@@ -526,7 +524,7 @@ def _identifier_of(row: Any, name: str, default: Any) -> Any:
             f"{type(row).__name__}.{name}: must be set before the row is written, or have "
             "default=uuid4"
         )
-    value = row.__dict__[name] = default.arg(None) if default.is_callable else default.arg
+    value = row.__dict__[name] = default_of(default)
     return value
 
 
@@ -558,9 +556,7 @@ def _parent_value(row: Any, name: str) -> Any:
         for local, remote in relation.local_remote_pairs or ():
             parent = getattr(row, relation.key) if local is column else None
             if parent is not None:
-                mapped = (
-                    parent._sa_instance_state.mapper
-                )  # also through a proxy, such as Flask-Login's current_user
+                mapped = state_of(parent).mapper
                 target = mapped.get_property_by_column(remote).key
                 return _identifier_of(parent, target, remote.default)
     return None

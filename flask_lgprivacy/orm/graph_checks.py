@@ -61,7 +61,7 @@ def _check_scope(graph: OwnershipGraph, kind: str, layout: ModelInfo) -> None:
     )
     if layout.scope is not None and (holding is None or not holding.has_column(name)):
         raise ModelInvalid(
-            f"{layout.name}: scope={layout.scope!r} names no column of its own, and none of a "
+            f"{layout.name}: scope={layout.scope!r} is neither a column of this model nor one of a "
             f"model with belongs_to({kind!r})"
         )
 
@@ -102,7 +102,7 @@ def _check_layout(layout: ModelInfo, policy: Policy) -> None:
                 if layout.kind in declared_names.subjects
             )
             raise ModelInvalid(
-                f"{layout.name}.{name}: {category} is no category of subject {layout.kind!r}, "
+                f"{layout.name}.{name}: {category} is not a category of subject {layout.kind!r}, "
                 f"which has {possible}",
                 clause=declared.clause,
             )

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Column, DefaultClause, Table, event
 from sqlalchemy.orm import Mapper
 
+from ..database.sqlalchemy_internals import keep_history, replace_attribute_class
 from ..errors import ModelInvalid
 from .attributes import PlaintextAttribute, TaggedAttribute, is_readable_key, tagged_type
 from .codec import ValueType, value_type
@@ -78,7 +79,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     )
     register(mapper, layout)
     for fixed in {layout.key, layout.subject, *filter(None, (layout.client,))}:
-        mapper.get_property_by_column(mapper.columns[fixed]).active_history = True  # type: ignore[attr-defined]
+        keep_history(mapper, mapper.columns[fixed])
     event.listen(model, "expire", _expired, propagate=True)
     event.listen(model, "refresh", _replaced, propagate=True)
     listen_to_rows(model)
@@ -163,7 +164,7 @@ def _only_attribute_of(mapper: Mapper[Any], column: Column[Any], name: str) -> s
 def _tag(layout: ModelInfo, attribute: str, column: Column[Any], category: str) -> None:
     """Guard a tagged column: its attribute, and its type for whoever selects it in another way."""
     layout.tagged[attribute] = TaggedColumn(layout, attribute, category)
-    layout.model.__dict__[attribute].__class__ = TaggedAttribute
+    replace_attribute_class(layout.model, attribute, TaggedAttribute)
     if not is_readable_key(column):
         column.type = tagged_type(column.type)
 
@@ -177,9 +178,9 @@ def _add_plaintext_column(
             f"{layout.name}.{name}: the plain-text column {column.name!r} must be nullable, because "
             "it is emptied; migrate it first"
         )
-    model_attribute = layout.model.__dict__[attribute]
-    model_attribute.__class__ = PlaintextAttribute
-    layout.plaintext_columns[name] = model_attribute
+    layout.plaintext_columns[name] = replace_attribute_class(
+        layout.model, attribute, PlaintextAttribute
+    )
     for group in layout.groups.values():
         layout.table.c[group.column].nullable = True
     layout.table.c[VERSION_COLUMN].server_default = DefaultClause("0")

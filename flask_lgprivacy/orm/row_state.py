@@ -12,6 +12,7 @@ from sqlalchemy import inspect, select
 from sqlalchemy.orm import object_session
 from sqlalchemy.orm.attributes import flag_dirty
 
+from ..database.sqlalchemy_internals import state_of
 from .model_info import VERSION_COLUMN
 
 SLOT = "_lgprivacy"
@@ -87,7 +88,7 @@ def assign(instance: Any, opened_at: str, name: str, value: Any) -> None:
     draft = row.get(SLOT) or PendingFields.of(instance)
     if draft.assigned is None:
         draft.assigned = {}
-    if not instance._sa_instance_state.modified:
+    if not state_of(instance).modified:
         flag_dirty(instance)
     draft.assigned[name] = value
     opened = row.get(opened_at)

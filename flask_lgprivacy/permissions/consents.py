@@ -93,7 +93,9 @@ class ConsentService:
         possible = self._categories(purpose)
         consented = frozenset(categories) if categories is not None else possible
         if not consented or consented - possible:
-            raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
+            raise RequestInvalid(
+                f"categories: must be one or more of {', '.join(sorted(possible))}"
+            )
         consent = Consent(
             id=uuid4().hex,
             subject=(subject[0], canonical_id(subject[1])),

@@ -105,7 +105,9 @@ class GrantRules:
     def check_categories(self, kind: GrantKind, purpose: str, categories: frozenset[str]) -> None:
         possible = allowed_categories(kind, self._runtime.policy.rules)[purpose]
         if not categories or categories - possible:
-            raise RequestInvalid(f"categories: some of {', '.join(sorted(possible))}")
+            raise RequestInvalid(
+                f"categories: must be one or more of {', '.join(sorted(possible))}"
+            )
 
     def stored_scope(self, scope: GrantScope, client: str) -> GrantScope:
         """A scope with its names as the data has them; every subject has to be the client's own,
@@ -122,7 +124,7 @@ class GrantRules:
                 "groups: no model says what its groups are; write subject(…, scope='…')"
             )
         groups = frozenset(
-            _coerce_to_columns(group_columns, group, "groups: one is no group's id")
+            _coerce_to_columns(group_columns, group, "groups: a value is not the id of a group")
             for group in scope.groups
         )
         return GrantScope(scope.everybody, subjects, groups)

@@ -119,7 +119,9 @@ class GrantService:
             )
         named_agent = (agent[0], canonical_id(agent[1])) if agent is not None else None
         if named_agent is not None and named_agent not in self._agents:
-            raise RequestInvalid("agent: nobody on the publisher's list of support agents")
+            raise RequestInvalid(
+                "agent: this account is not on the publisher's list of support agents"
+            )
         self._rules.check_categories(
             kind, self._rules.choose_purpose(kind, None), frozenset(categories)
         )
@@ -205,7 +207,9 @@ class GrantService:
         request = self._rules.open_request(assistance, client)
         if agent not in self._agents:
             self._rules.refuse(
-                "nobody on the publisher's list of support agents", kind, Condition.SUPPORT_GRANT
+                "the account is not on the publisher's list of support agents",
+                kind,
+                Condition.SUPPORT_GRANT,
             )
         if request.agent is not None and request.agent != agent:
             raise RequestInvalid("to: the request names another agent")
@@ -218,11 +222,13 @@ class GrantService:
             else None
         )
         if asked_by is None:
-            raise RequestInvalid("to: this agent has not asked, and the request names nobody")
+            raise RequestInvalid(
+                "to: this agent has not asked, and the request names no agent; let the agent ask first"
+            )
         is_opener = pending is None and not request.opened_as.isdisjoint(by.subjects)
         if is_same_person(asked_by, by) or agent in by.subjects or is_opener:
             self._rules.refuse(
-                "whoever named the agent does not let the agent in; a colleague gives the grant, "
+                "the person who named the agent cannot also give the grant; a colleague gives it, "
                 "or the agent asks for it",
                 kind,
                 "a second person",

@@ -44,7 +44,9 @@ class GrantScope:
         refs = frozenset((kind, canonical_id(subject_id)) for kind, subject_id in subjects)
         grouped = frozenset(canonical_id(group) for group in groups)
         if everybody == bool(refs or grouped):
-            raise RequestInvalid("scope: either everybody, or at least one subject or group")
+            raise RequestInvalid(
+                "scope: name either everybody (all), or at least one subject or group"
+            )
         return cls(everybody, refs, grouped)
 
     def as_json(self) -> dict[str, Any]:

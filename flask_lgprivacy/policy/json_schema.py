@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from marshmallow import Schema, fields, validate
 
 from . import schema as shapes
-from .model import Condition
+from .model import Condition, EndpointGroup
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+WORDS: dict[str, Iterable[str]] = {"conditions": Condition, "endpoints": EndpointGroup}
+"""Tables whose keys are words that the code knows."""
 TEXT: dict[str, Any] = {"type": "string"}
 
 
@@ -35,7 +38,7 @@ def policy_json_schema() -> dict[str, Any]:
 def _section(name: str) -> dict[str, Any]:
     if name in shapes.TABLES:
         entry = _entry(shapes.TABLES[name](), key="id" if name in shapes.KEYED_BY_ID else None)
-        names = {"enum": sorted(Condition)} if name == "conditions" else _names()
+        names = {"enum": sorted(WORDS[name])} if name in WORDS else _names()
         return {"type": "object", "propertyNames": names, "additionalProperties": entry}
     if name in shapes.LISTS:
         return {"type": "array", "items": _entry(shapes.LISTS[name]())}

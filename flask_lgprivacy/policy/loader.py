@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,17 @@ from . import schema as shapes
 from .consistency import check_consistency, is_narrowed
 from .disclosure_rules import prohibition_of_recipient
 from .grant_workflows import check_workflows
-from .model import COMMITMENTS, GRANTED, Basis, Capabilities, Clause, Condition, Contact, Policy
+from .model import (
+    COMMITMENTS,
+    GRANTED,
+    Basis,
+    Capabilities,
+    Clause,
+    Condition,
+    Contact,
+    EndpointGroup,
+    Policy,
+)
 
 SHIPPED = Path(__file__).with_name("learn_and_go.toml")
 """The policy document of Learn & Go."""
@@ -82,7 +93,10 @@ class _Reader:
             regions={name: frozenset(of) for name, of in self._texts_or_lists("regions", list)},
             subjects=dict(self._texts_or_lists("subjects", str)),
             categories=tables["categories"],
-            conditions=self._conditions(tables["conditions"]),
+            conditions={
+                Condition(name): entry
+                for name, entry in self._worded("conditions", tables, Condition).items()
+            },
             roles=tables["roles"],
             purposes=tables["purposes"],
             rules=tuple(lists["rules"]),
@@ -92,6 +106,10 @@ class _Reader:
             grounds=tables["grounds"],
             grant_kinds=tables["grant_kinds"],
             rights=tuple(lists["rights"]),
+            endpoints={
+                EndpointGroup(name): entry
+                for name, entry in self._worded("endpoints", tables, EndpointGroup).items()
+            },
             deadline=self._one("deadline", shapes.DeadlineSchema()),
             commitments=tables["commitments"],
         )
@@ -176,18 +194,18 @@ class _Reader:
             clauses[name] = Clause(id=name, says=says)
         return clauses
 
-    def _conditions(self, table: Mapping[str, Any]) -> dict[Condition, Any]:
-        for name in table:
-            if name not in set(Condition):
-                self._refuse(
-                    f"conditions.{name}", f"unknown; one of {', '.join(sorted(Condition))}"
-                )
-        for condition in Condition:
-            if condition not in table:
-                self._refuse(
-                    f"conditions.{condition}", "missing; a refusal could not say what was missing"
-                )
-        return {Condition(name): text for name, text in table.items()}
+    def _worded(
+        self, section: str, tables: Mapping[str, Any], words: type[StrEnum]
+    ) -> dict[str, Any]:
+        """A table that has an entry for each of some words that the code knows, and no other."""
+        entries: dict[str, Any] = tables[section]
+        for name in entries:
+            if name not in set(words):
+                self._refuse(f"{section}.{name}", f"unknown; one of {', '.join(sorted(words))}")
+        for word in words:
+            if word not in entries:
+                self._refuse(f"{section}.{word}", "missing; the code asks for it")
+        return entries
 
     # --- checks across entries ---
 
@@ -239,7 +257,7 @@ class _Reader:
                     if basis not in policy.categories[category_id].bases:
                         self._refuse(
                             key,
-                            f"purpose {name} rests on {basis}, which is no basis of category "
+                            f"purpose {name} rests on {basis}, which is not a lawful basis of category "
                             f"{category_id}",
                             rule.clause,
                         )
@@ -262,6 +280,10 @@ class _Reader:
                 )
 
     def _check_purposes(self, policy: Policy) -> None:
+        for group, entry in policy.endpoints.items():
+            self._known(
+                f"endpoints.{group}.purpose", [entry.purpose], policy.purposes, entry.clause
+            )
         for purpose in policy.purposes.values():
             if (purpose.basis is Basis.CONSENT) != bool(purpose.texts):
                 reason = (
@@ -350,6 +372,8 @@ def _citations(policy: Policy) -> Iterator[tuple[str, str]]:
             yield f"{section}.{name}", entry.clause
     for name, text in policy.conditions.items():
         yield f"conditions.{name}", text.clause
+    for group, entry in policy.endpoints.items():
+        yield f"endpoints.{group}", entry.clause
     for category in policy.categories.values():
         yield f"categories.{category.id}.retention", category.retention.clause
     for section in ("rules", "prohibitions", "rights"):

@@ -77,6 +77,15 @@ class Workflow(StrEnum):
     EMERGENCY = "emergency"
 
 
+class EndpointGroup(StrEnum):
+    """The HTTP calls that the package mounts besides those of the rights, by what they are about."""
+
+    REQUESTS = "requests"
+    CONSENTS = "consents"
+    GRANTS = "grants"
+    ASSISTANCE = "assistance"
+
+
 class RightOutcome(StrEnum):
     """What happens to a request: carried out, or passed on to the controller."""
 
@@ -311,6 +320,14 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointPurpose:
+    """For what purpose a group of the package's own HTTP calls processes."""
+
+    purpose: str
+    clause: str
+
+
+@dataclass(frozen=True, slots=True)
 class RightRule:
     """Which roles may ask for which rights over whom, and what happens then."""
 
@@ -397,6 +414,7 @@ class Policy:
     grounds: Mapping[str, Ground]
     grant_kinds: Mapping[str, GrantKind]
     rights: tuple[RightRule, ...]
+    endpoints: Mapping[EndpointGroup, EndpointPurpose]
     deadline: Deadline
     commitments: Mapping[str, Commitment]
 

@@ -433,6 +433,14 @@ class RightRuleSchema(_Entry):
     clause = _clause()
 
 
+class EndpointPurposeSchema(_Entry):
+    """For what purpose a group of the package's own HTTP calls processes."""
+
+    makes = words.EndpointPurpose
+    purpose = _identifier("For what, of the purposes.", required=True)
+    clause = _clause()
+
+
 class DeadlineSchema(_Entry):
     """Until when a request is answered (GDPR Art. 12(3))."""
 
@@ -504,6 +512,7 @@ TABLES: Mapping[str, type[_Entry]] = {
     "recipients": RecipientSchema,
     "grounds": GroundSchema,
     "grant_kinds": GrantKindSchema,
+    "endpoints": EndpointPurposeSchema,
     "commitments": CommitmentSchema,
 }
 """Sections that map an id to an entry; the id is written once, as the key."""
@@ -538,6 +547,7 @@ SECTIONS: Mapping[str, str] = {
     "grounds": "Exceptional grounds of disclosure by name.",
     "grant_kinds": "Kinds of grant by name.",
     "rights": "Who may exercise which right over whom.",
+    "endpoints": "For what purpose the package's own HTTP calls process; rights have their own.",
     "deadline": "Until when a request is answered.",
     "commitments": "Clauses that the code carries out, besides the rules, by name.",
 }

@@ -68,7 +68,7 @@ def parse_usage(settings: Mapping[str, Any], policy: Policy) -> dict[str, UsageE
                 or dimension in RESERVED
             ):
                 raise ConfigurationError(
-                    f"{location}: a dimension is a word, and none of {', '.join(sorted(RESERVED))}"
+                    f"{location}: a dimension is one word, but not {', '.join(sorted(RESERVED))}"
                 )
             if isinstance(values, str) or not 0 < len(list(values)) <= MOST_VALUES:
                 raise ConfigurationError(

@@ -108,7 +108,7 @@ class UsageStatistics:
             self._refuse(f"times is a whole number between 1 and {MOST_TIMES}")
         context = current_context.get()
         if client is not None and not self._is_client(canonical_id(client)):
-            self._refuse("client names nobody for whom data is held")
+            self._refuse("client: no data is held for such a client")
         client_id = (
             canonical_id(client)
             if client is not None
@@ -180,7 +180,7 @@ class UsageStatistics:
             raise RequestInvalid(f"event: one of {', '.join(sorted(self.events)) or 'none'}")
         possible = ("day", "month", "client", *declared.dimensions)
         if set(by) - set(possible):
-            raise RequestInvalid(f"by: some of {', '.join(possible)}")
+            raise RequestInvalid(f"by: must be one or more of {', '.join(possible)}")
         sums: dict[tuple[str, ...], int] = defaultdict(int)
         for atom in self._atoms(declared, since, until):
             sums[tuple(_coordinate(atom, name) for name in by)] += atom.count

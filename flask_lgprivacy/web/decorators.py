@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from flask.globals import request_ctx
-
 from ..errors import DeclarationInvalid, UndeclaredProcessing
 from ..gate.context import ProcessingContext
 from ..gate.declaration import Declaration, Exemption
 from ..gate.recording import commit_processing
 from ..orm.context import current_context
+from .flask_internals import running_request
 
 DECLARATION_ATTRIBUTE = "__lgprivacy__"
 View = TypeVar("View", bound=Callable[..., Any])
@@ -80,7 +79,7 @@ def _running(declarations: tuple[Declaration, ...]) -> Iterator[None]:
     token = current_context.set(inner)
     try:
         inner.begin(declarations)
-        inner.accepted = inner.take_body(inner, request_ctx.request)
+        inner.accepted = inner.take_body(inner, running_request())
         yield
     finally:
         current_context.reset(token)

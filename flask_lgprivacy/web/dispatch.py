@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from flask import Flask, Request, Response
-from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
@@ -24,6 +23,7 @@ from ..orm.row_state import CHANGED
 from ..screening.request import RequestScreening
 from .decorators import DECLARATION_ATTRIBUTE, current_processing
 from .endpoints import EXTENSION_NAME, EndpointRegistry
+from .flask_internals import answers_options, is_flasks_own, running_request
 from .problems import problem_response
 from .redirects import reveals_opened_value
 from .response_ownership import (
@@ -129,7 +129,7 @@ class DispatchGuard:
         """What the application registered for a fault itself, or for its kind among ours; not for
         all exceptions.
         """
-        for name in (*request_ctx.request.blueprints, None):
+        for name in (*running_request().blueprints, None):
             for kind in type(error).__mro__:
                 handler = self._app.error_handler_spec[name][None].get(kind)
                 if handler is not None and handler != self._problem:
@@ -145,7 +145,7 @@ class DispatchGuard:
         """Refuse an endpoint that states nothing and an actor that it is not for, whatever wraps
         the view; else dispatch.
         """
-        request = request_ctx.request
+        request = running_request()
         rule = request.url_rule
         if rule is None or request.routing_exception is not None:
             return self._dispatch()
@@ -161,7 +161,7 @@ class DispatchGuard:
                 )
             )
         is_declared = type(declared) is tuple
-        if method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+        if method == "OPTIONS" and answers_options(rule):
             call, is_declared = None, False
         elif is_declared:
             processing.begin(cast("tuple[Declaration, ...]", declared))
@@ -185,10 +185,10 @@ class DispatchGuard:
 
     def _preprocessed(self, *args: Any) -> ResponseReturnValue | None:
         """What a hook answers in place of a declared view is released only if it is a refusal, or
-        sends somebody elsewrequest.
+        sends somebody elsewhere.
         """
         answer = self._preprocess(*args)
-        request = request_ctx.request
+        request = running_request()
         if answer is None or request.url_rule is None or request.method == "OPTIONS":
             return answer
         if type(self.endpoints.stated(request.url_rule.endpoint, request.method)) is tuple:
@@ -204,7 +204,7 @@ class DispatchGuard:
         """A response as it leaves, whoever made it: a view, an error handler, a hook."""
         response = self._process(*args)
         context = current_context.get()
-        request = request_ctx.request
+        request = running_request()
         rule = request.url_rule
         declared = (
             self.endpoints.stated(rule.endpoint, request.method) if rule is not None else None
@@ -235,12 +235,4 @@ def _dispatches_as_flask_does(app: Flask) -> bool:
     """Whether nobody overrode or wrapped how an application calls its views, so that the gate may
     call them itself.
     """
-    for name in ("dispatch_request", "ensure_sync"):
-        method: Any = getattr(getattr(app, name), "__func__", None)
-        if (
-            method is not getattr(Flask, name)
-            or method.__module__ != Flask.__module__
-            or hasattr(method, "__wrapped__")
-        ):
-            return False
-    return True
+    return all(is_flasks_own(app, name) for name in ("dispatch_request", "ensure_sync"))

@@ -148,7 +148,7 @@ MISTAKES = [
     ('"database": here, ', "", "the store 'database' is not declared; say who hosts each"),
     ('email: Mapped[str] = sealed("visitor.message")', "email: Mapped[str]", "Comment.email has no label; use sealed(category)"),
     ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("account.name")', "no category 'account.name'; it has account"),
-    ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("visitor.message")', "is no category of subject 'account', which has"),
+    ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("visitor.message")', "is not a category of subject 'account', which has"),
     ('__privacy__ = belongs_to("account")\n    id', "id", "Post has a foreign key to Author and no __privacy__; write __privacy__ = belongs_to('account')"),
     ('roles={"operator"}, purpose="answer-enquiry"', 'roles={"teacher"}, purpose="answer-enquiry"', "a rule has it for operator for answer-enquiry"),
     ('roles={"teacher"}, purpose="provide-service"', 'roles={"author"}, purpose="provide-service"', "no role 'author'; it has administrator"),
@@ -228,5 +228,5 @@ def test_models_that_come_after_the_extension_are_checked_before_anything_is_rea
     for _ in range(2):
         answer = read(late, "/comments", officer="one")
         assert answer.status_code == 500
-        assert "visitor.message is no category of subject 'contact'" in answer.json["detail"]
+        assert "visitor.message is not a category of subject 'contact'" in answer.json["detail"]
     assert read(late, "/").status_code == 200

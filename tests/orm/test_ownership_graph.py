@@ -117,7 +117,7 @@ def model_with(
         (lambda: model_with(sealed("student.shoes")), "no category 'student.shoes'"),
         (
             lambda: model_with(sealed("account.identity")),
-            "account.identity is no category of subject 'student'",
+            "account.identity is not a category of subject 'student'",
         ),
         (lambda: model_with(sealed("sensitive.health")), "sensitive data are not collected"),
         (

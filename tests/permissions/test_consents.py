@@ -129,7 +129,10 @@ def test_a_consent_is_recorded_with_when_how_and_by_whom(contacted: Backend) -> 
         ({"text_version": "1999"}, "text_version: the policy document has no such text"),
         ({"collected_via": "the way Jane Doe told me, by phone"}, "collected_via: a word"),
         ({"by": "teacher"}, "by: self or parent"),
-        ({"categories": {"student.profile"}}, "categories: some of commercial.contact"),
+        (
+            {"categories": {"student.profile"}},
+            "categories: must be one or more of commercial.contact",
+        ),
         ({"categories": set()}, "categories"),
     ],
 )
@@ -247,6 +250,9 @@ def test_of_a_student_whose_age_nobody_said_a_parent_is_needed(surveyed: Backend
         ('grounds = ["legal-duty", "fraud-and-security", "protection"]', 'grounds = ["curiosity"]', "grant_kinds.emergency.grounds: unknown: curiosity"),
         ('hours = 8\nagents', 'hours = 0\nagents', "grant_kinds.support.hours"),
         ('allows = ["iban"]', 'allows = ["shoe-size"]', "allows"),
+        ('[endpoints.grants]', '[endpoints.gifts]', "endpoints.gifts: unknown; one of assistance, consents, grants, requests"),
+        ('[endpoints.grants]\npurpose = "provide-service"\nclause = "LG-20"\n', '', "endpoints.grants: missing"),
+        ('[endpoints.grants]\npurpose = "provide-service"', '[endpoints.grants]\npurpose = "curiosity"', "endpoints.grants.purpose: unknown: curiosity"),
     ],
 )  # fmt: skip
 def test_a_document_that_grants_or_asks_wrongly_is_refused(old: str, new: str, says: str) -> None:

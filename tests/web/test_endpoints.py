@@ -14,6 +14,7 @@ from flask_lgprivacy import Actor, schema_of
 from flask_lgprivacy.audit import ProcessingEvent
 from flask_lgprivacy.errors import ConfigurationError, DeclarationInvalid
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
+from flask_lgprivacy.web.endpoints import endpoints_of
 
 PROFILE = {"roles": {"teacher"}, "purpose": "provide-service"}
 
@@ -501,3 +502,19 @@ def test_without_set_up_the_remedy_is_named() -> None:
 
     with Flask("x").app_context(), pytest.raises(ConfigurationError, match="init_app"):
         _ = LGPrivacy().rights
+
+
+def test_each_of_our_own_calls_has_a_purpose_of_its_own(backend: Backend) -> None:
+    stated = {
+        (entry.endpoint, entry.method): entry.stated
+        for entry in endpoints_of(backend.app).entries()
+        if entry.endpoint.startswith("lgprivacy.")
+    }
+    purposes = {
+        endpoint.removeprefix("lgprivacy."): declared[0].purpose
+        for (endpoint, _), declared in stated.items()
+    }
+    assert purposes["export"] == purposes["list_requests"] == "exercise-rights"
+    assert purposes["change_consent"] == "exercise-rights"
+    assert purposes["give_grant"] == "provide-service"
+    assert purposes["open_assistance"] == "assistance"

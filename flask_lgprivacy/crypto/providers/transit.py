@@ -89,7 +89,7 @@ class TransitProvider:
         try:
             return base64.b64decode(answer["plaintext"], validate=True)
         except (KeyError, TypeError, binascii.Error):
-            raise KeyUnavailable(f"key service {self._name!r}: its answer is no key") from None
+            raise KeyUnavailable(f"key service {self._name!r}: its answer is not a key") from None
 
     def _call(self, ask: Callable[[Any], Any]) -> Any:
         """Ask twice where the server did not answer, or refused a token that may have been renewed;

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from flask import Blueprint, Response
 
 from ...gate.declaration import Declaration
-from ...policy.model import Policy
+from ...policy.model import EndpointGroup, Policy
 from ..decorators import guard
 from .consents import change_consent, show_consents
 from .grants import (
@@ -39,6 +39,8 @@ GRANTS: tuple[Route, ...] = (
     ("/grants", "GET", list_grants),
     ("/grants", "POST", give_grant),
     ("/grants/<grant_id>", "DELETE", revoke_grant),
+)
+ASSISTANCE: tuple[Route, ...] = (
     ("/assistance", "GET", list_assistance),
     ("/assistance", "POST", open_assistance),
     ("/assistance/<assistance_id>/ask", "POST", ask),
@@ -56,18 +58,24 @@ def privacy_blueprint(policy: Policy, rights: Iterable[str], url_prefix: str) ->
     """
     blueprint = Blueprint("lgprivacy", __name__, url_prefix=url_prefix)
     requesters = frozenset(role for rule in policy.rights for role in rule.roles)
-    purpose = policy.rights[0].purpose
     for right in rights:
+        purposes = [rule.purpose for rule in policy.rights if right in rule.rights]
+        purpose = purposes[0] if purposes else policy.endpoints[EndpointGroup.REQUESTS].purpose
         route = (f"/{right}", "POST", submit_view(right))
-        own_purpose = next(
-            (rule.purpose for rule in policy.rights if right in rule.rights), purpose
-        )
-        _mount(blueprint, [route], requesters, own_purpose)
-    _mount(blueprint, (*REQUESTS, *CONSENTS), requesters, purpose)
+        _mount(blueprint, [route], requesters, purpose)
+    groups: list[tuple[EndpointGroup, Iterable[Route], frozenset[str]]] = [
+        (EndpointGroup.REQUESTS, REQUESTS, requesters),
+        (EndpointGroup.CONSENTS, CONSENTS, requesters),
+    ]
     kinds = policy.grant_kinds.values()
-    grant_roles = [kind.asked_by | kind.given_by | {kind.to} for kind in kinds]
-    if grant_roles:
-        _mount(blueprint, GRANTS, frozenset().union(*grant_roles), purpose)
+    if kinds:
+        roles = frozenset().union(*(kind.asked_by | kind.given_by | {kind.to} for kind in kinds))
+        groups += [
+            (EndpointGroup.GRANTS, GRANTS, roles),
+            (EndpointGroup.ASSISTANCE, ASSISTANCE, roles),
+        ]
+    for group, routes, roles in groups:
+        _mount(blueprint, routes, roles, policy.endpoints[group].purpose)
     return blueprint
 
 

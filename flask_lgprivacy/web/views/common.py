@@ -27,7 +27,7 @@ def require_actor() -> Actor:
     context = current_context.get()
     actor = context.actor if isinstance(context, ProcessingContext) else None
     if actor is None:
-        raise RequestInvalid("nobody is signed in")
+        raise RequestInvalid("sign in first")
     return actor
 
 

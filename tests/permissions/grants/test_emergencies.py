@@ -46,7 +46,7 @@ def test_a_client_ends_an_emergency(backend: Backend) -> None:
         ({"case": "the case of Jane Doe"}, "case: a reference"),
         ({"to": ("account", UUID(int=9))}, "a colleague on the list"),
         ({"hours": 5}, "hours: between 1 and 4"),
-        ({"categories": {"student.credentials"}}, "categories: some of"),
+        ({"categories": {"student.credentials"}}, "categories: must be one or more of"),
     ],
 )  # fmt: skip
 def test_an_emergency_is_refused_and_nobody_is_told(

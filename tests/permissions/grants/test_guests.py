@@ -118,7 +118,7 @@ def test_records_and_lookup_follow_the_grant(backend: Backend, clock: Clock) -> 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"categories": {"account.identity"}}, "categories: some of student.activity, student.profile"),
+        ({"categories": {"account.identity"}}, "categories: must be one or more of student.activity, student.profile"),
         ({"categories": set()}, "categories"),
         ({"to": ("account", uuid4())}, "no such account in this organisation"),
         ({"to": ("account", "no-uuid")}, "no such account in this organisation"),

@@ -50,7 +50,7 @@ def test_one_person_in_two_roles_is_still_one_person(backend: Backend) -> None:
         Actor("7", role=role, **person) for role in ("teacher", "administrator")
     )
     request = assisted(backend, by=teacher, agent=AGENTS[0])
-    with pytest.raises(AccessDenied, match="whoever named the agent"):
+    with pytest.raises(AccessDenied, match="the person who named the agent"):
         backend.privacy.grants.accept(by=administrator, assistance=request.id, to=AGENTS[0])
     assert refused(backend, agent()) == "LG-22"
 
@@ -336,7 +336,7 @@ def test_the_account_that_named_an_agent_does_not_let_the_agent_in_under_another
         hours=1,
         agent=AGENTS[0],
     )
-    with pytest.raises(PrivacyError, match="whoever named the agent"):
+    with pytest.raises(PrivacyError, match="the person who named the agent"):
         backend.privacy.grants.accept(by=giver, assistance=asked.id, to=AGENTS[0])
 
 

@@ -63,7 +63,7 @@ def test_an_agent_asks_and_the_only_administrator_accepts(backend: Backend) -> N
 
 def test_whoever_named_the_agent_does_not_let_the_agent_in(backend: Backend) -> None:
     request = assisted(backend, by=backend.administrator(), agent=AGENTS[0])
-    with pytest.raises(AccessDenied, match="whoever named the agent") as denied:
+    with pytest.raises(AccessDenied, match="the person who named the agent") as denied:
         backend.privacy.grants.accept(
             by=backend.administrator(), assistance=request.id, to=AGENTS[0]
         )
@@ -81,7 +81,7 @@ def test_a_closed_request_ends_its_grants(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"to": ("account", UUID(int=3))}, "nobody on the publisher's list"),
+        ({"to": ("account", UUID(int=3))}, "not on the publisher's list"),
         ({"to": AGENTS[1]}, "the request names another agent"),
         ({"hours": 5}, "hours: between 1 and 4"),
         ({"categories": {"student.profile", "student.activity"}}, "no wider than the request"),
