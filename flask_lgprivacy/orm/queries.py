@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from ..crypto.keys import PUBLISHER
 from ..database.identifiers import canonical_id
@@ -57,7 +57,12 @@ def find_by(model: type[M], /, *, of_client: Any = None, **fields: str) -> Selec
 
 
 def find_matching(
-    session: Session, model: type[M], /, *, of_client: Any = None, **fields: Any
+    session: Session | scoped_session[Any],
+    model: type[M],
+    /,
+    *,
+    of_client: Any = None,
+    **fields: Any,
 ) -> list[M]:
     """The rows whose sealed, indexed fields equal the given values; those that share an index are
     opened and compared.

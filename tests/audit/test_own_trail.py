@@ -52,7 +52,8 @@ def test_replay_reads_the_configured_trail(tmp_path: Path) -> None:
 
 
 def test_a_trail_that_cannot_be_read_is_named_with_what_to_add(tmp_path: Path) -> None:
-    backend = make_backend(tmp_path / "b", privacy=LGPrivacy(trail=WriteOnlyTrail()))
+    trail: Any = WriteOnlyTrail()
+    backend = make_backend(tmp_path / "b", privacy=LGPrivacy(trail=trail))
     shown = run(backend, "audit", "show")
     assert shown.exit_code == 1
     assert "WriteOnlyTrail has no read(where); add it" in shown.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -97,7 +98,7 @@ def test_a_record_under_another_binding_is_refused(other: dict[str, object]) -> 
         "key_version": 1,
         "row_version": 7,
     }
-    changed = {**parts, **other}
+    changed: dict[str, Any] = {**parts, **other}
     prefix = associated_data_prefix(
         client=changed["client"], group=changed["group"], table=changed["table"]
     )  # type: ignore[arg-type]

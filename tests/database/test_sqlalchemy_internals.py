@@ -89,7 +89,8 @@ def test_a_kept_history_has_the_old_value_of_a_column_that_was_not_loaded() -> N
         id: Mapped[int] = mapped_column(Integer, primary_key=True)
         kept: Mapped[str | None] = mapped_column(String)
 
-    keep_history(class_mapper(Keeping, configure=False), Keeping.__table__.c.kept)
+    mapper = class_mapper(Keeping, configure=False)
+    keep_history(mapper, mapper.columns["kept"])
     engine = create_engine("sqlite://")
     Own.metadata.create_all(engine)
     with Session(engine) as session:

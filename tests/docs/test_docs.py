@@ -132,7 +132,7 @@ def test_the_install_line_of_the_readme_installs_the_package(tmp_path: Path) -> 
         "-q",
         "--no-deps",
         "-t",
-        tmp_path / "installed",
+        str(tmp_path / "installed"),
         wanted,
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -72,7 +72,7 @@ def test_every_event_is_in_the_reference(pages: dict[str, str]) -> None:
         if kind.__module__ == events.__name__
     ]
     for kind in kinds:
-        for field in kind.__dataclass_fields__:
+        for field in getattr(kind, "__dataclass_fields__"):  # noqa: B009  a class is all that getmembers promises
             assert f"| `{field}` |" in pages["events.md"], (kind, field)
     shown = len(re.findall(r"^## ", pages["events.md"], re.MULTILINE))
     assert shown == len(kinds)

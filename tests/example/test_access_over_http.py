@@ -275,7 +275,7 @@ def test_what_cannot_be_understood_is_422_with_what_to_mend(
 
 def test_consent_is_given_seen_and_withdrawn(running: Running) -> None:
     teacher = signed_in(running, "o.kervella")
-    sent = {"purpose": "product-updates", "given": True, "text_version": "2026-11"}
+    sent: dict[str, Any] = {"purpose": "product-updates", "given": True, "text_version": "2026-11"}
     given = teacher.put(running.base + "/privacy/consents", json=sent, timeout=10)
     assert [(one["purpose"], one["withdrawn"]) for one in given.json()] == [
         ("product-updates", None)

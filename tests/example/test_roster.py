@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ GOOD = {
 }
 
 
-def bundle_of(tmp_path: Path, files: dict[str, str | bytes]) -> Path:
+def bundle_of(tmp_path: Path, files: Mapping[str, str | bytes]) -> Path:
     folder = tmp_path / "input"
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / "roster.zip", "w") as archive:

@@ -13,7 +13,7 @@ from flask_lgprivacy import Actor
 from flask_lgprivacy.errors import ConfigurationError, DeclarationInvalid, PrivacyError
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
 
-PROFILE = {"roles": {"teacher"}, "purpose": "provide-service"}
+PROFILE: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 
 
 def names(backend: Backend) -> list[str]:

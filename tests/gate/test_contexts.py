@@ -18,7 +18,7 @@ from flask_lgprivacy import Actor
 from flask_lgprivacy.errors import PrivacyError
 from flask_lgprivacy.testing import captured_trail
 
-READS = {"roles": {"teacher"}, "purpose": "provide-service"}
+READS: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 
 
 @pytest.fixture

@@ -239,7 +239,7 @@ def test_what_an_old_process_writes_while_its_row_is_sealed_is_kept(
 ) -> None:
     app, privacy, ids, folder = plain
     real = PlaintextMigration._keys
-    said = []
+    said: list[Any] = []
 
     def written_meanwhile(self: Any, session: Any, owners: Any) -> Any:
         if not said:

@@ -25,6 +25,7 @@ from sqlalchemy.orm import (
     selectinload,
     undefer,
 )
+from werkzeug.test import TestResponse
 
 from flask_lgprivacy import LGPrivacy, sealed, subject
 from flask_lgprivacy.errors import (
@@ -36,7 +37,7 @@ from flask_lgprivacy.errors import (
 from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.testing import acting_as, captured_trail
 
-READS = {"roles": {"teacher"}, "purpose": "provide-service"}
+READS: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 NAME = f"{CANARY} A0"
 
 
@@ -93,7 +94,7 @@ def test_a_column_property_of_a_sealed_column_stops_the_start() -> None:
 
 def test_raw_columns_are_ciphertext(backend: Backend) -> None:
     with backend.app.app_context():
-        rows = db.session.execute(select(Student.__table__)).all()
+        rows = list(db.session.execute(select(Student.__table__)))
         rows += db.session.execute(select(literal_column("*")).select_from(Student.__table__)).all()
     assert rows
     assert CANARY not in repr(rows)
@@ -219,7 +220,7 @@ def test_a_model_without_label_may_not_point_at_a_person(tmp_path: Path) -> None
 # --- code that runs around a view ---
 
 
-def answer(backend: Backend, path: str) -> Response:
+def answer(backend: Backend, path: str) -> TestResponse:
     with acting_as(backend.app, backend.teacher()):
         return backend.app.test_client().get(path)
 
@@ -254,7 +255,7 @@ def test_a_stream_that_goes_on_after_its_view_is_recorded_before_each_piece(
             for row in db.session.scalars(own(backend)):
                 yield row.first_name
 
-        return Response(rows())
+        return Response(rows())  # type: ignore[call-arg]  # stream_with_context is typed for functions with arguments
 
     with captured_trail(backend.app) as trail:
         assert answer(backend, "/stream").text.count(CANARY) == 2
@@ -415,7 +416,7 @@ def test_teardown_of_a_declared_view_opens_nothing_unrecorded(backend: Backend) 
 
 def test_an_unlabelled_row_leads_to_a_person_only_through_the_gate(backend: Backend) -> None:
     with backend.app.app_context():
-        school = db.session.get(School, backend.schools[0])
+        school: Any = db.session.get(School, backend.schools[0])
         found = db.session.scalars(select(Student).where(Student.school_id == school.id)).first()
         with pytest.raises(UndeclaredProcessing):
             _ = found.first_name

@@ -51,7 +51,7 @@ def fresh() -> Any:
         name: Mapped[str] = sealed("account.identity")
         phone: Mapped[str | None] = tagged("account.identity")
 
-    db.Account = Account
+    db.Account = Account  # type: ignore[attr-defined]
     return db
 
 

@@ -36,7 +36,7 @@ def everything(backend: Backend, school: int = 0) -> dict[str, Any]:
 
 def rows(backend: Backend, model: type = Student) -> int:
     with backend.app.app_context():
-        return int(db.session.scalar(select(func.count()).select_from(model)))
+        return db.session.execute(select(func.count()).select_from(model)).scalar_one()
 
 
 def finished(backend: Backend) -> None:

@@ -83,7 +83,8 @@ def test_a_row_that_is_written_while_its_person_is_erased_is_refused(
 
 
 def test_a_new_pupil_of_a_school_that_is_erased_meanwhile_is_refused(either: Backend) -> None:
-    school, said = either.schools[0], []
+    school = either.schools[0]
+    said: list[Any] = []
     listener = between(either, "client", school, said)
     if either.runtime.keys.shares_the_data:
         pytest.skip(
@@ -111,7 +112,7 @@ def test_an_export_that_ends_after_the_erasure_leaves_no_archive(
     from flask_lgprivacy.rights import export
 
     one = either.students[either.schools[0]][0]
-    build = export.build_archive
+    build = export.build_archive  # type: ignore[attr-defined]
 
     def slowly(*given: Any, **named: Any) -> bytes:
         content = build(*given, **named)

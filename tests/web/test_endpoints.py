@@ -16,7 +16,7 @@ from flask_lgprivacy.errors import ConfigurationError, DeclarationInvalid
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail, undeclared_endpoints
 from flask_lgprivacy.web.endpoints import endpoints_of
 
-PROFILE = {"roles": {"teacher"}, "purpose": "provide-service"}
+PROFILE: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 
 
 def names(backend: Backend, number: int = 0) -> list[str]:

@@ -20,7 +20,7 @@ from flask_lgprivacy import Actor
 from flask_lgprivacy.errors import AuthenticationRequired, DeclarationInvalid, PrivacyError
 from flask_lgprivacy.testing import acting_as, assert_refused, captured_trail
 
-PROFILE = {"roles": {"teacher"}, "purpose": "provide-service"}
+PROFILE: dict[str, Any] = {"roles": {"teacher"}, "purpose": "provide-service"}
 
 
 def get(backend: Backend, path: str, actor: Any, **options: Any) -> Any:
@@ -181,7 +181,7 @@ def test_a_stream_that_opens_late_is_not_stored_by_anybody(backend: Backend) -> 
             yield "name\n"
             yield from names(backend)
 
-        return Response(rows(), headers={"Cache-Control": "public, max-age=3600"})
+        return Response(rows(), headers={"Cache-Control": "public, max-age=3600"})  # type: ignore[call-arg]
 
     answer = get(backend, "/stream", backend.teacher())
     assert CANARY in answer.text
@@ -256,7 +256,7 @@ def test_a_forked_child_begins_with_the_gate_shut(backend: Backend) -> None:
 def test_the_clients_connection_is_not_in_the_environment_of_an_ordinary_request(
     backend: Backend,
 ) -> None:
-    seen = []
+    seen: list[Any] = []
 
     @backend.app.get("/socket")
     @backend.privacy.handles("student.profile", **PROFILE)

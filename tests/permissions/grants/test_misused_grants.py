@@ -45,7 +45,10 @@ def test_a_time_in_another_zone_ends_when_it_says(backend: Backend, clock: Clock
 
 
 def test_one_person_in_two_roles_is_still_one_person(backend: Backend) -> None:
-    person = {"client": backend.schools[0], "subjects": [("account", backend.account)]}
+    person: dict[str, Any] = {
+        "client": backend.schools[0],
+        "subjects": [("account", backend.account)],
+    }
     teacher, administrator = (
         Actor("7", role=role, **person) for role in ("teacher", "administrator")
     )
@@ -251,7 +254,7 @@ def test_a_stream_under_a_grant_is_recorded_and_does_not_stall(backend: Backend)
             for row in iter_records(db.session(), Student, own, categories=PROFILE):
                 yield row["first_name"]
 
-        return rows()
+        return rows()  # type: ignore[call-arg]
 
     with acting_as(backend.app, agent()):
         assert backend.app.test_client().get("/stream").text.count(CANARY) == 2
