@@ -1,4 +1,6 @@
-"""Every HTTP call with a request and its answer, as a small application gives them at this moment."""
+"""Every HTTP call with a request and its answer, as a small application gives them
+at this moment.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,11 @@ def make_application(folder: Path) -> tuple[Flask, SQLAlchemy]:
         db.create_all()
         head = actor(HEAD, "administrator")
         rows = (
-            ("student.profile", "provide-service", [Student(id=PUPIL, school_id=SCHOOL, first_name="Noé")]),
+            (
+                "student.profile",
+                "provide-service",
+                [Student(id=PUPIL, school_id=SCHOOL, first_name="Noé")],
+            ),
             (
                 "account.identity",
                 "provide-service",

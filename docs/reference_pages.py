@@ -1,4 +1,6 @@
-"""The parts of the reference that are read off the code: settings, errors, events, HTTP calls, the policy document."""
+"""The parts of the reference that are read off the code: settings, errors, events,
+HTTP calls, the policy document.
+"""
 
 from __future__ import annotations
 

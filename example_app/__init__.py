@@ -82,12 +82,17 @@ def _refuse_foreign_forms() -> None:
 
 
 def _explain_csrf(error: CSRFError) -> Any:
-    said = f"{error.description} Send JSON with Content-Type application/json (also an empty object), or a form of a page of ours."
+    said = (
+        f"{error.description} Send JSON with Content-Type application/json (also an empty "
+        "object), or a form of a page of ours."
+    )
     return jsonify(code="csrf", detail=said), 400
 
 
 def _harden(response: Response) -> Response:
-    """No other site frames the pages, and no browser takes an answer for what it is not (ASVS 3.4)."""
+    """No other site frames the pages, and no browser takes an answer for what it is not
+    (ASVS 3.4).
+    """
     response.headers.setdefault(
         "Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; form-action 'self'"
     )

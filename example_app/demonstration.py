@@ -27,7 +27,9 @@ class DemoAccount:
 
     @property
     def code(self) -> str | None:
-        """What the account's authenticator shows now; in the demonstration the start page shows it."""
+        """What the account's authenticator shows now; in the demonstration the start page
+        shows it.
+        """
         return TOTP(self.second_factor).now() if self.second_factor else None
 
 

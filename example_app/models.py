@@ -175,7 +175,9 @@ class Exercise(Model):
 
 
 class NewsletterContact(Model):
-    """Somebody who asked for the newsletter: commercial contact data, under consent (LG-17, LG-19)."""
+    """Somebody who asked for the newsletter: commercial contact data, under consent
+    (LG-17, LG-19).
+    """
 
     __privacy__ = subject("contact")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

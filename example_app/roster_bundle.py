@@ -280,7 +280,10 @@ class _Reader:
         for column in header:
             sensitive = self._terms.match(column)
             if sensitive is not None:
-                what = f"column {column}: {sensitive.says}; export it without this column, or import --without {file}"
+                what = (
+                    f"column {column}: {sensitive.says}; export it without this column, or "
+                    f"import --without {file}"
+                )
                 self._refuse(file, 1, what, sensitive.clause)
         if len(self._faults) > before:
             return False
@@ -307,7 +310,9 @@ class _Reader:
         return len(self._faults) == before
 
     def _looks_like(self, name: str, header: set[str]) -> str | None:
-        """Another file of the standard that a header fits much better than the one it came under."""
+        """Another file of the standard that a header fits much better than the one it came
+        under.
+        """
         columns = COLUMNS[self._bundle.version]
         fits = {other: len(header & of) / len(of) for other, of in columns.items()}
         best = max(fits, key=lambda other: fits[other])
@@ -341,7 +346,10 @@ class _Reader:
             and row.get("status", "").lower() == "tobedeleted"
             and name in {"users", "demographics"}
         ):
-            what = "asks for a deletion; a school erases a person by a request (POST /privacy/delete), not by a roster"
+            what = (
+                "asks for a deletion; a school erases a person by a request (POST "
+                "/privacy/delete), not by a roster"
+            )
             self._refuse(file, line, what)
 
     def _unique(self, file: str, rows: list[tuple[int, Row]]) -> None:

@@ -31,7 +31,10 @@ _SHARED = {
         "publicSchoolResidenceStatus"
     ),
 }
-_PERSON = "enabledUser,username,userIds,givenName,familyName,middleName,identifier,email,sms,phone,agentSourcedIds,grades,password"
+_PERSON = (
+    "enabledUser,username,userIds,givenName,familyName,middleName,identifier,email,sms,phone,"
+    "agentSourcedIds,grades,password"
+)
 
 COLUMNS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "1.1": {**_SHARED, "users": _columns(f"orgSourcedIds,role,{_PERSON}")},
@@ -55,10 +58,20 @@ READ = ("orgs", "users", "classes", "enrollments", "roles", "demographics")
 
 NOT_READ = frozenset(
     {
-        "categories", "classresources", "courseresources", "lineitemlearningobjectiveids", "lineitems", "lineitemscorescales",
-        "resources", "resultlearningobjectiveids", "results", "resultscorescales", "scorescales", "userresources",
+        "categories",
+        "classresources",
+        "courseresources",
+        "lineitemlearningobjectiveids",
+        "lineitems",
+        "lineitemscorescales",
+        "resources",
+        "resultlearningobjectiveids",
+        "results",
+        "resultscorescales",
+        "scorescales",
+        "userresources",
     }
-)  # fmt: skip
+)
 """Files of the standard, in lower case, that are left aside without being checked: the gradebook
 and resources.
 """
@@ -67,15 +80,38 @@ TAKEN: Mapping[str, frozenset[str]] = {
     "orgs": frozenset({"sourcedId", "status", "name", "type"}),
     "users": frozenset(
         {
-            "sourcedId", "status", "enabledUser", "orgSourcedIds", "primaryOrgSourcedId", "role", "username", "givenName", "familyName",
-            "email", "grades", "password",
+            "sourcedId",
+            "status",
+            "enabledUser",
+            "orgSourcedIds",
+            "primaryOrgSourcedId",
+            "role",
+            "username",
+            "givenName",
+            "familyName",
+            "email",
+            "grades",
+            "password",
         }
     ),
     "classes": frozenset({"sourcedId", "status", "title", "schoolSourcedId"}),
-    "enrollments": frozenset({"sourcedId", "status", "classSourcedId", "userSourcedId", "role", "beginDate", "endDate"}),
-    "roles": frozenset({"sourcedId", "status", "userSourcedId", "roleType", "role", "orgSourcedId", "beginDate", "endDate"}),
+    "enrollments": frozenset(
+        {"sourcedId", "status", "classSourcedId", "userSourcedId", "role", "beginDate", "endDate"}
+    ),
+    "roles": frozenset(
+        {
+            "sourcedId",
+            "status",
+            "userSourcedId",
+            "roleType",
+            "role",
+            "orgSourcedId",
+            "beginDate",
+            "endDate",
+        }
+    ),
     "demographics": frozenset({"sourcedId", "status", "birthDate"}),
-}  # fmt: skip
+}
 """Columns from which something is taken; others that hold anything are named in the result (LG-02).
 """
 

@@ -48,7 +48,8 @@ def import_bundle(
         advance: Called with the number of lines done.
         dry_run: Roll back at the end.
         only_school: The one that the administrator acts for, where one imports over the web.
-        remove_missing: Take out of the schools who is no longer in a full import: they leave their classes and do not sign in.
+        remove_missing: Take out of the schools who is no longer in a full import: they leave their
+            classes and do not sign in.
         today: The day on which an enrolment is active or not.
 
     Raises:

@@ -134,7 +134,10 @@ class People:
         self._say_who_is_out(line, row, every, places)
         studies = {self._schools[place.org] for place in places if place.role == "student"}
         if studies & self._on_device:
-            what = "is a student of a school that keeps its profiles on its devices; the server keeps none"
+            what = (
+                "is a student of a school that keeps its profiles on its devices; the server "
+                "keeps none"
+            )
             raise BundleRefused([Fault("users.csv", line, what, "LG-06")])
         person = Person({school_id: _profile_id(school_id, row) for school_id in sorted(studies)})
         for school_id in person.profiles:
@@ -178,7 +181,10 @@ class People:
         for school_id in left:
             self._tasks[school_id].append(partial(leave_as_student, _profile_id(school_id, row)))
         if left and person.profiles:
-            what = "has moved to another school, where the profile is new; the one before took it out of its classes, and "
+            what = (
+                "has moved to another school, where the profile is new; the one before took it "
+                "out of its classes, and "
+            )
             self._remark("users.csv", line, what + BY_REQUEST)
 
     def _plan_account(self, line: int, row: Row, person: Person, works: list[Place]) -> None:
@@ -232,7 +238,10 @@ class People:
             if self._line_by_line:
                 db.session.flush()
         except SubjectErased:
-            what = "this person was erased at the request of the school; a new profile needs a new sourcedId"
+            what = (
+                "this person was erased at the request of the school; a new profile needs a "
+                "new sourcedId"
+            )
             raise BundleRefused([Fault("users.csv", line, what)]) from None
         except IntegrityError:
             db.session.rollback()

@@ -61,7 +61,9 @@ class Places:
         return sorted(active, key=lambda place: place.org != first)
 
     def speaks_of(self, user: Row, source: str) -> bool:
-        """Whether the bundle says anew what a line of an earlier roster said of somebody's roles."""
+        """Whether the bundle says anew what a line of an earlier roster said of somebody's
+        roles.
+        """
         return self._says_all(user) or source in self._sources.get(user["sourcedId"], ())
 
     def has_left(self, user: Row, org: str) -> bool:

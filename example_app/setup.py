@@ -61,9 +61,13 @@ def _add_device_school() -> None:
     privacy.storage.choose(school.id, "device")
     password = next(one.password for one in ACCOUNTS if one.username == DEVICE_TEACHER)
     with privacy.processing(
-        "account.identity", "account.credentials",
-        actor=Actor("set-up", role="job"), purpose="provide-service", actions={"write"}, job="demonstration accounts",
-    ):  # fmt: skip
+        "account.identity",
+        "account.credentials",
+        actor=Actor("set-up", role="job"),
+        purpose="provide-service",
+        actions={"write"},
+        job="demonstration accounts",
+    ):
         db.session.add(
             Account(
                 id=staff_id(DEVICE_TEACHER),

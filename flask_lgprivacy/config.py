@@ -227,14 +227,18 @@ def parse_config(app_config: Mapping[str, Any], *, instance: Path, parts: Parts)
         usage=parse_usage(given["LGPRIVACY_USAGE"], policy),
         key_cache_size=given["LGPRIVACY_KEY_CACHE_SIZE"],
         key_cache_seconds=_between(
-            given, "LGPRIVACY_KEY_CACHE_SECONDS", lambda seconds: 0 <= seconds <= MOST_SECONDS,
+            given,
+            "LGPRIVACY_KEY_CACHE_SECONDS",
+            lambda seconds: 0 <= seconds <= MOST_SECONDS,
             f"is between 0 and {MOST_SECONDS:.0f}: a cached key outlives an erasure",
         ),
         longest_body=_between(
-            given, "LGPRIVACY_LONGEST_BODY", lambda longest: longest >= 1,
+            given,
+            "LGPRIVACY_LONGEST_BODY",
+            lambda longest: longest >= 1,
             "is a number of bytes, one at least",
         ),
-    )  # fmt: skip
+    )
 
 
 def _value(setting: Setting, app_config: Mapping[str, Any], instance: Path) -> Any:

@@ -28,7 +28,9 @@ class PrivacyError(Exception):
 
 
 class ConfigurationError(PrivacyError):
-    """Something is declared wrongly; raised at start-up, naming the file, key, endpoint or column."""
+    """Something is declared wrongly; raised at start-up, naming the file, key, endpoint
+    or column.
+    """
 
     code = "configuration"
     opaque = True
@@ -73,7 +75,9 @@ class AuthenticationRequired(AccessDenied):
 
 
 class EndpointUndeclared(AccessDenied):
-    """The endpoint has neither a declaration nor an exemption, so nothing may happen there (LG-02)."""
+    """The endpoint has neither a declaration nor an exemption, so nothing may happen
+    there (LG-02).
+    """
 
     code = "endpoint-undeclared"
     opaque = True
@@ -155,7 +159,9 @@ class ErasuresPending(PrivacyError):
 
 
 class KeyLost(PrivacyError):
-    """No key and no tombstone exist for a record: an alarm, not an erasure; restore the key table."""
+    """No key and no tombstone exist for a record: an alarm, not an erasure; restore the
+    key table.
+    """
 
     code = "key-lost"
     commitment = "integrity"

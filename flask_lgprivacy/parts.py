@@ -74,6 +74,7 @@ def _imported(parameter: str, name: str) -> Any:
         return pkgutil.resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
-            f"LGPrivacy({parameter}=…): {name!r} cannot be imported ({type(error).__name__}); write "
+            f"LGPrivacy({parameter}=…): {name!r} cannot be imported ({type(error).__name__}); "
+            "write "
             "the module and the object in it, such as 'shop.trail:TRAIL'"
         ) from error

@@ -100,7 +100,9 @@ class SubjectStores:
         return {name: _ask(name, store.erase, subject) for name, store in self._holding(subject[0])}
 
     def remaining(self, subject: SubjectRef) -> dict[str, int]:
-        """By store, how many things are still held of a subject; stores without any are left out."""
+        """By store, how many things are still held of a subject; stores without any are left
+        out.
+        """
         counts = {
             name: _ask(name, store.count, subject) for name, store in self._holding(subject[0])
         }

@@ -96,7 +96,7 @@ class DisclosureEvent:
 
     Attributes:
         at: When, in UTC (ISO 8601).
-        stage: `intent` before the first byte, `outcome` after the answer, `refused` before any connection.
+        stage: `intent` before the first byte, `outcome` after the answer, or `refused`.
         recipient: Of the policy document, or `undeclared`.
         purpose: For what, of the policy document.
         actor: Who acted, as a pseudonym; None for nobody.

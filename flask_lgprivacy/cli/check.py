@@ -67,7 +67,8 @@ def check(as_json: bool) -> None:
             click.echo(f"exempt: {endpoint}: {reason}")
         for store in stores:
             click.echo(
-                f"store: {store['name']}: {store['host']} ({store['country']}) {', '.join(store['categories'])}".rstrip()
+                f"store: {store['name']}: {store['host']} ({store['country']}) "
+                f"{', '.join(store['categories'])}".rstrip()
             )
         click.echo(
             f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: "
@@ -93,7 +94,10 @@ def _stores(state: PrivacyState) -> list[dict[str, Any]]:
 
 def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:
     if state.config.uses_key_file and not state.config.key_file.exists():
-        yield f"the key file {state.config.key_file.name} does not exist; run 'flask privacy init', or restore it"
+        yield (
+            f"the key file {state.config.key_file.name} does not exist; run 'flask privacy "
+            "init', or restore it"
+        )
     for table in missing_tables(state.database.engines, state.runtime.database.tables):
         yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"
     if not state.hooks.has_actor_loader:

@@ -29,7 +29,8 @@ from .group import privacy
 )
 @click.option(
     "--client",
-    help="The client that the actor acts for, if its role is on the client's side, and whose data it is.",
+    help="The client that the actor acts for, if its role is on the client's side, and whose data "
+    "it is.",
 )
 @click.option("--grant", help="A grant that the actor holds, by its id.")
 @click.option(

@@ -126,8 +126,8 @@ def rotate(key_kind: str, client: str | None, grace: float, dry_run: bool, as_js
 )
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def migrate(target: str, dry_run: bool, as_json: bool) -> None:
-    """Move plain text into sealed records while the application runs; all migrating columns of a row
-    go together.
+    """Move plain text into sealed records while the application runs; all migrating columns of a
+    row go together.
     """
     runner = maintenance()
     if dry_run:

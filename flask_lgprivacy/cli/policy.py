@@ -79,6 +79,7 @@ def policy(
         if cell.outcome != "no rule":
             when = " or ".join(" and ".join(needed) or "always" for needed in cell.conditions)
             click.echo(
-                f"{cell.role:14} {cell.category:20} {cell.action:9} {cell.purpose:20} {cell.outcome:11}{cell.clause}  {when}".rstrip()
+                f"{cell.role:14} {cell.category:20} {cell.action:9} {cell.purpose:20} "
+                f"{cell.outcome:11}{cell.clause}  {when}".rstrip()
             )
     click.echo(f"{len(cells)} cells; those that are not listed have no rule and are refused")

@@ -29,7 +29,10 @@ def initialise(state: PrivacyState) -> Iterator[str]:
     if state.config.uses_key_file:
         try:
             LocalKeyFile.create(state.config.key_file)
-            yield f"made the key file {state.config.key_file} (mode 0600); keep a copy away from the data's backups"
+            yield (
+                f"made the key file {state.config.key_file} (mode 0600); keep a copy away from "
+                "the data's backups"
+            )
         except FileExistsError:
             LocalKeyFile(state.config.key_file)
             yield f"kept the key file {state.config.key_file}"

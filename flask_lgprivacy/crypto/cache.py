@@ -55,7 +55,9 @@ class KeyCache(Generic[K, V]):
         self.put_all({name: value})
 
     def put_all(self, entries: Mapping[K, V]) -> None:
-        """Keep many entries; those whose time is over go, and the oldest when there are too many."""
+        """Keep many entries; those whose time is over go, and the oldest when there are too
+        many.
+        """
         now = self._clock()
         with self._lock:
             for name in entries if self._entries else ():

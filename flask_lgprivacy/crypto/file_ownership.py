@@ -13,7 +13,8 @@ def refuse_open_folder(mode: int, owner: int, group: int, name: str, content: st
     Args:
         mode: As `stat` gives it.
         owner: The folder's.
-        group: The folder's; a group of the owner's own, as many systems make one for each user, is the owner.
+        group: The folder's; a group of the owner's own, as many systems make one for each user, is
+            the owner.
         name: The folder's, for the message.
         content: What stands in it.
     """

@@ -97,7 +97,9 @@ class SubjectKey(_Secret):
         return key
 
     def after(self, older: SubjectKey | None) -> SubjectKey:
-        """Return a copy of this key whose `older` is another key; this one is shared and unchanged."""
+        """Return a copy of this key whose `older` is another key; this one is shared and
+        unchanged.
+        """
         key = SubjectKey(self.client, self.version, self._material)
         key.older = older
         return key

@@ -1,7 +1,8 @@
-"""Everything of SQLAlchemy and Flask-SQLAlchemy that this package uses and that they do not document.
+"""Everything of SQLAlchemy and Flask-SQLAlchemy that this package uses and that they do not
+document.
 
-Each has a test (`tests/database/test_sqlalchemy_internals.py`), so that a new release that changes one
-fails there and by name.
+Each has a test (`tests/database/test_sqlalchemy_internals.py`), so that a new release that changes
+one fails there and by name.
 """
 
 from __future__ import annotations

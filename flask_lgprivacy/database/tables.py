@@ -32,7 +32,9 @@ _ERASED = text("erased_at IS NOT NULL")
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables with the prefix `lgprivacy_`; the two of keys may live in a database of their own."""
+    """The tables with the prefix `lgprivacy_`; the two of keys may live in a database of
+    their own.
+    """
 
     client_key: Table
     subject_key: Table

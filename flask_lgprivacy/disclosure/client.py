@@ -258,8 +258,14 @@ class DisclosureClient:
         )  # however little and however often the recipient sends
         try:
             response = self._pool.request(
-                method, url, body=content, headers=headers, redirect=False, preload_content=False, decode_content=False,
-            )  # fmt: skip
+                method,
+                url,
+                body=content,
+                headers=headers,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
             try:
                 raw = _read_within(response, deadline)
             finally:

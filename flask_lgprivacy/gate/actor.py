@@ -96,7 +96,9 @@ def actor_part(text: str) -> str:
 
 
 def _identifier(value: Any, location: str) -> str:
-    """An identifier that names somebody; a missing one would make one person of all who have none."""
+    """An identifier that names somebody; a missing one would make one person of all who
+    have none.
+    """
     if not isinstance(value, str | int | UUID) or isinstance(value, bool) or value == "":
         raise ConfigurationError(
             f"Actor: {location} takes an identifier: a UUID, a whole number or a text that is not "
@@ -106,7 +108,10 @@ def _identifier(value: Any, location: str) -> str:
 
 
 ActorLoader = Callable[[], Actor | None]
-NO_ACTOR_LOADER = "no actor loader is registered, so every request is anonymous; decorate a function with @privacy.actor_loader"
+NO_ACTOR_LOADER = (
+    "no actor loader is registered, so every request is anonymous; decorate a "
+    "function with @privacy.actor_loader"
+)
 
 
 def no_actor() -> Actor | None:

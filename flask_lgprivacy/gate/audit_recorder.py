@@ -41,7 +41,9 @@ class AuditRecorder:
         return self.trail.commit(event)
 
     def read(self, where: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-        """The stored events in order of time; raises `ConfigurationError` where none can be read."""
+        """The stored events in order of time; raises `ConfigurationError` where none can be
+        read.
+        """
         self._require("read", "read(where)")
         return self.trail.read(where)
 

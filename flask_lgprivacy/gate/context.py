@@ -235,7 +235,9 @@ class ProcessingContext:
 
     @property
     def must_be_audited(self) -> bool:
-        """Whether the trail has to hear of this: a declaration was entered, or something happened."""
+        """Whether the trail has to hear of this: a declaration was entered, or something
+        happened.
+        """
         return self.declaration is not None or bool(self.log.touched) or bool(self.log.refused)
 
     @property
@@ -481,7 +483,9 @@ class ProcessingContext:
     def authorize(
         self, category: str, action: Action, *, client: str | None, subject: SubjectRef
     ) -> None:
-        """Allow an action on one subject's category, or raise with the clause and what was missing."""
+        """Allow an action on one subject's category, or raise with the clause and what was
+        missing.
+        """
         is_self = subject in self._own_subjects
         memo = (category, action, client, is_self)
         if memo in self._granted:

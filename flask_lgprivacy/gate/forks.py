@@ -1,4 +1,6 @@
-"""Forks: a child process inherits the memory of a gate that stands open, and begins with it shut."""
+"""Forks: a child process inherits the memory of a gate that stands open, and begins
+with it shut.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The keys of clients in their table: created at first use, unwrapped once for all threads that ask."""
+"""The keys of clients in their table: created at first use, unwrapped once for all threads that
+ask.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ class _Statements(NamedTuple):
 
 
 class KeyTable:
-    """What is done to the two tables of wrapped keys; `wrapped` is NULL where a key was destroyed."""
+    """What is done to the two tables of wrapped keys; `wrapped` is NULL where a key was
+    destroyed.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self.subjects: Table = tables.subject_key
@@ -201,7 +203,9 @@ class KeyTable:
         connection.execute(self._client_query.with_for_update(), {"client": client})
 
     def lock_all_clients(self, connection: Connection) -> None:
-        """Wait until nobody makes or changes a client's key, and let nobody do it until the commit."""
+        """Wait until nobody makes or changes a client's key, and let nobody do it until the
+        commit.
+        """
         if connection.dialect.name == "sqlite":
             connection.execute(update(self.clients).values(epoch=self.clients.c.epoch))
         else:
@@ -261,7 +265,9 @@ class KeyTable:
         subject: tuple[str, str] | None,
         client: str | None,
     ) -> bool:
-        """Whether anybody but a subject, or a client and its subjects, was erased since a moment."""
+        """Whether anybody but a subject, or a client and its subjects, was erased since a
+        moment.
+        """
         columns = self.subjects.c
         query = select(columns.subject).where(columns.erased_at.is_not(None)).limit(1)
         if since is not None:

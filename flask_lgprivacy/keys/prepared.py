@@ -64,7 +64,9 @@ class PreparedStatement:
         return connection.exec_driver_sql(self._text, self._given(rows)).rowcount
 
     def _given(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Rows as the driver takes them: in order where it takes parameters by place, else by name."""
+        """Rows as the driver takes them: in order where it takes parameters by place, else
+        by name.
+        """
         order, writing = self._order, self._writing
         if order is None:
             return [

@@ -125,7 +125,9 @@ class KeyStore:
             )
 
     def any_erased(self, session: Session, kind: str, ids: Sequence[str]) -> bool:
-        """Whether a tombstone stands for any of some subjects, as a connection of its own sees it."""
+        """Whether a tombstone stands for any of some subjects, as a connection of its own
+        sees it.
+        """
         engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
         if not isinstance(engine, Engine):
             return False
@@ -181,7 +183,9 @@ class KeyStore:
         *,
         held_by_client: bool,
     ) -> dict[str, SubjectKey]:
-        """New keys for subjects that have none; where another process inserted one first, that key."""
+        """New keys for subjects that have none; where another process inserted one first,
+        that key.
+        """
         if PUBLISHER in subjects.values():
             raise RequestInvalid(
                 f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"
@@ -268,7 +272,8 @@ class KeyStore:
             cache.forget_where(lambda _, key: key.client == client)
 
     def destroy_client(self, session: Session, client: str) -> int:
-        """Destroy a client's keys, however many subjects it has; returns how many epochs there were.
+        """Destroy a client's keys, however many subjects it has; returns how many epochs there
+        were.
 
         Raises `RequestInvalid` for the publisher, whose key is not a client's.
         """
@@ -346,7 +351,9 @@ class KeyStore:
             return self.table.last_burial(connection)
 
     def has_keys(self, engine: Engine) -> bool:
-        """Whether there are wrapped client keys, which only the root key that wrapped them opens."""
+        """Whether there are wrapped client keys, which only the root key that wrapped them
+        opens.
+        """
         if not inspect(engine).has_table(self.table.clients.name):
             return False
         with engine.connect() as connection:

@@ -1,5 +1,5 @@
-"""Plaintext migration: a plaintext column moves into sealed records while the application runs, row by row,
-and is verified and wiped.
+"""Plaintext migration: a plaintext column moves into sealed records while the application runs, row
+by row, and is verified and wiped.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def migrating_model(graph: OwnershipGraph, target: str) -> ModelInfo:
     if not layout.plaintext_columns or (column and column not in layout.plaintext_columns):
         having = ", ".join(f"{model}.{name}" for name in layout.plaintext_columns) or "none"
         raise ModelInvalid(
-            f"{target}: no column of it is migrated; write sealed(…, migrates_from=Column(…)) (with one: {having})"
+            f"{target}: no column of it is migrated; write sealed(…, migrates_from=Column(…)) "
+            f"(with one: {having})"
         )
     return layout
 
@@ -98,12 +99,23 @@ class PlaintextMigration:
         layout, last = self._layout, None
         query = (
             select(
-                self._key.label("_key"), subject_column(layout).label("_owner"), self._version.label("_version"),
+                self._key.label("_key"),
+                subject_column(layout).label("_owner"),
+                self._version.label("_version"),
                 *(column.label(f"plain_{name}") for name, column in self._plain.items()),
-                *(layout.table.c[index.column].label(f"index_{name}") for name, index in layout.indexes.items()),
-                *(layout.table.c[group.column].label(f"group_{group.column}") for group in layout.groups.values()),
-            ).where(self._left).order_by(self._key).limit(CHUNK)
-        )  # fmt: skip
+                *(
+                    layout.table.c[index.column].label(f"index_{name}")
+                    for name, index in layout.indexes.items()
+                ),
+                *(
+                    layout.table.c[group.column].label(f"group_{group.column}")
+                    for group in layout.groups.values()
+                ),
+            )
+            .where(self._left)
+            .order_by(self._key)
+            .limit(CHUNK)
+        )
         while True:
             rows = session.execute(query if last is None else query.where(self._key > last)).all()
             if not rows:
@@ -130,7 +142,10 @@ class PlaintextMigration:
         name = self._layout.table.name
         if connection.dialect.name != "sqlite":
             session.rollback()
-            return f"VACUUM FULL {name}; CHECKPOINT; then drop the write-ahead log and backups from before (docs/operator.md)"
+            return (
+                f"VACUUM FULL {name}; CHECKPOINT; then drop the write-ahead log and backups "
+                "from before (docs/operator.md)"
+            )
         engine = connection.engine
         session.rollback()
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:

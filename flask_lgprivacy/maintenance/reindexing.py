@@ -34,10 +34,18 @@ class Reindexing(TableScan):
             if not layout.indexes.keys().isdisjoint(group.fields)
         ]
         indexes = [columns[index.column] for index in layout.indexes.values()]
-        query = select(
-            self._key.label("_key"), subject_column(layout).label("_owner"), columns[VERSION_COLUMN].label("_version"), *indexes,
-            *(columns[group.column] for group in self._groups),
-        ).where(columns[VERSION_COLUMN] > 0).order_by(self._key).limit(CHUNK)  # fmt: skip
+        query = (
+            select(
+                self._key.label("_key"),
+                subject_column(layout).label("_owner"),
+                columns[VERSION_COLUMN].label("_version"),
+                *indexes,
+                *(columns[group.column] for group in self._groups),
+            )
+            .where(columns[VERSION_COLUMN] > 0)
+            .order_by(self._key)
+            .limit(CHUNK)
+        )
         replace = (
             update(layout.table)
             .where(self._key == bindparam("_one"), columns[VERSION_COLUMN] == bindparam("_was"))

@@ -28,15 +28,30 @@ class Resealing(TableScan):
         columns = layout.table.c
         self._key = layout.column(layout.key)
         self._groups = list(layout.groups.values())
-        query = select(
-            self._key.label("_key"), layout.column(layout.subject).label("_owner"), columns[VERSION_COLUMN],
-            *(columns[group.column] for group in self._groups),
-        ).where(columns[VERSION_COLUMN] > 0).order_by(self._key).limit(CHUNK)  # fmt: skip
+        query = (
+            select(
+                self._key.label("_key"),
+                layout.column(layout.subject).label("_owner"),
+                columns[VERSION_COLUMN],
+                *(columns[group.column] for group in self._groups),
+            )
+            .where(columns[VERSION_COLUMN] > 0)
+            .order_by(self._key)
+            .limit(CHUNK)
+        )
         replace = (
             update(layout.table)
-            .where(self._key == bindparam("_one"), *(columns[group.column] == bindparam(f"old_{group.column}") for group in self._groups))
-            .values({columns[group.column]: bindparam(f"new_{group.column}") for group in self._groups})
-        )  # fmt: skip
+            .where(
+                self._key == bindparam("_one"),
+                *(
+                    columns[group.column] == bindparam(f"old_{group.column}")
+                    for group in self._groups
+                ),
+            )
+            .values(
+                {columns[group.column]: bindparam(f"new_{group.column}") for group in self._groups}
+            )
+        )
         super().__init__(layout, query, replace)
 
     def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:

@@ -40,8 +40,8 @@ class MaintenanceRuns:
         self._keys = keys
 
     def begin(self, session: Session, operation: str) -> tuple[dt.datetime, bool]:
-        """When the open run of `operation` began, opening one where there is none, and whether it was
-        taken up.
+        """When the open run of `operation` began, opening one where there is none, and whether it
+        was taken up.
         """
         columns = self._rotations.c
         now = self._keys.utcnow()
@@ -151,7 +151,9 @@ class Rotation:
     # --- client keys: a new epoch, subject keys wrapped anew, the old epoch destroyed ---
 
     def clients_to_renew(self, session: Session, *, before: dt.datetime) -> list[str]:
-        """The clients whose newest key was made before a moment, or that still have an older one."""
+        """The clients whose newest key was made before a moment, or that still have an older
+        one.
+        """
         clients = self._table.clients.c
         query = (
             select(clients.client)
@@ -310,7 +312,7 @@ class Rotation:
         self._keys.forget_client(client)
         return left is None
 
-    # --- subject keys: a new version beside the old one, until every record stands under the new one ---
+    # --- subject keys: a new version beside the old one, until every record stands under it ---
 
     def count_subjects(self, session: Session, *, before: dt.datetime) -> int:
         """How many living subjects have no key that was made since a moment."""

@@ -21,7 +21,8 @@ from .tagged_value import TaggedValue
 
 
 class TaggedType(TypeDecorator[Any]):
-    """The type of a tagged column: stored as declared, loaded as a `TaggedValue`, whoever selects it.
+    """The type of a tagged column: stored as declared, loaded as a `TaggedValue`, whoever selects
+    it.
 
     Args:
         inner: The type that the column was declared with.

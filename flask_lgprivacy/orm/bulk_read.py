@@ -127,7 +127,9 @@ def _clients_without_keys(
     owners: list[str],
     keys: dict[str, SubjectKey],
 ) -> dict[str, str | None]:
-    """The clients of subjects that were recorded before this package, while their rows are sealed."""
+    """The clients of subjects that were recorded before this package, while their rows
+    are sealed.
+    """
     missing = (
         {subject_id for subject_id in owners if subject_id not in keys}
         if layout.plaintext_columns

@@ -1,4 +1,6 @@
-"""What a column asks: the slot in which the processing context stands while something is processed."""
+"""What a column asks: the slot in which the processing context stands while
+something is processed.
+"""
 
 from __future__ import annotations
 

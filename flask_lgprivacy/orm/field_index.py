@@ -69,5 +69,6 @@ def check_guessable(field: str, name: str, python: type, blind: BlindIndex) -> N
         raise ModelInvalid(
             f"{field}: a blind index over {name if python is str else python.__name__} could be "
             "guessed by trying every value; use "
-            "index=BlindIndex(bits=8), which several values share, and find_matching(…) to find them"
+            "index=BlindIndex(bits=8), which several values share, and find_matching(…) to find "
+            "them"
         )

@@ -40,8 +40,8 @@ def sealed(
         index: Adds a blind index, so that `find_by` finds the value by equality; True for one of
             text.
         unique: Makes that index unique for whoever holds the data.
-        migrates_from: The column that holds the value in plain text until `flask privacy keys migrate` has
-            moved it.
+        migrates_from: The column that holds the value in plain text until `flask privacy keys
+            migrate` has moved it.
 
     Raises:
         ModelInvalid: The category is not a text, or the index cannot be unique.

@@ -105,7 +105,9 @@ class _PendingRow:
         return parts
 
     def _refuse_copied(self, *, was_written_here: bool) -> None:
-        """A row that was loaded and made new again holds records and values of the one that it was."""
+        """A row that was loaded and made new again holds records and values of the one that
+        it was.
+        """
         row_values = self.row.__dict__
         has_records = not was_written_here and any(
             row_values.get(column) is not None for column in self.layout.groups
@@ -224,7 +226,9 @@ class FlushSealer:
             pending.is_begun = True
 
     def at(self, row: Any) -> None:
-        """It is the turn of a row in which nothing labelled has changed so far: its own hooks may."""
+        """It is the turn of a row in which nothing labelled has changed so far: its own
+        hooks may.
+        """
         self._turn = state_of(row)
 
     def assigned(self, row: Any) -> bool:

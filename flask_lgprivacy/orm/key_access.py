@@ -1,4 +1,6 @@
-"""The keys that one processing context holds; every refusal of the key store goes into the trail."""
+"""The keys that one processing context holds; every refusal of the key store goes
+into the trail.
+"""
 
 from __future__ import annotations
 

@@ -43,5 +43,7 @@ class LabelledModels:
         return self._capacities[subject_kind] is Capacity.PROCESSOR
 
     def is_migrating(self, subject_kind: str) -> bool:
-        """Whether a model of a kind of subject is being migrated, so that subjects may have no key."""
+        """Whether a model of a kind of subject is being migrated, so that subjects may have
+        no key.
+        """
         return any(model.plaintext_columns for model in self.graph.of(subject_kind))

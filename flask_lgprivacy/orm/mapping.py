@@ -172,10 +172,13 @@ def _tag(layout: ModelInfo, attribute: str, column: Column[Any], category: str) 
 def _add_plaintext_column(
     layout: ModelInfo, name: str, attribute: str, column: Column[Any]
 ) -> None:
-    """Rows of version 0 hold a field in plain text; their records are empty until they are sealed."""
+    """Rows of version 0 hold a field in plain text; their records are empty until they
+    are sealed.
+    """
     if not column.nullable:
         raise ModelInvalid(
-            f"{layout.name}.{name}: the plain-text column {column.name!r} must be nullable, because "
+            f"{layout.name}.{name}: the plain-text column {column.name!r} must be nullable, "
+            "because "
             "it is emptied; migrate it first"
         )
     layout.plaintext_columns[name] = replace_attribute_class(

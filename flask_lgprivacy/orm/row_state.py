@@ -16,8 +16,8 @@ from ..database.sqlalchemy_internals import state_of
 from .model_info import VERSION_COLUMN
 
 SLOT = "_lgprivacy"
-"""Where a row's `__dict__` keeps its `PendingFields`; a group's `DecryptedGroup` stands under the slot and the
-group's column.
+"""Where a row's `__dict__` keeps its `PendingFields`; a group's `DecryptedGroup` stands under the
+slot and the group's column.
 """
 NO_ENVELOPE = b"in plain text"
 """Sentinel for rows that are still in plain text; never equal to a stored envelope."""

@@ -148,7 +148,9 @@ class GrantRules:
         return subject[0], subject_id
 
     def first_value(self, query: Select[Any]) -> Any:
-        """The first value of a query; None also where the database cannot hold what is looked for."""
+        """The first value of a query; None also where the database cannot hold what is
+        looked for.
+        """
         session = self._runtime.database.clean_session()
         try:
             return session.execute(query.limit(1)).scalar()
@@ -157,7 +159,9 @@ class GrantRules:
             return None
 
     def stored_client(self, client: Any) -> str:
-        """A client's name as the data has it; raises `RequestInvalid` where nobody of it is there."""
+        """A client's name as the data has it; raises `RequestInvalid` where nobody of it is
+        there.
+        """
         absent = "client: there is no such client"
         columns = [
             client_column(layout)

@@ -79,9 +79,19 @@ class GrantService:
         if not now < until <= now + dt.timedelta(hours=grant_kind.hours):
             raise RequestInvalid(f"until: after now, and within {grant_kind.hours} hours")
         return self._rules.record_grant(
-            kind=kind, client=client, to=grantee, purpose=aim, categories=frozenset(categories), scope=scope, asked_by=by.key,
-            asked_at=now, given_by=by.key, given_at=now, until=until, by=by,
-        )  # fmt: skip
+            kind=kind,
+            client=client,
+            to=grantee,
+            purpose=aim,
+            categories=frozenset(categories),
+            scope=scope,
+            asked_by=by.key,
+            asked_at=now,
+            given_by=by.key,
+            given_at=now,
+            until=until,
+            by=by,
+        )
 
     # --- a client asks for assistance, and lets an agent in (LG-21, LG-22) ---
 
@@ -170,10 +180,18 @@ class GrantService:
             )
         self._rules.make_room(request, agent)
         return self._rules.record_grant(
-            kind=kind.id, client=request.client, to=agent, purpose=self._rules.choose_purpose(kind, None), categories=request.categories,
-            scope=request.scope, assistance=request.id, slot=slot_key(request, agent), asked_by=by.key,
-            asked_at=self._runtime.utcnow(), by=by,
-        )  # fmt: skip
+            kind=kind.id,
+            client=request.client,
+            to=agent,
+            purpose=self._rules.choose_purpose(kind, None),
+            categories=request.categories,
+            scope=request.scope,
+            assistance=request.id,
+            slot=slot_key(request, agent),
+            asked_by=by.key,
+            asked_at=self._runtime.utcnow(),
+            by=by,
+        )
 
     def accept(
         self,
@@ -223,7 +241,8 @@ class GrantService:
         )
         if asked_by is None:
             raise RequestInvalid(
-                "to: this agent has not asked, and the request names no agent; let the agent ask first"
+                "to: this agent has not asked, and the request names no agent; let the agent ask "
+                "first"
             )
         is_opener = pending is None and not request.opened_as.isdisjoint(by.subjects)
         if is_same_person(asked_by, by) or agent in by.subjects or is_opener:
@@ -248,10 +267,19 @@ class GrantService:
         if pending is None:
             self._rules.make_room(request, agent)
             return self._rules.record_grant(
-                kind=kind.id, client=client, to=agent, purpose=self._rules.choose_purpose(kind, None), categories=narrowed, scope=within,
-                assistance=request.id, slot=slot_key(request, agent), asked_by=asked_by, asked_at=request.opened_at, by=by,
+                kind=kind.id,
+                client=client,
+                to=agent,
+                purpose=self._rules.choose_purpose(kind, None),
+                categories=narrowed,
+                scope=within,
+                assistance=request.id,
+                slot=slot_key(request, agent),
+                asked_by=asked_by,
+                asked_at=request.opened_at,
+                by=by,
                 **values_given,
-            )  # fmt: skip
+            )
         session, table = self._runtime.database.clean_session(), self._runtime.database.tables.grant
         values = {**values_given, "categories": sorted(narrowed), "scope": within.as_json()}
         is_asked = (

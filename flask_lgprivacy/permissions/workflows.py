@@ -91,7 +91,9 @@ class InvitationWorkflow:
 
 
 class AssistanceWorkflow:
-    """`assistance`: the client lets in an agent for its own request for assistance (LG-21, LG-22)."""
+    """`assistance`: the client lets in an agent for its own request for assistance
+    (LG-21, LG-22).
+    """
 
     name = Workflow.ASSISTANCE.value
 

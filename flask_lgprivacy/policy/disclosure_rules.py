@@ -86,7 +86,10 @@ def decide_disclosure(
             )
         for prohibition in policy.prohibitions:
             if forbids_disclosure(prohibition, declared.kind, category, purpose):
-                reason = f"recipient '{recipient}' is never given '{category}' for '{purpose}': {prohibition.says}"
+                reason = (
+                    f"recipient '{recipient}' is never given '{category}' for '{purpose}': "
+                    f"{prohibition.says}"
+                )
                 return _refused(prohibition.clause, reason, prohibition.id)
     return _transfer_refusal(policy, declared, on) or declared
 
@@ -98,7 +101,10 @@ def _transfer_refusal(policy: Policy, recipient: Recipient, on: dt.date) -> Deci
     if recipient.transfer is None:
         reason = f"a transfer to {recipient.country} has no transfer tool"
     elif not recipient.transfer.in_force(on):
-        reason = f"the transfer tool of '{recipient.id}' for {recipient.country} is not in force on {on.isoformat()}"
+        reason = (
+            f"the transfer tool of '{recipient.id}' for {recipient.country} is not in force "
+            f"on {on.isoformat()}"
+        )
     else:
         return None
     return Decision(Outcome.NO_RULE, clause, reason, ("transfer-tool",))

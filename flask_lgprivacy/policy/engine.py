@@ -51,7 +51,9 @@ class CompiledRules:
 
     @property
     def unconditional_refusal(self) -> Decision | None:
-        """None where some set of conditions allows this, else the decision that refuses it always."""
+        """None where some set of conditions allows this, else the decision that refuses it
+        always.
+        """
         if self.prohibited is not None:
             return self.prohibited
         return None if self.alternatives else self.no_rule

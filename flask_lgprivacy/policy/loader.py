@@ -1,4 +1,6 @@
-"""Reads a policy document: TOML in, a frozen `Policy` out, or an error with file, key and clause."""
+"""Reads a policy document: TOML in, a frozen `Policy` out, or an error with file,
+key and clause.
+"""
 
 from __future__ import annotations
 
@@ -257,7 +259,8 @@ class _Reader:
                     if basis not in policy.categories[category_id].bases:
                         self._refuse(
                             key,
-                            f"purpose {name} rests on {basis}, which is not a lawful basis of category "
+                            f"purpose {name} rests on {basis}, which is not a lawful basis of "
+                            "category "
                             f"{category_id}",
                             rule.clause,
                         )

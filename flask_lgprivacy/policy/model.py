@@ -68,8 +68,8 @@ class Right(StrEnum):
 class Workflow(StrEnum):
     """The ways in which a grant comes about that are built in; an application may bring others.
 
-    An *invitation* is given by the client of its own accord, *assistance* is asked for and answers a
-    request of the client, an *emergency* is given on a ground without the client's word.
+    An *invitation* is given by the client of its own accord, *assistance* is asked for and answers
+    a request of the client, an *emergency* is given on a ground without the client's word.
     """
 
     INVITATION = "invitation"
@@ -78,7 +78,9 @@ class Workflow(StrEnum):
 
 
 class EndpointGroup(StrEnum):
-    """The HTTP calls that the package mounts besides those of the rights, by what they are about."""
+    """The HTTP calls that the package mounts besides those of the rights, by what they
+    are about.
+    """
 
     REQUESTS = "requests"
     CONSENTS = "consents"
@@ -132,7 +134,9 @@ class Identifier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long a category is kept: `period` is an ISO 8601 duration counted from the event `after`."""
+    """How long a category is kept: `period` is an ISO 8601 duration counted from the
+    event `after`.
+    """
 
     after: str
     period: str
@@ -216,7 +220,8 @@ class GrantKind:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may do what to which categories, for which purposes, under which conditions (all of them).
+    """Who may do what to which categories, for which purposes, under which conditions (all of
+    them).
 
     `is_for_anybody` where the document says in so many words that there are none.
     """

@@ -19,8 +19,9 @@ SHIPPED_VOCABULARIES = {"sensitive-names": "sensitive_names.toml"}
 """Vocabularies that a prohibition may name, and their files beside this one."""
 QUALIFIERS = frozenset(
     """
-    person people pupil student eleve enfant child staff teacher parent employee personne persona alumno alumna estudiante
-    patient user member contact code id type tipo codigo description desc descriptor category categorie categoria label
+    person people pupil student eleve enfant child staff teacher parent employee personne persona
+    alumno alumna estudiante patient user member contact code id type tipo codigo description desc
+    descriptor category categorie categoria label
     libelle name nom nombre value field flag is has key list other comment note
     """.split()  # noqa: SIM905  a list of words reads best as one
 )

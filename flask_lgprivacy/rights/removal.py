@@ -122,7 +122,9 @@ def mark_erasure(
 
 
 def set_mark(session: Session, runtime: Runtime) -> None:
-    """Say that every erasure that the key table knows is done in this database. The caller commits."""
+    """Say that every erasure that the key table knows is done in this database. The
+    caller commits.
+    """
     last, marked = runtime.keys.last_erasure(session), marked_erasure(session, runtime)
     if last is not None and (marked is None or last > marked):
         session.execute(delete(runtime.database.tables.erasure_mark))

@@ -176,7 +176,9 @@ class RequestRepository:
     def find_open(
         self, session: Session, right: str, subject: tuple[str, str], requester: str
     ) -> str | None:
-        """The request of a right over a subject that somebody made and that has not ended, or None."""
+        """The request of a right over a subject that somebody made and that has not ended,
+        or None.
+        """
         columns = self._requests.c
         query = select(columns.id).where(
             columns.request_type == right,

@@ -196,7 +196,9 @@ class RightsService:
         return stored
 
     def archive(self, actor: Actor, request: str) -> bytes:
-        """The archive of an export, until it expires; raises `RequestConflict` where there is none."""
+        """The archive of an export, until it expires; raises `RequestConflict` where there
+        is none.
+        """
         runtime, session = self._runtime, self._runtime.database.session()
         stored = self.find(actor, request)
         archives = runtime.database.tables.archive

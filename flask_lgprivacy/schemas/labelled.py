@@ -36,7 +36,8 @@ class Label:
 
 
 class LabelledSchema(Schema):
-    """The base of schemas that take in and give out labelled values; what it does not know is refused.
+    """The base of schemas that take in and give out labelled values; what it does not know is
+    refused.
 
     On the way out, a category that the running declaration withholds is left out where the actor
     may not read it.

@@ -91,7 +91,9 @@ def _is_corsican(text: str) -> bool:
 
 
 def _plainly_written(text: str) -> str:
-    """A text with its digits, spaces and dashes as ASCII has them, and nothing that cannot be seen."""
+    """A text with its digits, spaces and dashes as ASCII has them, and nothing that
+    cannot be seen.
+    """
     if text.isascii():
         return text
     try:
@@ -168,7 +170,9 @@ def _is_card(number: str) -> bool:
 
 
 def _has_account(text: str) -> bool:
-    """Whether a bank account number stands in a text, in one run, in groups, or letter by letter."""
+    """Whether a bank account number stands in a text, in one run, in groups, or letter
+    by letter.
+    """
     for candidates, match in enumerate(_ACCOUNT.finditer(text)):
         if candidates > MOST_CANDIDATES:
             raise TooManyCandidates
@@ -212,6 +216,8 @@ def _compact(written: str) -> str:
 
 @lru_cache(maxsize=700)
 def _account_length(country: str) -> int | None:
-    """How long the accounts of a country are, by the registry of ISO 13616; None where it has none."""
+    """How long the accounts of a country are, by the registry of ISO 13616; None where
+    it has none.
+    """
     structure = numdb.get("iban").info(country)[0][1].get("bban") if len(country) == 2 else None
     return 4 + sum(int(part) for part in re.findall(r"([0-9]+)!", structure)) if structure else None

@@ -71,7 +71,10 @@ class RequestScreening:
         if schema is None or request.method in ("GET", "HEAD", "OPTIONS"):
             self._refuse_found(self._screen.find(content))
             if content and declaration is not None and Action.WRITE in declaration.actions:
-                reason = "this endpoint writes and declares no field that may be sent; name them with accepts=schema_of(…)"
+                reason = (
+                    "this endpoint writes and declares no field that may be sent; name them "
+                    "with accepts=schema_of(…)"
+                )
                 raise self._invalid(reason)
             return None
         self._refuse_found(self._screen.find(content, schema))

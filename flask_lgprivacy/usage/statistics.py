@@ -214,7 +214,9 @@ class UsageStatistics:
     def _note_people(
         self, session: Session, day: dt.date, client: str, kind: str, people: int
     ) -> None:
-        """Remember the smallest number of people that a client had on a day, as far as it matters."""
+        """Remember the smallest number of people that a client had on a day, as far as it
+        matters.
+        """
         table = self._people.c
         is_it = [table.day == day, table.client == client, table.kind == kind]
         smaller = (
@@ -268,7 +270,9 @@ class UsageStatistics:
 
 
 def _put(session: Session, change: Any, create: Any) -> None:
-    """Change the row, or make it where there is none; somebody else may make it at the same moment."""
+    """Change the row, or make it where there is none; somebody else may make it at the
+    same moment.
+    """
     if session.execute(change).rowcount:  # type: ignore[attr-defined]
         return
     try:

@@ -63,7 +63,9 @@ class DispatchGuard:
         self._check_at_registration(app)
 
     def check_endpoint(self, endpoint: str, view: Any) -> None:
-        """Refuse at start-up what the policy document can never allow; raises `DeclarationInvalid`."""
+        """Refuse at start-up what the policy document can never allow; raises
+        `DeclarationInvalid`.
+        """
         view_class = getattr(view, "view_class", None)
         handlers = [
             view,
@@ -218,7 +220,9 @@ class DispatchGuard:
         return response
 
     def _refuse_personal_url(self, processing: ProcessingContext, response: Response) -> None:
-        """A URL that holds what was just opened would put it into logs and histories (ASVS 14.2.1)."""
+        """A URL that holds what was just opened would put it into logs and histories (ASVS
+        14.2.1).
+        """
         if not processing.opened_values:
             return
         if any(

@@ -115,8 +115,14 @@ class EndpointRegistry:
             sys.modules.get(getattr(view, "__module__", "")), getattr(view, "__name__", ""), None
         )
         if view is not None and getattr(module_value, "__lgprivacy_view__", None) is view:
-            return "its @privacy.handles(…) stands above the route, which took the bare view; move it below"
-        return "decorate the view with @privacy.handles(…) below its route, or exempt it with a reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
+            return (
+                "its @privacy.handles(…) stands above the route, which took the bare view; "
+                "move it below"
+            )
+        return (
+            "decorate the view with @privacy.handles(…) below its route, or exempt it with a "
+            "reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
+        )
 
     def entries(self) -> Iterator[EndpointEntry]:
         """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow

@@ -13,7 +13,9 @@ from werkzeug.routing import Rule
 
 
 def running_request() -> Request:
-    """The running request itself and not its proxy, which is asked several times in each request."""
+    """The running request itself and not its proxy, which is asked several times in each
+    request.
+    """
     return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
 
 

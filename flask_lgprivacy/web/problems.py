@@ -76,7 +76,8 @@ def _page(problem: dict[str, Any]) -> str:
     contact = problem["contact"]
     clause = f"{problem['clause']}: {problem['says']}" if "clause" in problem else ""
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head><body>'
+        '<!doctype html><html lang="en"><head><meta '
+        'charset="utf-8"><title>{title}</title></head><body>'
         "<h1>{title}</h1><p>{detail}</p><p>{clause}</p><p>{name}, {address}, {email}, "
         "{phone}</p></body></html>"
     ).format(

@@ -54,7 +54,7 @@ def test_a_key_comes_back_for_its_own_context_only(standin: TransitStandIn, tmp_
 
 @pytest.mark.parametrize(
     ("mood", "says", "asked"),
-    [("refusing", "refused access", 2), ("nonsense", "is no key", 1), ("failing", "InternalServerError", 1), ("hanging", "did not answer", 2)],
+    [("refusing", "refused access", 2), ("nonsense", "is not a key", 1), ("failing", "InternalServerError", 1), ("hanging", "did not answer", 2)],
 )  # fmt: skip
 def test_what_goes_wrong_is_said_in_time_and_not_asked_for_ever(
     standin: TransitStandIn, tmp_path: Path, mood: str, says: str, asked: int

@@ -43,7 +43,9 @@ class LocalKeyFile:
 
     @staticmethod
     def create(path: Path, *, randomness: Callable[[int], bytes] = os.urandom) -> None:
-        """Make a key file with one root key, readable by its owner only; raises `FileExistsError`."""
+        """Make a key file with one root key, readable by its owner only; raises
+        `FileExistsError`.
+        """
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write(path, {"r1": SecretBytes(randomness(32))}, "r1")
 

@@ -55,8 +55,10 @@ class TransitProvider:
         self._refused = (hvac.exceptions.Forbidden, hvac.exceptions.Unauthorized)
         self._faulty = hvac.exceptions.VaultError
         self._down = (
-            hvac.exceptions.VaultDown, hvac.exceptions.BadGateway, hvac.exceptions.InternalServerError
-        )  # fmt: skip
+            hvac.exceptions.VaultDown,
+            hvac.exceptions.BadGateway,
+            hvac.exceptions.InternalServerError,
+        )
         self._away = requests.RequestException
         session = requests.Session()
         session.trust_env = False

@@ -53,7 +53,9 @@ def change_consent() -> Response:
 
 
 def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
-    """As whom the actor can consent: the kind of subject that the purpose's categories are about."""
+    """As whom the actor can consent: the kind of subject that the purpose's categories
+    are about.
+    """
     policy = get_state().policy
     declared = policy.purposes.get(purpose)
     if declared is None or declared.basis is not Basis.CONSENT:
