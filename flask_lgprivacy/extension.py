@@ -43,7 +43,7 @@ from .state import NAME, get_state
 from .stores import SubjectStore
 from .usage.statistics import UsageStatistics
 from .web.decorators import exempt, guard
-from .web.dispatch import DispatchGuard
+from .web.dispatch_guard import DispatchGuard
 from .web.middleware import AuditMiddleware
 from .web.views.blueprint import privacy_blueprint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
@@ -14,7 +15,7 @@ from sqlalchemy import bindparam, delete, insert, update
 from flask_lgprivacy import Actor, LGPrivacy
 from flask_lgprivacy.maintenance.runner import MaintenanceRunner
 
-ROWS = 4_000
+ROWS = 100 if "--smoke" in sys.argv else 4_000
 BATCH = 500
 
 
