@@ -144,7 +144,7 @@ class PlaintextMigration:
             session.rollback()
             return (
                 f"VACUUM FULL {name}; CHECKPOINT; then drop the write-ahead log and backups "
-                "from before (docs/operator.md)"
+                "from before (docs/howto/migrate-plaintext.md)"
             )
         engine = connection.engine
         session.rollback()
