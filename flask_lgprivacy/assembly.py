@@ -12,7 +12,6 @@ from typing import Any
 from flask import Flask, has_app_context, has_request_context
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapper, Session
 from sqlalchemy.orm import registry as registry_type
 
@@ -21,7 +20,7 @@ from .config import Config
 from .crypto.providers.pool import KeyProviders
 from .database.access import Database
 from .database.tables import Tables, define_tables, missing_tables
-from .errors import ConfigurationError, PrivacyError, UndeclaredProcessing
+from .errors import ConfigurationError, UndeclaredProcessing, describe_failure
 from .gate.actor import NO_ACTOR_LOADER
 from .gate.actor_facts import DirectPaymentFacts, IdentityFacts, OwnClientFacts
 from .gate.anonymous_refusals import AnonymousRefusals
@@ -85,9 +84,9 @@ def assemble(
     own_database = Database(tables, engines[None], lambda: _session(database))
     usage = UsageStatistics(policy, models, own_database, config.usage, parts.utcnow)
     pseudonyms = Pseudonyms(keys, parts.utcnow)
-    trail = parts.trail or FileAuditTrail(
-        config.trail_directory, now=lambda: parts.utcnow().isoformat()
-    )
+    trail = parts.trail
+    if trail is None:
+        trail = FileAuditTrail(config.trail_directory, now=lambda: parts.utcnow().isoformat())
     runtime = Runtime(
         policy=policy,
         engine=PolicyEngine(policy),
@@ -209,10 +208,10 @@ def _finish_open_requests(app: Flask) -> None:
                     return
                 state.database.session.remove()
                 time.sleep(1)
-        except (PrivacyError, SQLAlchemyError) as error:
-            app.logger.error(  # noqa: TRY400  a traceback could hold values
+        except Exception as error:  # noqa: BLE001  whatever is raised, its text may hold values
+            app.logger.error(  # noqa: TRY400  and so may a traceback
                 "open requests stay open: %s; run 'flask privacy requests work'",
-                type(error).__name__,
+                describe_failure(error),
             )
 
 

@@ -5,6 +5,20 @@ never a value.
 from __future__ import annotations
 
 
+def describe_failure(error: BaseException) -> str:
+    """What kind of exception was raised and where, without its text, which may hold values.
+
+    Returns:
+        Such as `ValueError in objection.py, line 12`.
+    """
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+        place = f" in {file}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return f"{type(error).__name__}{place}"
+
+
 class PrivacyError(Exception):
     """The root of all errors of this package.
 

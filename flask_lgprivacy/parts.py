@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,20 @@ class Parts:
     utcnow: Callable[[], dt.datetime]
 
 
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "key_provider": ("wrap", "unwrap"),
+    "trail": ("commit",),
+    "grant_workflows": ("name", "takes", "give"),
+    "rights": ("name", "actions", "categories", "carry_out"),
+    "stores": ("name", "export", "erase", "count"),
+    "renderers": ("render",),
+}
+"""What a part has to have, by the parameter that takes it; the others are functions."""
+LISTS = frozenset({"grant_workflows", "rights", "stores", "renderers"})
+TABLES = frozenset({"key_provider_kinds"})
+OPTIONAL = frozenset({"key_provider", "trail", "notify"})
+
+
 def load_parts(**given: Any) -> Parts:
     """The parts, with those that are named imported.
 
@@ -54,18 +69,38 @@ def load_parts(**given: Any) -> Parts:
             module, `module:object`.
 
     Raises:
-        ConfigurationError: A name cannot be imported.
+        ConfigurationError: A name cannot be imported, or what it names is no such part.
     """
-    return Parts(**{parameter: _loaded(parameter, part) for parameter, part in given.items()})
+    return Parts(**{parameter: _loaded(parameter, value) for parameter, value in given.items()})
 
 
-def _loaded(parameter: str, part: Any) -> Any:
-    if isinstance(part, str):
-        return _imported(parameter, part)
-    if isinstance(part, Mapping):
-        return {name: _loaded(parameter, value) for name, value in part.items()}
-    if isinstance(part, Iterable):
-        return tuple(_loaded(parameter, item) for item in part)
+def _loaded(parameter: str, value: Any) -> Any:
+    if parameter in LISTS:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ConfigurationError(f"LGPrivacy({parameter}=…) takes a list, such as [{value!r}]")
+        return tuple(_part(parameter, item) for item in value)
+    if parameter in TABLES:
+        return {name: _part(parameter, item) for name, item in value.items()}
+    return None if value is None and parameter in OPTIONAL else _part(parameter, value)
+
+
+def _part(parameter: str, given: Any) -> Any:
+    part = _imported(parameter, given) if isinstance(given, str) else given
+    needed = NEEDS.get(parameter)
+    if needed is None:
+        if callable(part):
+            return part
+        raise ConfigurationError(f"LGPrivacy({parameter}=…) takes a function or a class")
+    missing = [name for name in needed if not hasattr(part, name)]
+    if inspect.isclass(part):
+        raise ConfigurationError(
+            f"LGPrivacy({parameter}=…) takes an object and not its class; write "
+            f"{part.__name__}(…), or the name of an object that is made of it"
+        )
+    if missing:
+        raise ConfigurationError(
+            f"LGPrivacy({parameter}=…): a {type(part).__name__} lacks {', '.join(missing)}"
+        )
     return part
 
 
@@ -75,6 +110,5 @@ def _imported(parameter: str, name: str) -> Any:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"LGPrivacy({parameter}=…): {name!r} cannot be imported ({type(error).__name__}); "
-            "write "
-            "the module and the object in it, such as 'shop.trail:TRAIL'"
+            "write the module and the object in it, such as 'shop.trail:TRAIL'"
         ) from error

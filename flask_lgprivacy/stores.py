@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from .database.identifiers import SubjectRef
 from .database.sqlalchemy_internals import bind_key_of
-from .errors import ConfigurationError, StoreUnavailable
+from .errors import ConfigurationError, StoreUnavailable, describe_failure
 from .orm.ownership_graph import OwnershipGraph
 from .policy.model import Policy
 
@@ -80,33 +81,51 @@ class SubjectStores:
                     "LGPRIVACY_STORES under a name such as files:drawings"
                 )
             self._stores[store.name] = store
+            self._refuse_mixture(store.name)
 
     def categories_of(self, kind: str) -> frozenset[str]:
         """The categories that the stores hold of a kind of subject."""
         return frozenset().union(*(self._held(name, kind) for name in self._stores))
 
-    def export(
-        self, subject: SubjectRef, categories: frozenset[str]
-    ) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        """By store, the files that are held of a subject; a store that holds any other category
-        than some is left out.
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the stores that are asked."""
+        return frozenset(self._stores)
+
+    def export(self, subject: SubjectRef) -> Iterator[tuple[str, dict[str, bytes]]]:
+        """By store, the files that are held of a subject; stores of what is never exported, such as
+        credentials, are left out.
         """
         for name, store in self._holding(subject[0]):
-            if self._held(name, subject[0]) <= categories:
-                yield name, _ask(name, store.export, subject)
+            if all(
+                self._policy.categories[held].exportable for held in self._held(name, subject[0])
+            ):
+                yield name, _ask(name, partial(_files, store, subject))
 
-    def erase(self, subject: SubjectRef) -> dict[str, int]:
-        """Erase a subject in every store; returns, by store, how many things went."""
-        return {name: _ask(name, store.erase, subject) for name, store in self._holding(subject[0])}
+    def erase(self, subject: SubjectRef) -> Iterator[tuple[str, int]]:
+        """Erase a subject in one store after the other; yields how many things went from each."""
+        for name, store in self._holding(subject[0]):
+            yield name, _ask(name, partial(_number, store, "erase", subject))
 
     def remaining(self, subject: SubjectRef) -> dict[str, int]:
-        """By store, how many things are still held of a subject; stores without any are left
-        out.
-        """
+        """By store, how many things are still held of a subject, where there are any."""
         counts = {
-            name: _ask(name, store.count, subject) for name, store in self._holding(subject[0])
+            name: _ask(name, partial(_number, store, "count", subject))
+            for name, store in self._holding(subject[0])
         }
         return {name: count for name, count in counts.items() if count}
+
+    def _refuse_mixture(self, name: str) -> None:
+        """A store is exported whole or not at all, so it holds one or the other of each person."""
+        for kind in self._policy.subjects:
+            exportable = {
+                self._policy.categories[held].exportable for held in self._held(name, kind)
+            }
+            if len(exportable) > 1:
+                raise ConfigurationError(
+                    f"the store {name!r} holds what is exported and what never is; declare two "
+                    "stores, each with its categories"
+                )
 
     def _holding(self, kind: str) -> list[tuple[str, SubjectStore]]:
         return [(name, store) for name, store in self._stores.items() if self._held(name, kind)]
@@ -119,13 +138,27 @@ class SubjectStores:
         )
 
 
-def _ask(name: str, call: Callable[[SubjectRef], T], subject: SubjectRef) -> T:
+def _ask(name: str, call: Callable[[], T]) -> T:
     try:
-        return call(subject)
+        return call()
     except Exception as error:  # noqa: BLE001  whatever a store raises, its text may hold values
         raise StoreUnavailable(
-            f"the store {name!r} did not answer: {type(error).__name__}"
+            f"the store {name!r} did not answer: {describe_failure(error)}"
         ) from None
+
+
+def _files(store: SubjectStore, subject: SubjectRef) -> dict[str, bytes]:
+    files = dict(store.export(subject))
+    if not all(isinstance(name, str) and isinstance(file, bytes) for name, file in files.items()):
+        raise TypeError("export() returns bytes by file name")
+    return files
+
+
+def _number(store: SubjectStore, method: str, subject: SubjectRef) -> int:
+    number = getattr(store, method)(subject)
+    if type(number) is not int or number < 0:
+        raise TypeError(f"{method}() returns how many, a whole number")
+    return number
 
 
 def needed_stores(binds: Iterable[str | None], key_services: Iterable[str]) -> tuple[str, ...]:
@@ -181,6 +214,8 @@ def check_stores(stores: Mapping[str, DataStore], needed: Collection[str], polic
 
 def _store(name: str, entry: Any, policy: Policy) -> DataStore:
     location = f"LGPRIVACY_STORES[{name!r}]"
+    if not isinstance(name, str):
+        raise ConfigurationError(f"{location}: a store is named by a text, such as 'database'")
     if not isinstance(entry, Mapping) or set(entry) - {"host", "country", "categories"}:
         raise ConfigurationError(
             f"{location}: takes host, country and, for what no labelled model holds, categories"
@@ -192,7 +227,14 @@ def _store(name: str, entry: Any, policy: Policy) -> DataStore:
         raise ConfigurationError(
             f"{location}: country is two capital letters (ISO 3166-1), such as 'FR'"
         )
-    categories = frozenset(entry.get("categories", ()))
+    listed = entry.get("categories", ())
+    if not isinstance(listed, list | tuple | set | frozenset) or not all(
+        isinstance(category, str) for category in listed
+    ):
+        raise ConfigurationError(
+            f"{location}: categories is a list of names, such as ['student.activity']"
+        )
+    categories = frozenset(listed)
     for category in sorted(categories - policy.categories.keys()):
         raise ConfigurationError(f"{location}: the policy document has no category {category!r}")
     return DataStore(name, host, country, categories)

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..gate.actor import NO_ACTOR_LOADER
 from ..gate.declaration import Exemption
 from ..state import PrivacyState, get_state
-from ..stores import categories_by_store
+from ..stores import OUTSIDE, categories_by_store
 from ..web.endpoints import endpoints_of
 from .group import privacy
 
@@ -68,7 +68,7 @@ def check(as_json: bool) -> None:
         for store in stores:
             click.echo(
                 f"store: {store['name']}: {store['host']} ({store['country']}) "
-                f"{', '.join(store['categories'])}".rstrip()
+                f"{', '.join(store['categories'])}{ASKED[store['asked']]}".rstrip()
             )
         click.echo(
             f"{len(entries)} endpoints, {len(exempt)} exempt; subjects: "
@@ -81,15 +81,29 @@ def check(as_json: bool) -> None:
 def _stores(state: PrivacyState) -> list[dict[str, Any]]:
     """Every declared store with what its labelled models hold."""
     held_categories = categories_by_store(state.runtime.models.graph)
+    asked = {
+        store: store in state.runtime.stores.names
+        for store in state.config.stores
+        if store.partition(":")[0] in OUTSIDE
+    }
     return [
         {
             "name": store.name,
             "host": store.host,
             "country": store.country,
+            "asked": asked.get(store.name),
             "categories": sorted(held_categories.get(store.name, frozenset()) | store.categories),
         }
         for store in state.config.stores.values()
     ]
+
+
+ASKED = {
+    True: "; asked at exports and erasures",
+    False: "; NOT asked at exports and erasures: bring it with LGPrivacy(stores=…)",
+    None: "",
+}
+"""What is said of a store outside the database, and of the others."""
 
 
 def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:
@@ -102,6 +116,9 @@ def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:
         yield f"the table {table} does not exist; run 'flask privacy init', or your migrations"
     if not state.hooks.has_actor_loader:
         yield NO_ACTOR_LOADER
+    for right in state.rights.names:
+        if not any(right in rule.rights for rule in state.policy.rights):
+            yield f"the right {right!r} has a handler and no [[rights]] entry, so nobody may use it"
     for endpoint in state.config.exempt:
         if endpoint not in current_app.view_functions:
             yield f"LGPRIVACY_EXEMPT names {endpoint!r}, which is no endpoint"

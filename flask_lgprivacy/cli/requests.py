@@ -45,3 +45,11 @@ def work() -> None:
         removed[request] = removed.get(request, 0) + count
         click.echo(f"request {request}: {removed[request]} subjects removed", err=True)
     click.echo(f"{len(removed)} requests, {sum(removed.values())} subjects removed")
+    state = get_state()
+    session = state.runtime.database.session()
+    for open_request in state.rights.requests.unfinished(session):
+        waiting = state.rights.requests.find(session, open_request.id)
+        note = waiting.steps[-1].note if waiting is not None and waiting.steps else None
+        click.echo(
+            f"request {open_request.id} waits: {note or 'it is being carried out'}", err=True
+        )

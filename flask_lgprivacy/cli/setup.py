@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from ..audit.file_trail import FileAuditTrail
 from ..crypto.providers.local_file import LocalKeyFile
 from ..database.sqlalchemy_internals import bind_key_of
 from ..errors import ConfigurationError
@@ -40,7 +41,11 @@ def initialise(state: PrivacyState) -> Iterator[str]:
         table.create(state.database.engines[bind_key_of(table)], checkfirst=True)
     state.runtime.keys.publisher_secret(state.runtime.database.session())
     yield f"{len(state.runtime.database.tables.all())} tables are there"
-    yield f"the trail is written to {state.config.trail_directory}"
+    trail = state.runtime.audit.trail
+    if isinstance(trail, FileAuditTrail):
+        yield f"the trail is written to {state.config.trail_directory}"
+    else:
+        yield f"events go to the application's own trail, a {type(trail).__name__}"
 
 
 @privacy.command()

@@ -51,7 +51,11 @@ def _endpoint(recipient: Recipient, setting: Any) -> RecipientAddress:
         raise ConfigurationError(
             f"{location}: takes base_url, and optionally ca_file and authorization"
         )
-    url = urlsplit(str(setting["base_url"]))
+    try:
+        url = urlsplit(str(setting["base_url"]))
+        port = url.port or 443
+    except ValueError:
+        raise ConfigurationError(f"{location}: base_url is not a URL") from None
     host = (url.hostname or "").lower()
     if url.scheme != "https" or not host or url.username or url.query or url.fragment:
         raise ConfigurationError(
@@ -63,13 +67,11 @@ def _endpoint(recipient: Recipient, setting: Any) -> RecipientAddress:
             clause=recipient.clause,
         )
     ca_file = setting.get("ca_file")
-    if ca_file is not None and not Path(ca_file).is_file():
+    if ca_file is not None and not Path(str(ca_file)).is_file():
         raise ConfigurationError(f"{location}: ca_file does not exist")
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return RecipientAddress(
-        host, url.port or 443, url.path.rstrip("/"), context, setting.get("authorization")
-    )
+    return RecipientAddress(host, port, url.path.rstrip("/"), context, setting.get("authorization"))
 
 
 def is_declared_host(recipient: Recipient, host: str) -> bool:

@@ -75,7 +75,11 @@ class GrantService:
         scope = self._rules.stored_scope(scope, client)
         if until.tzinfo is None:
             raise RequestInvalid("until: a time with its zone, such as 2026-12-24T18:00:00+01:00")
-        now, until = self._runtime.utcnow(), until.astimezone(dt.UTC)
+        now = self._runtime.utcnow()
+        try:
+            until = until.astimezone(dt.UTC)
+        except OverflowError:
+            raise RequestInvalid(f"until: after now, and within {grant_kind.hours} hours") from None
         if not now < until <= now + dt.timedelta(hours=grant_kind.hours):
             raise RequestInvalid(f"until: after now, and within {grant_kind.hours} hours")
         return self._rules.record_grant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from ..errors import RequestInvalid
@@ -46,11 +46,22 @@ class GrantProposal:
     ground: str | None = None
     case: str | None = None
 
+    def refuse_unused(self, takes: Iterable[str]) -> None:
+        """Raise `RequestInvalid` for what was said and is not taken."""
+        for field in fields(self):
+            said = field.name not in {"by", "kind", "to", *takes}
+            if said and getattr(self, field.name) is not None:
+                raise RequestInvalid(
+                    f"{field.name}: a {self.kind.id} grant does not take it, but "
+                    f"{', '.join(sorted(takes))}"
+                )
+
     def require(self, name: str) -> Any:
         """What was said under a name; raises `RequestInvalid` where it was left out."""
         value = getattr(self, name)
         if value is None:
-            raise RequestInvalid(f"{name}: is missing")
+            remedy = "; name all, subjects or groups" if name == "scope" else ""
+            raise RequestInvalid(f"{name}: is missing{remedy}")
         return value
 
 
@@ -59,9 +70,12 @@ class GrantWorkflow(Protocol):
 
     Attributes:
         name: As the policy document writes it.
+        takes: What a proposal may say besides kind and grantee; anything else is refused, so that
+            nobody takes a limit for one that holds.
     """
 
     name: str
+    takes: frozenset[str]
 
     def give(self, grants: GrantService, proposal: GrantProposal) -> Grant:
         """Give a grant.
@@ -76,6 +90,7 @@ class InvitationWorkflow:
     """`invitation`: the client lets somebody in of its own accord (LG-20)."""
 
     name = Workflow.INVITATION.value
+    takes = frozenset({"categories", "scope", "purpose", "until"})
 
     def give(self, grants: GrantService, proposal: GrantProposal) -> Grant:
         """Give it until the moment that the proposal names."""
@@ -96,6 +111,7 @@ class AssistanceWorkflow:
     """
 
     name = Workflow.ASSISTANCE.value
+    takes = frozenset({"assistance", "categories", "scope", "hours"})
 
     def give(self, grants: GrantService, proposal: GrantProposal) -> Grant:
         """Give what the request says, or less where the proposal narrows it."""
@@ -113,6 +129,7 @@ class EmergencyWorkflow:
     """`emergency`: the publisher lets an agent in on a ground, and tells the client (LG-13)."""
 
     name = Workflow.EMERGENCY.value
+    takes = frozenset({"client", "ground", "case", "categories", "scope", "hours"})
 
     def give(self, grants: GrantService, proposal: GrantProposal) -> Grant:
         """Tell the client, then give it."""

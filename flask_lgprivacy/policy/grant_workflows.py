@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .model import Capabilities, Policy, Workflow
+from .model import Capabilities, Condition, Policy, Workflow
 
 Refuse = Callable[[str, str, str | None], None]
 """Takes the key of an entry, what is wrong with it, and its clause; raises `PolicyInvalid`."""
@@ -35,6 +35,13 @@ def check_workflows(policy: Policy, capabilities: Capabilities, refuse: Refuse) 
                 kind.clause,
             )
         seen.add(kind.workflow)
+        if kind.condition is Condition.EMERGENCY and kind.workflow != Workflow.EMERGENCY:
+            refuse(
+                f"{key}.workflow",
+                f"only the workflow {Workflow.EMERGENCY} tells the client, so only it gives an "
+                "emergency",
+                kind.clause,
+            )
         for field, names, workflow in (
             ("asked_by", kind.asked_by, Workflow.ASSISTANCE),
             ("grounds", kind.grounds, Workflow.EMERGENCY),

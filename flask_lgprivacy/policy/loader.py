@@ -54,6 +54,8 @@ def load_policy(path: Path = SHIPPED, capabilities: Capabilities = BUILT_IN) -> 
         raise PolicyInvalid(
             f"{path.name}: cannot be read ({error.strerror}); check LGPRIVACY_POLICY"
         ) from None
+    except UnicodeDecodeError:
+        raise PolicyInvalid(f"{path.name}: is not UTF-8; save it so") from None
     return parse_policy(text, source=path.name, capabilities=capabilities)
 
 
@@ -181,9 +183,18 @@ class _Reader:
         ]
 
     def _texts_or_lists(self, section: str, kind: type) -> Iterator[tuple[str, Any]]:
-        for name, value in self._document[section].items():
-            if not isinstance(value, kind) or not value:
-                self._refuse(f"{section}.{name}", f"must be a {kind.__name__} that is not empty")
+        entries = self._document[section]
+        if not isinstance(entries, dict):
+            self._refuse(section, "must be a table")
+        for name, value in entries.items():
+            is_text_or_texts = kind is str or (
+                isinstance(value, list) and all(isinstance(item, str) for item in value)
+            )
+            if not isinstance(value, kind) or not value or not is_text_or_texts:
+                of = "" if kind is str else " of texts"
+                self._refuse(
+                    f"{section}.{name}", f"must be a {kind.__name__}{of} that is not empty"
+                )
             yield name, value
 
     def _clauses(self) -> dict[str, Clause]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from ..orm.model_info import ModelInfo
 from .archive_renderers import RENDERERS, ArchiveContent, ArchiveRenderer, Table
 from .handler import held_categories
 
+MANIFEST = "manifest.json"
+_PART = re.compile(r"[^\x00-\x1f\x7f\\/:]+")
 Rows = list[dict[str, Any]]
 RIGHTS = {
     "access": "GDPR Art. 15",
@@ -63,19 +66,35 @@ def build_archive(
     files: dict[str, bytes] = dict(stored_files or {})
     for renderer in (*RENDERERS, *renderers):
         for name, rendered in renderer.render(content).items():
-            if name in files:
+            if archive_path(name) in files:
                 raise ConfigurationError(
                     f"two files of an archive are called {name!r}; let the renderer name it "
                     "otherwise"
                 )
             files[name] = rendered
     sums = {name: hashlib.sha256(file).hexdigest() for name, file in files.items()}
-    files["manifest.json"] = json.dumps(sums, indent=2).encode()
+    files[MANIFEST] = json.dumps(sums, indent=2).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in files.items():
             archive.writestr(name, file)
     return buffer.getvalue()
+
+
+def archive_path(name: str) -> str:
+    """A file's name in an archive, checked, so that whoever unpacks it stays in the folder.
+
+    Raises:
+        ConfigurationError: It is not one of plain folders and a file, joined by `/`.
+    """
+    if name == MANIFEST or not all(
+        _PART.fullmatch(part) and part not in (".", "..") for part in name.split("/")
+    ):
+        raise ConfigurationError(
+            "a file of an archive is named outside its folder, or by signs that no file name has; "
+            "use relative names such as drawings/house.svg"
+        )
+    return name
 
 
 def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ that, in the background.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import delete, null, select, update
 from sqlalchemy.orm import Session
 
 from ..database.identifiers import canonical_id
+from ..errors import StoreUnavailable
 from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK
 from ..orm.columns import client_column, matches_any_id, subject_column
@@ -66,33 +68,45 @@ def remove_client_rows(
         for _, layout in client_kinds(runtime):
             wait_for_writers_of_client(session, layout, client)
         session.commit()
-    erased: dict[str, int] = dict((request.outcome or {}).get("erased", {}))
+    before = request.outcome or {}
+    erased, left = Counter(before.get("erased", {})), Counter(before.get("left_in_stores", {}))
+
+    def note() -> None:
+        outcome = {"erased": dict(erased), "left_in_stores": dict(left)}
+        requests.note_outcome(session, request.id, outcome)
+        session.commit()
+
     for kind, layout in client_kinds(runtime):
         while subject_ids := _some(session, layout, client):
-            for counts in (
-                *(runtime.stores.erase((kind, canonical_id(row))) for row in subject_ids),
-                remove_rows(runtime, session, kind, subject_ids),
-            ):
-                for name, count in counts.items():
-                    erased[name] = erased.get(name, 0) + count
-            requests.note_outcome(session, request.id, {"erased": erased})
-            session.commit()
+            try:
+                for subject in [(kind, canonical_id(row)) for row in subject_ids]:
+                    erased.update(dict(runtime.stores.erase(subject)))
+                    left.update(runtime.stores.remaining(subject))
+            except StoreUnavailable:
+                session.rollback()
+                note()
+                raise
+            erased.update(remove_rows(runtime, session, kind, subject_ids))
+            note()
             yield len(subject_ids)
     _mark_subjects_erased(runtime, session, client)
     _remove_what_is_about_the_client(runtime, session, client)
-    left = {
-        layout.name: len(subject_ids)
-        for _, layout in client_kinds(runtime)
-        if (subject_ids := _some(session, layout, client))
-    }
+    left.update(
+        {
+            layout.name: len(subject_ids)
+            for _, layout in client_kinds(runtime)
+            if (subject_ids := _some(session, layout, client))
+        }
+    )
     session.commit()
     if not runtime.keys.empty_log(session):
         left["write-ahead log"] = 1
+    left = +left
     state = "completed-with-remainder" if left else "completed"
     outcome = {
         "erased": {name: count for name, count in erased.items() if count},
         "key": "destroyed",
-        "left": left,
+        "left": dict(left),
         "kept": {"this request": "proof that it was answered (GDPR Art. 5(2))"},
     }
     mark_erasure(session, runtime, client=client)

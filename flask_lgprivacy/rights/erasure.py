@@ -113,8 +113,8 @@ def _erase(case: RightsCase) -> Outcome:
         requests.note_outcome(session, request.id, outcome)
 
     retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
-    if in_stores := runtime.stores.erase(subject):
-        record(in_stores, {})
+    for store, count in runtime.stores.erase(subject):
+        record({store: count}, {})
         session.commit()
     left = retry_conflicts(session, lambda: find_remaining(runtime, session, subject, client))
     done = recorded()

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..crypto.pseudonym_period import school_year
 from ..database.identifiers import SubjectRef, canonical_id
-from ..errors import ErasuresPending
+from ..errors import ErasuresPending, StoreUnavailable
 from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK, chunks
 from ..orm.columns import client_column, matches_any_id, subject_column
@@ -154,8 +154,14 @@ class ErasureReplay:
         self.counts["clients"] += len(self._seen) > was
 
     def _erase_in_stores(self, kind: str, subject_ids: Iterable[Any]) -> None:
-        for subject_id in subject_ids:
-            self._runtime.stores.erase((kind, canonical_id(subject_id)))
+        for subject in ((kind, canonical_id(subject_id)) for subject_id in subject_ids):
+            for _ in self._runtime.stores.erase(subject):
+                pass
+            for store in self._runtime.stores.remaining(subject):
+                raise StoreUnavailable(
+                    f"the store {store!r} still holds what was erased; mend it, then run 'flask "
+                    "privacy retention replay'"
+                )
 
     def _count(self, kind: str, subject_ids: list[Any]) -> None:
         """Count each subject once, also in a rehearsal, where nobody goes."""

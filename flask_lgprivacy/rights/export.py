@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
-from ..errors import ConfigurationError, SubjectErased
+from ..errors import SubjectErased
 from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
 from ..orm.bulk_read import iter_records
 from ..orm.columns import subject_column
 from ..policy.model import Action, Right
-from .archive import build_archive
+from .archive import archive_path, build_archive
 from .archive_renderers import ArchiveRenderer
 from .archive_store import expire_archives, keep_archive
 from .handler import Outcome, RightsCase, exportable_categories
@@ -85,13 +84,8 @@ def _stored_files(case: RightsCase, processing: ProcessingContext) -> dict[str, 
     for category in sorted(stores.categories_of(subject[0]) & exportable):
         processing.authorize(category, Action.READ, client=client, subject=subject)
         processing.record_access(category, Action.READ, client=client, subject=subject)
-    files: dict[str, bytes] = {}
-    for store, stored in stores.export(subject, exportable):
-        for name, content in stored.items():
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts:
-                raise ConfigurationError(
-                    f"the store {store!r} named a file outside its folder; use relative names"
-                )
-            files[f"files/{store.partition(':')[2]}/{path}"] = content
-    return files
+    return {
+        archive_path(f"{store.replace(':', '/')}/{name}"): content
+        for store, files in stores.export(subject)
+        for name, content in files.items()
+    }

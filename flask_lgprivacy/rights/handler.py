@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..database.identifiers import SubjectRef
-from ..errors import SubjectErased
+from ..errors import ConfigurationError, SubjectErased
 from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
+from ..orm.columns import matches_any_id, subject_column
 from ..orm.hidden_values import HiddenValues
 from ..policy.model import Action
-from .requests import RightsRequest
+from .requests import COMPLETED, RightsRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,14 @@ class Outcome:
 
     state: str
     details: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.state not in COMPLETED:
+            raise ConfigurationError(f"Outcome(…) takes {' or '.join(COMPLETED)} as its state")
+        try:
+            json.dumps(dict(self.details))
+        except (TypeError, ValueError):
+            raise ConfigurationError("Outcome(…) takes details that JSON can hold") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +63,12 @@ class RightsCase:
 
     def subject_row(self) -> Any:
         """The subject's row, read again; raises `SubjectErased` where it is gone."""
-        model = self.runtime.models.graph.subjects[self.request.subject[0]].model
-        row = self.session.get(model, self.primary_key, populate_existing=True)
+        kind, subject_id = self.request.subject
+        layout = self.runtime.models.graph.subjects[kind]
+        is_subject = matches_any_id(subject_column(layout), [subject_id])
+        query: Any = select(layout.model).where(is_subject)
+        fresh = {"populate_existing": True}
+        row = self.session.scalars(query, execution_options=fresh).first()
         if row is None:
             raise SubjectErased
         return row
@@ -77,7 +92,7 @@ class RightHandler(Protocol):
         """Do what was asked; called again where somebody else wrote at the same moment.
 
         Returns:
-            How it ended, or None where the rest is done by `resume`.
+            How it ended; None only where `resume` does the rest.
 
         Raises:
             PrivacyError: It cannot be done; the request fails with the error's code.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ..database.identifiers import canonical_id
@@ -19,6 +22,8 @@ from ..errors import (
     RequestInvalid,
     RequestNotFound,
     StoreUnavailable,
+    SubjectErased,
+    describe_failure,
 )
 from ..gate.actor import Actor
 from ..gate.declaration import Declaration
@@ -44,6 +49,15 @@ from .request_events import record_state, record_state_by_actor
 from .requests import CLIENT, PAGE, RequestRepository, RightsRequest
 from .retry import retry_conflicts
 
+RESERVED = frozenset(
+    """
+    requests consents grants assistance archive certificate ask audit list-requests show-request
+    show-consents change-consent list-grants give-grant revoke-grant list-assistance open-assistance
+    close-assistance unsubscribe opendsr
+    """.split()  # noqa: SIM905  a list of words reads best as one
+)
+"""Names of other calls of the blueprint."""
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 CUT_OFF = dt.timedelta(hours=1)
 """After how long nobody is at a request any more that was begun and not ended."""
 
@@ -123,11 +137,12 @@ class RightsService:
             ),
         )
         record_state_by_actor(self._runtime, request, "received", rule.clause)
-        if rule.outcome is RightOutcome.FORWARD:
-            self._forward(session, request, payload)
-        else:
-            case = RightsCase(self._runtime, session, request, primary_key, checked)
-            self._carry_out(handler, case, rule, actor)
+        with self._failing(session, request):
+            if rule.outcome is RightOutcome.FORWARD:
+                self._forward(session, request, checked, payload)
+            else:
+                case = RightsCase(self._runtime, session, request, primary_key, checked)
+                self._carry_out(handler, case, rule, actor)
         return self._stored(session, request.id)
 
     @property
@@ -151,25 +166,27 @@ class RightsService:
         runtime, session = self._runtime, self._runtime.database.session()
         expire_archives(session, runtime)
         session.commit()
+        failures: list[Exception] = []
         for request in open_client_erasures(runtime, self.requests, session):
             try:
                 for removed_count in remove_client_rows(runtime, self.requests, session, request):
                     yield request.id, removed_count
-            except StoreUnavailable as error:
-                session.rollback()
-                self.requests.transition(session, request.id, "in-progress", note=error.code)
+            except Exception as error:  # noqa: BLE001  the other requests are still carried out
+                failures += self._postpone(session, request, error)
         for request in self.requests.unfinished(session):
-            handler = self._handlers.get(request.right)
-            if isinstance(handler, ResumableHandler) and not request.is_about_client:
-                outcome = handler.resume(RightsCase(runtime, session, request))
-                if outcome is not None:
-                    self._complete(session, request, outcome)
-                    record_state(runtime, request, outcome.state, request.clause)
+            if request.is_about_client or not self._is_resumable(request):
+                continue
+            try:
+                if self._resume(session, request):
                     yield request.id, 1
+            except Exception as error:  # noqa: BLE001  the other requests are still carried out
+                failures += self._postpone(session, request, error)
         for request in self.requests.unfinished(session, before=runtime.utcnow() - CUT_OFF):
-            if not isinstance(self._handlers.get(request.right), ResumableHandler):
+            if not self._is_resumable(request):
                 self.requests.transition(session, request.id, "failed", note="interrupted")
                 record_state(runtime, request, "failed", request.clause)
+        if failures:
+            raise failures[0]
 
     def visible_to(
         self, actor: Actor, *, after: str | None = None, limit: int = PAGE
@@ -276,47 +293,85 @@ class RightsService:
         begin_client_erasure(self._runtime, self.requests, session, request)
         return self._stored(session, request.id)
 
+    @contextmanager
+    def _failing(self, session: Session, request: RightsRequest) -> Iterator[None]:
+        """A request whose work raises has failed, and says with which code.
+
+        What code of the application raises goes on without its text, which may hold values.
+        """
+        try:
+            yield
+        except Exception as error:
+            session.rollback()
+            refusal = _without_values(error)
+            self.requests.transition(session, request.id, "failed", note=refusal.code)
+            record_state_by_actor(self._runtime, request, "failed", refusal.clause)
+            if isinstance(error, PrivacyError | SQLAlchemyError):
+                raise
+            raise refusal from None
+
     def _carry_out(
         self, handler: RightHandler, case: RightsCase, rule: RightRule, actor: Actor
     ) -> None:
         session, request = case.session, case.request
         self.requests.transition(session, request.id, "in-progress")
-        try:
-            with self._job(
-                handler, rule, actor, request.subject[0], f"{request.right} request"
-            ) as processing:
-                begun = replace(case, processing=processing)
-                outcome = retry_conflicts(session, lambda: handler.carry_out(begun))
-        except Exception as error:
-            session.rollback()
-            refusal = (
-                error
-                if isinstance(error, PrivacyError)
-                else PrivacyError("the request could not be carried out")
-            )
-            self.requests.transition(session, request.id, "failed", note=refusal.code)
-            record_state_by_actor(self._runtime, request, "failed", refusal.clause)
-            raise
-        if outcome is not None:
-            self._complete(session, request, outcome)
+        with self._job(
+            handler, rule, actor, request.subject[0], f"{request.right} request"
+        ) as processing:
+            begun = replace(case, processing=processing)
+            outcome = retry_conflicts(session, lambda: handler.carry_out(begun))
+        if isinstance(outcome, Outcome):
+            self.requests.transition(session, request.id, outcome.state, outcome=outcome.details)
             record_state_by_actor(self._runtime, request, outcome.state, rule.clause)
+        elif outcome is not None or not isinstance(handler, ResumableHandler):
+            raise ConfigurationError(
+                f"the handler of the right {request.right!r} returns an Outcome(…), or None "
+                "where its resume() does the rest"
+            )
 
-    def _complete(self, session: Session, request: RightsRequest, outcome: Outcome) -> None:
+    def _resume(self, session: Session, request: RightsRequest) -> bool:
+        """Do what a request still needs; False where it has to wait."""
+        handler = self._handlers[request.right]
+        assert isinstance(handler, ResumableHandler)  # noqa: S101  the caller looked
+        outcome = handler.resume(RightsCase(self._runtime, session, request))
+        if outcome is None:
+            return False
         self.requests.transition(session, request.id, outcome.state, outcome=outcome.details)
+        record_state(self._runtime, request, outcome.state, request.clause)
+        return True
 
-    def _forward(self, session: Session, request: RightsRequest, changes: HiddenValues) -> None:
+    def _is_resumable(self, request: RightsRequest) -> bool:
+        is_resumable = isinstance(self._handlers.get(request.right), ResumableHandler)
+        return is_resumable or request.is_about_client
+
+    def _postpone(
+        self, session: Session, request: RightsRequest, error: Exception
+    ) -> list[Exception]:
+        """Leave a request in progress, saying why; returns what somebody has to mend."""
+        session.rollback()
+        told = error if isinstance(error, SQLAlchemyError) else _without_values(error)
+        note = told.message if isinstance(told, PrivacyError) else type(error).__name__
+        self.requests.transition(session, request.id, "in-progress", note=note)
+        return [] if isinstance(told, StoreUnavailable) else [told]
+
+    def _forward(
+        self, session: Session, request: RightsRequest, checked: HiddenValues, sent: HiddenValues
+    ) -> None:
         """Pass a request on to the controller, with what was asked for sealed as the subject's own
         data.
         """
         kind, subject_id = request.subject
-        if changes:
-            key = self._runtime.keys.load(session, kind, [subject_id])[subject_id]
-            content = encode_fields({"changes": changes.as_dict()}, "changes")
+        if checked:
+            key = self._runtime.keys.load(session, kind, [subject_id]).get(subject_id)
+            if key is None:
+                raise SubjectErased
+            changes = {name: sent[name] if name in sent else checked[name] for name in checked}
+            content = encode_fields({"changes": changes}, "changes")
             tables = self._runtime.database.tables
             keep_archive(session, tables, request.id, key, content, request.due_at)
         note = "passed on to the controller, whose word is needed"
         self.requests.move(
-            session, request.id, "forwarded", note=note, outcome={"fields": sorted(changes)}
+            session, request.id, "forwarded", note=note, outcome={"fields": sorted(checked)}
         )
         session.commit()
         record_state_by_actor(self._runtime, request, "forwarded", request.clause)
@@ -339,9 +394,21 @@ class RightsService:
         return stored
 
 
+def _without_values(error: Exception) -> PrivacyError:
+    """What is told of an exception: itself where it is ours, else its kind and place."""
+    if isinstance(error, PrivacyError):
+        return error
+    return PrivacyError(f"the request could not be carried out: {describe_failure(error)}")
+
+
 def _by_name(handlers: Iterable[RightHandler]) -> dict[str, RightHandler]:
     by_name: dict[str, RightHandler] = {}
     for handler in handlers:
+        if not _NAME.fullmatch(handler.name) or handler.name in RESERVED:
+            raise ConfigurationError(
+                f"a right cannot be called {handler.name!r}: use lower-case words joined by '-', "
+                f"and none of {', '.join(sorted(RESERVED))}"
+            )
         if handler.name in by_name:
             raise ConfigurationError(f"the right {handler.name!r} has a handler already")
         by_name[handler.name] = handler

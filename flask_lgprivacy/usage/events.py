@@ -56,6 +56,8 @@ def parse_usage(settings: Mapping[str, Any], policy: Policy) -> dict[str, UsageE
             raise ConfigurationError(
                 f"{location} takes by (one of {kinds}) and dimensions (name to a list of values)"
             )
+        if not isinstance(entry.get("dimensions", {}), Mapping):
+            raise ConfigurationError(f"{location}: dimensions is a name to a list of values")
         dimensions = {}
         if len(entry.get("dimensions", {})) > MOST_DIMENSIONS:
             raise ConfigurationError(
@@ -70,7 +72,8 @@ def parse_usage(settings: Mapping[str, Any], policy: Policy) -> dict[str, UsageE
                 raise ConfigurationError(
                     f"{location}: a dimension is one word, but not {', '.join(sorted(RESERVED))}"
                 )
-            if isinstance(values, str) or not 0 < len(list(values)) <= MOST_VALUES:
+            is_list = isinstance(values, list | tuple | set | frozenset)
+            if not is_list or not 0 < len(values) <= MOST_VALUES:
                 raise ConfigurationError(
                     f"{location}: {dimension} takes a list of at most {MOST_VALUES} values"
                 )

@@ -191,8 +191,8 @@ def test_an_application_without_flask_sqlalchemy_is_told_what_to_call() -> None:
         ("LGPRIVACY_KEY_CACHE_SIZE", "many", "takes int, not str"),
         ("LGPRIVACY_RECIPIENTS", {"facebook": {"base_url": "https://x"}}, "declares no recipient 'facebook'"),
         ("LGPRIVACY_RECIPIENTS", {"mailchimp": {"base_url": "http://us1.api.mailchimp.com/3.0"}}, "must be https"),
-        ("LGPRIVACY_RECIPIENTS", {"mailchimp": {"base_url": "https://evil.example/3.0"}}, "no host of this recipient"),
-        ("LGPRIVACY_RECIPIENTS", {"mailchimp": {"base_url": "https://a.b.api.mailchimp.com/3.0"}}, "no host of this recipient"),
+        ("LGPRIVACY_RECIPIENTS", {"mailchimp": {"base_url": "https://evil.example/3.0"}}, "not a host of this recipient"),
+        ("LGPRIVACY_RECIPIENTS", {"mailchimp": {"base_url": "https://a.b.api.mailchimp.com/3.0"}}, "not a host of this recipient"),
         ("LGPRIVACY_RECIPIENTS", {"mailchimp": {"base_url": "https://us1.api.mailchimp.com", "verify": False}}, "takes base_url"),
     ],
 )  # fmt: skip

@@ -127,7 +127,7 @@ def test_a_labelled_value_is_refused(backend: Backend) -> None:
         ({"Lesson Completed": {"by": "student"}}, "an event is named like lesson.completed"),
         ({"lesson.completed": {"by": "robot"}}, "takes by"),
         ({"lesson.completed": {"by": "student", "who": []}}, "takes by"),
-        ({"lesson.completed": {"by": "student", "dimensions": {"client": ["a"]}}}, "none of client"),
+        ({"lesson.completed": {"by": "student", "dimensions": {"client": ["a"]}}}, "but not client"),
         ({"lesson.completed": {"by": "student", "dimensions": {"level": []}}}, "at most 50 values"),
         ({"lesson.completed": {"by": "student", "dimensions": {"level": [str(n) for n in range(51)]}}}, "at most 50 values"),
         ({"lesson.completed": {"by": "student", "dimensions": {"level": ["jane@school.example"]}}}, "could be an identifier"),

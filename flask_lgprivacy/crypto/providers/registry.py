@@ -55,11 +55,11 @@ def key_provider(
         ConfigurationError: Names the entry, the option, and what to mend.
     """
     location = f"LGPRIVACY_KEY_SERVICES[{name!r}]"
-    if not isinstance(given, Mapping) or given.get("kind") not in kinds:
+    kind = given.get("kind") if isinstance(given, Mapping) else None
+    if not isinstance(kind, str) or kind not in kinds:
         raise ConfigurationError(
             f"{location}: takes a mapping with 'kind', which is one of {', '.join(kinds)}"
         )
-    kind = str(given["kind"])
     types, needed = option_types(kinds[kind])
     options: dict[str, Any] = {option: value for option, value in given.items() if option != "kind"}
     for option, value in options.items():
@@ -67,7 +67,7 @@ def key_provider(
             raise ConfigurationError(
                 f"{location}: {kind} has no option {option!r}; it has {', '.join(types)}"
             )
-        if not isinstance(value, types[option]):
+        if not isinstance(value, types[option]) or isinstance(value, bool):
             raise ConfigurationError(
                 f"{location}: {option} is of the wrong type, {type(value).__name__}"
             )
@@ -83,13 +83,21 @@ def key_provider(
             f"{location}: timeout is between 0 and {LONGEST_TIMEOUT} seconds, because requests "
             "wait for it"
         )
-    return kinds[kind](name, **options)
+    provider = kinds[kind](name, **options)
+    if not hasattr(provider, "wrap") or not hasattr(provider, "unwrap"):
+        raise ConfigurationError(
+            f"{location}: {kind} made no key provider, which wraps and unwraps"
+        )
+    return provider
 
 
 def option_types(kind: KeyProviderKind) -> tuple[dict[str, tuple[type, ...]], frozenset[str]]:
     """The options of a kind with the types that they take, and which of them are needed."""
     made_by = kind.__init__ if inspect.isclass(kind) else kind
-    hints = get_type_hints(made_by)
+    try:
+        hints = get_type_hints(made_by)
+    except (NameError, TypeError):
+        hints = {}
     parameters = [
         parameter
         for parameter in inspect.signature(kind).parameters.values()
@@ -97,9 +105,15 @@ def option_types(kind: KeyProviderKind) -> tuple[dict[str, tuple[type, ...]], fr
     ]
     types: dict[str, tuple[type, ...]] = {}
     for parameter in parameters:
-        hint = hints[parameter.name]
+        hint = hints.get(parameter.name)
         alternatives = get_args(hint) if get_origin(hint) is UnionType else (hint,)
         chosen = [kind for kind in alternatives if kind is not type(None)]
+        if not chosen or not all(isinstance(kind, type) for kind in chosen):
+            raise ConfigurationError(
+                f"the option {parameter.name} of a kind of key provider has no plain type; "
+                "annotate "
+                "it with str, Path, int or float"
+            )
         types[parameter.name] = tuple(
             accepted for kind in chosen for accepted in ACCEPTED.get(kind, (kind,))
         )
@@ -108,7 +122,10 @@ def option_types(kind: KeyProviderKind) -> tuple[dict[str, tuple[type, ...]], fr
 
 
 def _refuse_plain_http(location: str, option: str, url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(f"{location}: {option} is not a URL") from None
     if parts.scheme == "https" and parts.hostname:
         return
     try:

@@ -131,7 +131,9 @@ def _given(payload: dict[str, Any]) -> Grant:
         scope=_scope(payload) if has_scope else None,
         **said,
     )
-    return state.grant_workflows[proposal.kind.workflow].give(state.grants, proposal)
+    workflow = state.grant_workflows[proposal.kind.workflow]
+    proposal.refuse_unused(workflow.takes)
+    return workflow.give(state.grants, proposal)
 
 
 def _needed(payload: dict[str, Any], name: str) -> Any:

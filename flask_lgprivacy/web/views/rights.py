@@ -120,7 +120,8 @@ def _subject(body: dict[str, Any], actor: Actor) -> tuple[str, str]:
 
 def _shown(shown_request: RightsRequest) -> dict[str, Any]:
     links = {"self": url_for("lgprivacy.show_request", request_id=shown_request.id)}
-    has_passed_on = shown_request.right == Right.RECTIFY and shown_request.state == "forwarded"
+    outcome = shown_request.outcome or {}
+    has_passed_on = shown_request.state == "forwarded" and outcome.get("fields")
     if has_passed_on or (
         shown_request.right == Right.EXPORT and shown_request.state == "completed"
     ):
