@@ -89,10 +89,10 @@ class LGPrivacy:
             "key_provider_kinds": dict(key_provider_kinds or {}),
             "trail": trail,
             "notify": notify,
-            "grant_workflows": tuple(grant_workflows),
-            "rights": tuple(rights),
-            "stores": tuple(stores),
-            "renderers": tuple(renderers),
+            "grant_workflows": _kept(grant_workflows),
+            "rights": _kept(rights),
+            "stores": _kept(stores),
+            "renderers": _kept(renderers),
             "utcnow": utcnow,
         }
         self._hooks = HostHooks()
@@ -307,3 +307,8 @@ class LGPrivacy:
     def policy(self) -> Policy:
         """The policy document of the current application."""
         return get_state().policy
+
+
+def _kept(parts: Iterable[Any]) -> Iterable[Any]:
+    """Parts that each application is given again; a text is refused by `load_parts`."""
+    return parts if isinstance(parts, str) else tuple(parts)

@@ -169,3 +169,90 @@ def test_a_store_that_is_brought_twice_is_refused(tmp_path: Path, drawings: Draw
             privacy=LGPrivacy(stores=[drawings, drawings]),
             LGPRIVACY_STORES=DRAWINGS,
         )
+
+
+def test_what_a_store_still_holds_of_a_client_is_left_over(
+    backend: Backend, drawings: Drawings, pupil: UUID
+) -> None:
+    drawings.forgets = False
+    rights = backend.privacy.rights
+    request = rights.submit(
+        Right.DELETE, backend.administrator(), kind="client", one=str(backend.schools[0])
+    )
+    list(rights.work())
+    done = rights.find(backend.administrator(), request.id)
+    assert (done.state, done.outcome["left"]) == (
+        "completed-with-remainder",
+        {"files:drawings": 2},
+    )
+
+
+@pytest.mark.parametrize("answer", [None, [], True, -1, "2"])
+@pytest.mark.parametrize("method", ["erase", "count"])
+def test_an_answer_that_is_no_number_is_no_answer(
+    backend: Backend, submit: Submit, drawings: Drawings, method: str, answer: Any
+) -> None:
+    setattr(drawings, method, lambda _subject: answer)
+    request = submit(Right.DELETE)
+    assert request.state == "in-progress"
+    assert "did not answer: TypeError" in request.steps[-1].note
+    delattr(drawings, method)
+    list(backend.privacy.rights.work())
+    done = backend.privacy.rights.find(backend.administrator(), request.id)
+    assert done.state == "completed"
+
+
+def test_a_name_that_occurs_in_an_error_goes_nowhere(
+    backend: Backend, submit: Submit, drawings: Drawings, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Falling:
+        def keys(self) -> Any:
+            raise ValueError(f"{CANARY} is in this path")
+
+    drawings.export = lambda _subject: Falling()  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(PrivacyError) as away:
+        submit(Right.EXPORT)
+    assert CANARY not in str(away.value) + caplog.text
+
+
+@pytest.mark.parametrize("name", ["a\\..\\b", "C:b", "a//b", "./a", "a\0b", "", ".."])
+def test_a_file_name_that_an_unpacker_could_take_for_another_place_is_refused(
+    submit: Submit, drawings: Drawings, pupil: UUID, name: str
+) -> None:
+    drawings.files["student", pupil.hex] = {name: b""}
+    with pytest.raises(ConfigurationError, match="outside its folder, or by signs"):
+        submit(Right.EXPORT)
+
+
+def test_what_is_never_exported_stands_in_a_store_of_its_own(
+    tmp_path: Path, drawings: Drawings
+) -> None:
+    mixed = {**HERE, "categories": ["student.activity", "student.credentials"]}
+    with pytest.raises(ConfigurationError, match="what is exported and what never is"):
+        make_backend(
+            tmp_path / "b",
+            privacy=LGPrivacy(stores=[drawings]),
+            LGPRIVACY_STORES={**DRAWINGS, "files:drawings": mixed},
+        )
+
+
+def test_the_check_says_that_a_store_is_asked(backend: Backend) -> None:
+    asked = backend.app.test_cli_runner().invoke(args=["privacy", "check"]).output
+    assert "student.activity; asked at exports and erasures" in asked
+
+
+def test_the_check_says_that_a_store_is_not_asked(tmp_path: Path) -> None:
+    forgotten = make_backend(tmp_path / "c", LGPRIVACY_STORES=DRAWINGS)
+    said = forgotten.app.test_cli_runner().invoke(args=["privacy", "check"]).output
+    assert "NOT asked at exports and erasures: bring it with LGPrivacy(stores=…)" in said
+
+
+def test_a_replay_refuses_to_end_while_a_store_holds_what_was_erased(
+    backend: Backend, submit: Submit, drawings: Drawings, pupil: UUID
+) -> None:
+    submit(Right.DELETE)
+    drawings.files["student", pupil.hex] = {"house.svg": b"<svg/>"}
+    drawings.forgets = False
+    said = backend.app.test_cli_runner().invoke(args=["privacy", "retention", "replay"])
+    assert said.exit_code == 1
+    assert "'files:drawings' still holds what was erased" in said.output

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from flask_lgprivacy import Actor, GrantScope, find_by
 from flask_lgprivacy.errors import AccessDenied, PrivacyError, RequestInvalid, RequestNotFound
 from flask_lgprivacy.orm.bulk_read import iter_records
+from flask_lgprivacy.testing import acting_as
 
 
 def test_a_guest_without_a_grant_is_refused(backend: Backend) -> None:
@@ -152,3 +153,29 @@ def test_only_the_client_revokes(backend: Backend, clock: Clock) -> None:
         with pytest.raises(RequestNotFound):
             backend.privacy.grants.revoke(by=stranger, grant=grant.id)
     assert first_name(backend, backend.guest())
+
+
+@pytest.mark.parametrize(("name", "value"), [("hours", 1), ("case", "INC-7"), ("ground", "x")])
+def test_a_limit_that_a_kind_of_grant_does_not_take_is_refused(
+    backend: Backend, clock: Clock, name: str, value: Any
+) -> None:
+    asked = {
+        "kind": "guest",
+        "to": {"kind": "account", "id": str(backend.account)},
+        "categories": ["student.profile"],
+        "all": True,
+        "until": (clock.now + dt.timedelta(days=1)).isoformat(),
+        name: value,
+    }
+    with acting_as(backend.app, backend.administrator()):
+        answer = backend.app.test_client().post("/privacy/grants", json=asked)
+    assert (answer.status_code, answer.json["detail"].startswith(f"{name}: a guest grant")) == (
+        422,
+        True,
+    )
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_that_no_clock_has_is_refused(backend: Backend, clock: Clock, until: str) -> None:
+    with pytest.raises(RequestInvalid, match="until: after now"):
+        give(backend, clock, until=dt.datetime.fromisoformat(until))
