@@ -225,7 +225,8 @@ class RuleSchema(_Entry):
         fields.Str(validate=validate.OneOf([*sorted(words.Condition), words.ANYBODY])),
         required=True,
         metadata=_described(
-            "What has to hold, all of it; `anybody` alone says that nothing has to."
+            "What has to hold, all of it. The list may be empty for what the publisher does itself "
+            "and for what visitors send; elsewhere `anybody` alone says that nothing has to hold."
         ),
     )
     clause = _clause()
