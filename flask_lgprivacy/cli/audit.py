@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections import deque
 from pathlib import Path
@@ -10,6 +11,8 @@ import click
 
 from ..audit.reader import read_trail
 from ..audit.verifier import verify_trail
+from ..database.clock import timestamp
+from ..database.identifiers import canonical_id
 from ..state import get_state
 from .group import privacy
 
@@ -79,7 +82,7 @@ def verify(directory: Path | None, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="The newest so many.")
 def show(directory: Path | None, as_json: bool, limit: int | None, **filters: str | None) -> None:
     """Show events in order of time."""
-    where = {name: value for name, value in filters.items() if value is not None}
+    where = {name: _asked(name, value) for name, value in filters.items() if value is not None}
     events = (
         read_trail(directory, where=where) if directory else get_state().runtime.audit.read(where)
     )
@@ -89,6 +92,26 @@ def show(directory: Path | None, as_json: bool, limit: int | None, **filters: st
 
 for _name, _help in reversed(FILTERS.items()):
     show = click.option(f"--{_name}", _name, help=_help)(show)
+
+
+def _asked(name: str, value: str) -> str:
+    """What an option asks for, as events hold it."""
+    if name in ("client", "request", "grant"):
+        return canonical_id(value)
+    if name not in ("since", "until"):
+        return value
+    try:
+        moment = dt.datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            "use a time of ISO 8601, such as 2026-11-27 or 2026-11-27T08:00:00+01:00",
+            param_hint=f"--{name}",
+        ) from None
+    if name == "until" and len(value) == len("2026-11-27"):
+        moment += dt.timedelta(days=1, milliseconds=-1)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return timestamp(moment.astimezone(dt.UTC))
 
 
 def _line(event: dict[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,37 @@ def test_the_same_as_data_for_tests(backend: Backend) -> None:
         facts=["own-client"],
     )
     assert (found.decision.clause, found.decision.missing) == ("LG-20", ("guest-grant",))
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_a_time_that_is_none_is_refused(backend: Backend, option: str) -> None:
+    said = backend.app.test_cli_runner().invoke(args=["privacy", "audit", "show", option, "soon"])
+    assert (said.exit_code, "use a time of ISO 8601" in said.output) == (2, True)
+
+
+def test_times_are_compared_as_times(backend: Backend) -> None:
+    def shown(*options: str) -> int:
+        arguments = ["privacy", "audit", "show", "--json", *options]
+        return len(backend.app.test_cli_runner().invoke(args=arguments).output.splitlines())
+
+    everything = shown()
+    assert everything > 0
+    today = dt.datetime.now(dt.UTC)
+    hour = dt.timedelta(hours=1)
+    assert shown("--since", today.date().isoformat()) == everything
+    assert shown("--until", today.date().isoformat()) == everything
+    ahead = dt.timezone(dt.timedelta(hours=14))
+    assert shown("--since", (today - hour).astimezone(ahead).isoformat()) == everything
+    assert shown("--since", (today + hour).isoformat()) == 0
+    assert shown("--until", (today - hour).isoformat()) == 0
+
+
+def test_a_client_is_found_in_either_spelling(backend: Backend) -> None:
+    school = backend.schools[0]
+    found = [
+        backend.app.test_cli_runner()
+        .invoke(args=["privacy", "audit", "show", "--client", spelling])
+        .output
+        for spelling in (str(school), school.hex)
+    ]
+    assert found[0] == found[1] != ""
