@@ -69,7 +69,7 @@ class ErasureHandler:
         except StoreUnavailable as error:
             note = f"{error.message}; it is asked again"
         case.session.rollback()
-        _requests(case.runtime).transition(case.session, case.request.id, "in-progress", note=note)
+        _requests(case.runtime).postpone(case.session, case.request.id, note)
         return None
 
 

@@ -153,6 +153,12 @@ class RequestRepository:
 
         retry_conflicts(session, move)
 
+    def postpone(self, session: Session, request: str, note: str) -> None:
+        """Leave a request in progress and say why; said once, however often it is tried again."""
+        stored = self.find(session, request)
+        if stored is not None and stored.steps and stored.steps[-1].note != note:
+            self.transition(session, request, "in-progress", note=note)
+
     def note_outcome(self, session: Session, request: str, outcome: dict[str, Any]) -> None:
         """Keep how far a request is; the caller commits."""
         session.execute(

@@ -351,7 +351,7 @@ class RightsService:
         session.rollback()
         told = error if isinstance(error, SQLAlchemyError) else _without_values(error)
         note = told.message if isinstance(told, PrivacyError) else type(error).__name__
-        self.requests.transition(session, request.id, "in-progress", note=note)
+        self.requests.postpone(session, request.id, note)
         return [] if isinstance(told, StoreUnavailable) else [told]
 
     def _forward(

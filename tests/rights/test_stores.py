@@ -123,6 +123,9 @@ def test_an_erasure_waits_for_a_store_that_does_not_answer(
     assert request.state == "in-progress"
     assert "'files:drawings' did not answer" in request.steps[-1].note
     assert CANARY not in repr(request)
+    list(backend.privacy.rights.work())
+    waiting = backend.privacy.rights.find(backend.administrator(), request.id)
+    assert len(waiting.steps) == len(request.steps)
     drawings.is_there = True
     list(backend.privacy.rights.work())
     done = backend.privacy.rights.find(backend.administrator(), request.id)
