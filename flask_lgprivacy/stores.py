@@ -150,14 +150,14 @@ def _ask(name: str, call: Callable[[], T]) -> T:
 def _files(store: SubjectStore, subject: SubjectRef) -> dict[str, bytes]:
     files = dict(store.export(subject))
     if not all(isinstance(name, str) and isinstance(file, bytes) for name, file in files.items()):
-        raise TypeError("export() returns bytes by file name")
+        raise TypeError("a store exports bytes by file name")
     return files
 
 
 def _number(store: SubjectStore, method: str, subject: SubjectRef) -> int:
     number = getattr(store, method)(subject)
     if type(number) is not int or number < 0:
-        raise TypeError(f"{method}() returns how many, a whole number")
+        raise TypeError(f"a store answers {method} with how many, a whole number")
     return number
 
 

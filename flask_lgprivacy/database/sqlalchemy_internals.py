@@ -7,13 +7,13 @@ one fails there and by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Table, inspect
 from sqlalchemy.engine.interfaces import Compiled
-from sqlalchemy.orm import InstrumentedAttribute, Mapper
+from sqlalchemy.orm import InstrumentedAttribute, Mapper, Session
 from sqlalchemy.orm.base import LoaderCallableStatus
 
 state_of = attrgetter("_sa_instance_state")
@@ -48,6 +48,20 @@ def replace_attribute_class(
     attribute: InstrumentedAttribute[Any] = model.__dict__[name]
     attribute.__class__ = attribute_class
     return attribute
+
+
+def is_flushing(session: Session) -> bool:
+    """Whether a session is within a flush."""
+    flushing: bool = session._flushing
+    return flushing
+
+
+def is_of_unit_of_work(options: Mapping[str, Any], model: type) -> bool:
+    """Whether a statement comes from a flush of a model's own rows, by its execution options: the
+    unit of work compiles into a cache of the mapper that nobody else uses.
+    """
+    cache: Any = inspect(model).base_mapper._compiled_cache
+    return options.get("compiled_cache") is cache
 
 
 def default_of(column_default: Any) -> Any:

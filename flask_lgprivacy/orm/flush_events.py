@@ -4,12 +4,13 @@ before it, and within it to the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import InstanceState, Mapper, Session, object_session
 
+from ..database.sqlalchemy_internals import is_flushing
 from ..errors import WriteInvalid
 from .context import current_context
 from .flush import FlushSealer, has_tagged_change, refuse_moving
@@ -95,20 +96,6 @@ def assigned_in_flush(row: Any) -> None:
             "it is too late for this row; assign "
             "before the flush, or in the row's own before_insert or before_update hook"
         )
-
-
-def is_flushing(session: Session) -> bool:
-    """Whether a session is within a flush; SQLAlchemy keeps this in a name of its own and shows it
-    nowhere else.
-    """
-    return session._flushing
-
-
-def is_unit_of_works(options: Mapping[str, Any], layout: ModelInfo) -> bool:
-    """Whether a statement is SQLAlchemy's own within a flush: it compiles those with a cache that
-    it keeps with the mapper.
-    """
-    return options.get("compiled_cache") is layout.model.__mapper__.base_mapper._compiled_cache  # type: ignore[attr-defined]
 
 
 def _flush_of(session: Session) -> FlushSealer | None:

@@ -19,14 +19,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstanceState, Mapper, ORMExecuteState, Session
 from sqlalchemy.sql.selectable import AliasedReturnsRows
 
+from ..database.sqlalchemy_internals import is_flushing, is_of_unit_of_work
 from ..errors import RequestConflict, UndeclaredProcessing
 from ..keys.transaction import rolled_back, transaction_ended
 from .flush_events import (
     after_flush,
     before_flush,
     has_labelled_rows,
-    is_flushing,
-    is_unit_of_works,
     refuse_lost_race,
 )
 from .own_statements import _TOKEN
@@ -119,7 +118,11 @@ def _refuse_statement(
     layout = model_info_of_table(table)
     if layout is not None:
         session = _flushing.get()
-        if session is None or not is_flushing(session) or not is_unit_of_works(options, layout):
+        if (
+            session is None
+            or not is_flushing(session)
+            or not is_of_unit_of_work(options, layout.model)
+        ):
             raise UndeclaredProcessing(_refusal(layout.name))
 
 

@@ -326,7 +326,7 @@ class RightsService:
         elif outcome is not None or not isinstance(handler, ResumableHandler):
             raise ConfigurationError(
                 f"the handler of the right {request.right!r} returns an Outcome(…), or None "
-                "where its resume() does the rest"
+                "where its resume method does the rest"
             )
 
     def _resume(self, session: Session, request: RightsRequest) -> bool:

@@ -8,7 +8,18 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Column, Engine, Integer, String, create_engine, inspect, select, update
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    String,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.orm import (
     DeclarativeBase,
     InstrumentedAttribute,
@@ -24,6 +35,8 @@ from flask_lgprivacy.database.sqlalchemy_internals import (
     bind_key_of,
     default_of,
     forget_committed_values,
+    is_flushing,
+    is_of_unit_of_work,
     keep_history,
     positional_order,
     replace_attribute_class,
@@ -117,6 +130,35 @@ def test_an_attribute_of_another_class_is_read_through_it(engine: Engine) -> Non
         assert session.scalars(select(Row).where(replaced == "quietly")).one().shown == "QUIETLY"
         session.execute(update(Row).values(shown="still"))
         assert session.scalars(select(Row)).one().shown == "STILL"
+
+
+def test_a_statement_of_a_flush_is_told_from_one_of_a_developer(engine: Engine) -> None:
+    seen: list[bool] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def look(
+        _connection: Any, _cursor: Any, _text: str, _values: Any, context: Any, _many: Any
+    ) -> None:
+        if context.isinsert:
+            seen.append(is_of_unit_of_work(context.execution_options, Row))
+
+    with Session(engine) as session:
+        session.add(Row(id=1))
+        session.commit()
+        session.execute(insert(Row).values(id=2))
+        session.commit()
+    assert seen == [True, False]
+
+
+def test_a_session_says_that_it_is_flushing(engine: Engine) -> None:
+    seen: list[bool] = []
+    with Session(engine) as session:
+        event.listen(session, "before_flush", lambda *_: seen.append(is_flushing(session)))
+        session.add(Row(id=1))
+        seen.append(is_flushing(session))
+        session.flush()
+        seen.append(is_flushing(session))
+    assert seen == [False, True, False]
 
 
 @pytest.mark.parametrize("default", [uuid4, lambda: 7, lambda _context: 7, 7])
