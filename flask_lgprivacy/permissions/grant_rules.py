@@ -35,7 +35,7 @@ class GrantRules:
 
     def __init__(self, runtime: Runtime, agents: frozenset[SubjectRef]) -> None:
         self._runtime = runtime
-        self._agents = agents
+        self.agents = agents
 
     def grant_kind(self, kind: str) -> GrantKind:
         grant_kind = self._runtime.policy.grant_kinds.get(kind)
@@ -79,7 +79,7 @@ class GrantRules:
         return client
 
     def require_agent(self, by: Actor, kind: GrantKind) -> SubjectRef:
-        agent = next((account for account in by.subjects if account in self._agents), None)
+        agent = next((account for account in by.subjects if account in self.agents), None)
         if by.role != kind.to or agent is None:
             self.refuse(
                 "only a support agent on the publisher's list asks to be let in",

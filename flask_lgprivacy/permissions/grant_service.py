@@ -32,7 +32,6 @@ class GrantService:
         self, runtime: Runtime, notify: Notifier | None, agents: frozenset[SubjectRef]
     ) -> None:
         self._runtime = runtime
-        self._agents = agents
         self._rules = GrantRules(runtime, agents)
         self._notify = notify
 
@@ -132,7 +131,7 @@ class GrantService:
                 "role",
             )
         named_agent = (agent[0], canonical_id(agent[1])) if agent is not None else None
-        if named_agent is not None and named_agent not in self._agents:
+        if named_agent is not None and named_agent not in self._rules.agents:
             raise RequestInvalid(
                 "agent: this account is not on the publisher's list of support agents"
             )
@@ -227,7 +226,7 @@ class GrantService:
         )
         agent = (to[0], canonical_id(to[1]))
         request = self._rules.open_request(assistance, client)
-        if agent not in self._agents:
+        if agent not in self._rules.agents:
             self._rules.refuse(
                 "the account is not on the publisher's list of support agents",
                 kind,
@@ -387,7 +386,7 @@ class GrantService:
             raise RequestInvalid(f"ground: one of {', '.join(sorted(kind.grounds))}")
         if not _REFERENCE.fullmatch(case):
             raise RequestInvalid("case: a reference, of letters, digits and . _ / -")
-        if agent not in self._agents or agent in by.subjects:
+        if agent not in self._rules.agents or agent in by.subjects:
             raise RequestInvalid("to: a colleague on the list of support agents")
         aim, requested_categories = self._rules.choose_purpose(kind, None), frozenset(categories)
         self._rules.check_categories(kind, aim, requested_categories)
@@ -481,7 +480,7 @@ class GrantService:
         session, tables = self._runtime.database.session(), self._runtime.database.tables
         if self._rules.client_of(actor) is not None and actor.role in kind.asked_by | kind.given_by:
             return find_assistance(session, tables, table.client == actor.client)
-        own_accounts = [item for item in actor.subjects if item in self._agents]
+        own_accounts = [item for item in actor.subjects if item in self._rules.agents]
         if actor.role != kind.to or not own_accounts:
             return []
         is_open = find_assistance(session, tables, table.closed_at.is_(None))

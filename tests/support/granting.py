@@ -95,4 +95,4 @@ def leave_no_agent(backend: Backend) -> None:
     for provider in backend.runtime.facts:
         if isinstance(provider, GrantFacts):
             provider.agents = frozenset()
-    backend.privacy.grants._agents = frozenset()
+    backend.privacy.grants._rules.agents = frozenset()
