@@ -26,7 +26,7 @@ def replay(dry_run: bool, as_json: bool) -> None:
     key was restored too.
     """
     state = get_state()
-    done = ErasureReplay(state.runtime, dry_run=dry_run)
+    done = ErasureReplay.rehearsal(state.runtime) if dry_run else ErasureReplay(state.runtime)
     done.from_tombstones()
     done.from_trail(state.runtime.audit.read({"event": "rights-request"}))
     counts = {"dry run": dry_run, **done.close()}

@@ -54,10 +54,10 @@ class ClientKeys:
         """The newest epoch of a client, as the table says it now, made at first need; it stays
         until the commit.
         """
-        rows = self._table.client_rows(connection, holder, lock=True)
+        rows = self._table.locked_client_rows(connection, holder)
         if not rows:
             self.make(connection, holder)
-            rows = self._table.client_rows(connection, holder, lock=True)
+            rows = self._table.locked_client_rows(connection, holder)
         if rows[0].wrapped is None:
             raise SubjectErased
         return self.of_epoch(

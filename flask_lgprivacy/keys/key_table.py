@@ -63,9 +63,11 @@ class KeyTable:
     def _for(self, connection: Connection) -> _Statements:
         dialect = connection.dialect
         if dialect.name not in self._prepared:
+            rows = _subject_rows(self.subjects)
+            held_rows = rows.with_for_update(read=True, key_share=True)
             self._prepared[dialect.name] = _Statements(
-                subjects=_subject_query(self.subjects, dialect),
-                held_subjects=_subject_query(self.subjects, dialect, is_held=True),
+                subjects=_prepared_for_ids(self.subjects, rows, dialect),
+                held_subjects=_prepared_for_ids(self.subjects, held_rows, dialect),
                 new_subjects=_subject_insert(self.subjects, dialect),
                 clients=PreparedStatement(self._client_query, dialect),
             )
@@ -73,18 +75,26 @@ class KeyTable:
 
     # --- subjects ---
 
-    def subject_rows(
-        self, connection: Connection, kind: str, ids: Sequence[str], *, is_held: bool = False
-    ) -> Iterator[Any]:
+    def subject_rows(self, connection: Connection, kind: str, ids: Sequence[str]) -> Iterator[Any]:
         """Rows (subject, version, holder, client, epoch, wrapped) of some subjects, older versions
         of each first.
 
         A portion is read whole before its rows are given out, so that other statements may run in
-        between. `is_held` keeps rows that are not destroyed from being destroyed until the commit;
-        on SQLite whoever has begun to write keeps everybody else from it.
+        between.
         """
-        statements = self._for(connection)
-        query = statements.held_subjects if is_held else statements.subjects
+        return self._rows_of(connection, self._for(connection).subjects, kind, ids)
+
+    def held_subject_rows(
+        self, connection: Connection, kind: str, ids: Sequence[str]
+    ) -> Iterator[Any]:
+        """The same rows, of which nobody destroys one until the commit; on SQLite whoever has
+        begun to write keeps everybody else from it.
+        """
+        return self._rows_of(connection, self._for(connection).held_subjects, kind, ids)
+
+    def _rows_of(
+        self, connection: Connection, query: PreparedStatement, kind: str, ids: Sequence[str]
+    ) -> Iterator[Any]:
         for chunk in chunks(ids):
             if connection.dialect.name == "postgresql":
                 yield from query.execute(connection, {"kind": kind, "ids": list(chunk)}).all()
@@ -180,16 +190,18 @@ class KeyTable:
 
     # --- clients ---
 
-    def client_rows(
-        self, connection: Connection, client: str, *, lock: bool = False, is_held: bool = False
-    ) -> list[Row[Any]]:
-        """Rows (epoch, service, wrapped) of a client's keys, the newest first.
+    def client_rows(self, connection: Connection, client: str) -> list[Row[Any]]:
+        """Rows (epoch, service, wrapped) of a client's keys, the newest first."""
+        return list(self._for(connection).clients.execute(connection, {"client": client}).all())
 
-        `lock` keeps them as they are until the commit; `is_held` does where a write has begun,
-        which on SQLite is enough.
-        """
-        if not lock and not (is_held and connection.dialect.name == "postgresql"):
-            return list(self._for(connection).clients.execute(connection, {"client": client}).all())
+    def held_client_rows(self, connection: Connection, client: str) -> list[Row[Any]]:
+        """The same rows, which stay as they are until the commit where a write has begun."""
+        if connection.dialect.name == "sqlite":  # its one writer keeps everybody else out
+            return self.client_rows(connection, client)
+        return self.locked_client_rows(connection, client)
+
+    def locked_client_rows(self, connection: Connection, client: str) -> list[Row[Any]]:
+        """The same rows, which stay as they are until the commit."""
         self._hold(connection, client)
         return list(
             connection.execute(
@@ -331,13 +343,13 @@ def _subject_rows(table: Table) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _subject_query(table: Table, dialect: Dialect, *, is_held: bool = False) -> PreparedStatement:
-    """The query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of
+def _prepared_for_ids(
+    table: Table, query: Select[*tuple[Any, ...]], dialect: Dialect
+) -> PreparedStatement:
+    """A query for many subjects, whose identifiers are one parameter: of SQLite a JSON text, of
     PostgreSQL an array.
     """
-    columns, query = table.c, _subject_rows(table)
-    if is_held:
-        query = query.with_for_update(read=True, key_share=True)
+    columns = table.c
     if dialect.name == "postgresql":
         is_requested = columns.subject == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
         return PreparedStatement(query.where(is_requested), dialect)

@@ -9,7 +9,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection, Engine, inspect, select
 from sqlalchemy.orm import Session
@@ -19,9 +18,10 @@ from ..crypto.keys import PUBLISHER, ClientKey, SubjectKey, new_subject_material
 from ..crypto.providers.pool import KeyProviders
 from ..database.identifiers import SubjectRef
 from ..database.tables import Tables
-from ..errors import KeyLost, RequestInvalid, SubjectErased
+from ..errors import RequestInvalid, SubjectErased
 from .client_keys import ClientKeys
 from .key_table import KeyTable, active, chunks
+from .subject_keys import SubjectKeys
 from .transaction import DESTROYED, FRESH, EpochName, TransactionKeys
 
 
@@ -58,6 +58,7 @@ class KeyStore:
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
         self.clients = ClientKeys(self.table, services, cache, randomness=randomness, utcnow=utcnow)
+        self.subjects = SubjectKeys(self.table, self.clients, randomness=randomness)
         self._caches: defaultdict[str, KeyCache[str, SubjectKey]] = defaultdict(
             lambda: KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
         )
@@ -71,30 +72,38 @@ class KeyStore:
         """The key of a subject, where this process holds it."""
         return self._caches[kind].get(subject_id)
 
-    def load(
-        self, session: Session, kind: str, ids: Iterable[str], *, for_writing: bool = False
-    ) -> dict[str, SubjectKey]:
+    def load(self, session: Session, kind: str, ids: Iterable[str]) -> dict[str, SubjectKey]:
         """The keys of living subjects; who is absent has a tombstone or no key (see `is_erased`).
 
         Args:
             session: On the data.
             kind: Of subject.
             ids: Identifiers of subjects.
-            for_writing: Ask the table, whatever is cached, so that nothing is sealed under a key
-                that was destroyed or renewed meanwhile.
         """
         requested = list(ids)
         cached = self._caches[kind].get_all(requested)
-        if cached and not for_writing:
-            requested = [subject_id for subject_id in requested if subject_id not in cached]
-        if not requested:
+        missing = [subject_id for subject_id in requested if subject_id not in cached]
+        if not missing:
             return cached
+        return {**cached, **self._read(session, kind, missing, {})}
+
+    def load_for_writing(
+        self, session: Session, kind: str, ids: Iterable[str]
+    ) -> dict[str, SubjectKey]:
+        """The same as the table has them now, whatever is cached, so that nothing is sealed under
+        a key that was destroyed or renewed meanwhile.
+        """
+        requested = list(ids)
+        if not requested:
+            return {}
+        return self._read(session, kind, requested, self._caches[kind].get_all(requested))
+
+    def _read(
+        self, session: Session, kind: str, ids: list[str], cached: dict[str, SubjectKey]
+    ) -> dict[str, SubjectKey]:
         with self._transaction(session) as (connection, scope):
-            rows = self.table.subject_rows(connection, kind, requested)
-            unwrapped = self._unwrapped(connection, scope, kind, rows, cached_keys=cached)
-        if for_writing or not cached:
-            return unwrapped
-        return {**cached, **unwrapped}
+            rows = self.table.subject_rows(connection, kind, ids)
+            return self.subjects.unwrapped(connection, scope, kind, rows, cached)
 
     @property
     def shares_the_data(self) -> bool:
@@ -110,18 +119,18 @@ class KeyStore:
         waits.
         """
         with self._transaction(session) as (connection, _):
-            rows = list(
-                self.table.subject_rows(connection, kind, ids, is_held=self.shares_the_data)
-            )
+            table = self.table
+            if self.shares_the_data:
+                subject_rows, client_rows = table.held_subject_rows, table.held_client_rows
+            else:
+                subject_rows, client_rows = table.subject_rows, table.client_rows
+            rows = list(subject_rows(connection, kind, ids))
             alive = {row.subject for row in rows if row.wrapped is not None}
             if not alive.issuperset(ids):
                 return False
             holder_ids = {*holders, *(row.holder for row in rows)}
             return all(
-                any(
-                    active(self.table.client_rows(connection, holder, is_held=self.shares_the_data))
-                )
-                for holder in sorted(holder_ids)
+                any(active(client_rows(connection, holder))) for holder in sorted(holder_ids)
             )
 
     def any_erased(self, session: Session, kind: str, ids: Sequence[str]) -> bool:
@@ -154,10 +163,22 @@ class KeyStore:
             return any(epochs and not any(active(epochs)) for epochs in epochs_by_holder)
 
     def create(
-        self, session: Session, kind: str, subjects: dict[str, str | None], *, held_by_client: bool
+        self,
+        session: Session,
+        kind: str,
+        subjects: dict[str, str | None],
+        holder_of: Callable[[str | None], str],
     ) -> dict[str, SubjectKey]:
-        """Make keys for subjects (id to client) that have none; raises `SubjectErased` for one with
-        a tombstone.
+        """Make keys for subjects that have none.
+
+        Args:
+            session: On the data.
+            kind: Of subject.
+            subjects: Identifier to client.
+            holder_of: Returns whose key wraps those of a client's subjects.
+
+        Raises:
+            SubjectErased: A tombstone stands for one of them.
         """
         keys: dict[str, SubjectKey] = {}
         self._caches[kind].forget_all(subjects)
@@ -166,12 +187,10 @@ class KeyStore:
             existing = list(self.table.subject_rows(connection, kind, list(subjects)))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
-            keys.update(self._unwrapped(connection, scope, kind, existing, cached_keys={}))
+            keys.update(self.subjects.unwrapped(connection, scope, kind, existing, {}))
             for chunk in chunks([subject_id for subject_id in subjects if subject_id not in keys]):
                 clients = {subject_id: subjects[subject_id] for subject_id in chunk}
-                keys.update(
-                    self._created(connection, scope, kind, clients, held_by_client=held_by_client)
-                )
+                keys.update(self._created(connection, scope, kind, clients, holder_of))
         return keys
 
     def _created(
@@ -180,8 +199,7 @@ class KeyStore:
         scope: TransactionKeys,
         kind: str,
         subjects: dict[str, str | None],
-        *,
-        held_by_client: bool,
+        holder_of: Callable[[str | None], str],
     ) -> dict[str, SubjectKey]:
         """New keys for subjects that have none; where another process inserted one first,
         that key.
@@ -190,20 +208,16 @@ class KeyStore:
             raise RequestInvalid(
                 f"{PUBLISHER!r} names the publisher's own key; give this client another identifier"
             )
-        holders = {
-            client: client if held_by_client and client else PUBLISHER
-            for client in subjects.values()
-        }
         owners = {
-            client: self.clients.current(connection, name, scope)
-            for client, name in holders.items()
+            client: self.clients.current(connection, holder_of(client), scope)
+            for client in set(subjects.values())
         }
         keys, rows, now = {}, [], self.utcnow()
         for subject_id, client in subjects.items():
             material = new_subject_material(self.randomness)
             keys[subject_id] = SubjectKey(client or "", 1, material)
             rows.append(
-                self.subject_row(
+                self.subjects.wrapped_row(
                     owners[client], material, kind, subject_id, client, version=1, made_at=now
                 )
             )
@@ -211,34 +225,8 @@ class KeyStore:
             existing = list(self.table.subject_rows(connection, kind, list(subjects)))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
-            keys.update(self._unwrapped(connection, scope, kind, existing, cached_keys={}))
+            keys.update(self.subjects.unwrapped(connection, scope, kind, existing, {}))
         return keys
-
-    def subject_row(
-        self,
-        owner: ClientKey,
-        material: bytes,
-        kind: str,
-        subject_id: str,
-        client: str | None,
-        *,
-        version: int,
-        made_at: dt.datetime,
-    ) -> dict[str, Any]:
-        """A row of the key table for a subject's key, wrapped by its holder's."""
-        name = bound_name(kind, subject_id, client)
-        return {
-            "kind": kind,
-            "subject": subject_id,
-            "version": version,
-            "holder": owner.client,
-            "client": client,
-            "epoch": owner.epoch,
-            "wrapped": owner.wrap(
-                material, subject=name, version=version, randomness=self.randomness
-            ),
-            "made_at": made_at,
-        }
 
     def lock(self, session: Session, kind: str, subject_id: str) -> None:
         """Wait for whoever writes under a subject's key in the data's transaction, and let nobody
@@ -424,76 +412,3 @@ class KeyStore:
         self.clients.keep(scope)
         for kind, keys in scope.subjects.items():
             self._caches[kind].put_all(keys)
-
-    # --- unwrapping ---
-
-    def _unwrapped(
-        self,
-        connection: Connection,
-        scope: TransactionKeys,
-        kind: str,
-        rows: Iterable[Any],
-        *,
-        cached_keys: dict[str, SubjectKey],
-        is_second_look: bool = False,
-    ) -> dict[str, SubjectKey]:
-        """The keys in rows of the key table, by subject; tombstones and subjects of an erased
-        client are left out.
-        """
-        owners: dict[tuple[str, int], ClientKey | None] = {}
-        keys: dict[str, SubjectKey] = {}
-        moved: list[str] = []
-        for subject_id, version, holder, client, epoch, wrapped in rows:
-            if wrapped is None:
-                continue
-            name = (holder, epoch)
-            if name not in owners:
-                owners[name] = self._owner(
-                    connection, scope, holder, epoch, is_second_look=is_second_look
-                )
-            owner = owners[name]
-            if owner is None:
-                moved.append(subject_id)
-                continue
-            cached = cached_keys.get(subject_id) if cached_keys else None
-            key = cached.at(version) if cached is not None else None
-            if key is None:
-                bound_to = bound_name(kind, subject_id, client)
-                key = owner.unwrap(wrapped, subject=bound_to, version=version, client=client or "")
-            older = keys.get(subject_id)
-            if older is not None or key.older is not None:
-                key = key.after(older)
-            keys[subject_id] = key
-        if moved and not is_second_look:
-            again = self.table.subject_rows(connection, kind, moved)
-            keys.update(
-                self._unwrapped(connection, scope, kind, again, cached_keys={}, is_second_look=True)
-            )
-        scope.subjects[kind].update(keys)
-        return keys
-
-    def _owner(
-        self,
-        connection: Connection,
-        scope: TransactionKeys,
-        holder: str,
-        epoch: int,
-        *,
-        is_second_look: bool,
-    ) -> ClientKey | None:
-        """The key that wrapped a row's; None where the client is erased or, at the first look,
-        where a rotation went by.
-        """
-        try:
-            return self.clients.of_epoch(connection, holder, epoch, scope)
-        except SubjectErased:
-            return None
-        except KeyLost:
-            if is_second_look:
-                raise
-            return None
-
-
-def bound_name(kind: str, subject_id: str, client: str | None) -> str:
-    """What a wrapped subject key is bound to, besides its client's key and its version."""
-    return f"{kind}\x00{subject_id}\x00{client or ''}"

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import JSON, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session
 
-from ..crypto.keys import PUBLISHER, SubjectKey
+from ..crypto.keys import SubjectKey
 from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError, KeyLost, ModelInvalid
 from ..gate.runtime import Runtime
@@ -164,7 +165,7 @@ class PlaintextMigration:
         """The subjects' keys, made for those who were recorded before there were any."""
         runtime, kind = self._runtime, self._layout.kind
         subjects = runtime.models.graph.subjects[kind]
-        keys = runtime.keys.load(session, kind, dict.fromkeys(owners), for_writing=True)
+        keys = runtime.keys.load_for_writing(session, kind, dict.fromkeys(owners))
         missing = sorted({subject_id for subject_id in owners if subject_id not in keys})
         if missing:
             column = subject_column(subjects)
@@ -179,7 +180,7 @@ class PlaintextMigration:
                 for subject_id, of in rows
             }
             new_keys = runtime.keys.create(
-                session, kind, clients, held_by_client=runtime.models.is_processor_of(kind)
+                session, kind, clients, partial(runtime.models.key_holder, kind)
             )
             keys = {**keys, **new_keys}
         if any(subject_id not in keys for subject_id in owners):
@@ -218,9 +219,7 @@ class PlaintextMigration:
         return values
 
     def _index_key(self, session: Session, key: SubjectKey) -> bytes:
-        holder = (
-            key.client if self._runtime.models.is_processor_of(self._layout.kind) else PUBLISHER
-        )
+        holder = self._runtime.models.key_holder(self._layout.kind, key.client)
         if holder not in self._index_keys:
             self._index_keys[holder] = self._runtime.keys.index_key(session, holder)
         return self._index_keys[holder]

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from ..crypto.keys import PUBLISHER, SubjectKey
+from ..crypto.keys import SubjectKey
 from ..database.identifiers import canonical_id
 from ..errors import SealBroken
 from ..gate.runtime import Runtime
@@ -56,8 +56,8 @@ class Reindexing(TableScan):
     def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """What the indexes of rows become under the newest index keys."""
         layout = self.layout
-        keys = self._runtime.keys.load(
-            session, layout.kind, {canonical_id(row._owner) for row in rows}, for_writing=True
+        keys = self._runtime.keys.load_for_writing(
+            session, layout.kind, {canonical_id(row._owner) for row in rows}
         )
         index_keys: dict[str, bytes] = {}
         changed = []
@@ -65,7 +65,7 @@ class Reindexing(TableScan):
             key = keys.get(canonical_id(row._owner))
             if key is None:
                 continue
-            holder = key.client if self._runtime.models.is_processor_of(layout.kind) else PUBLISHER
+            holder = self._runtime.models.key_holder(layout.kind, key.client)
             if holder not in index_keys:
                 index_keys[holder] = self._runtime.keys.index_keys(session, holder)[0]
             try:

@@ -57,8 +57,8 @@ class Resealing(TableScan):
     def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """What rows become under the newest keys; raises `KeyLost` where one has no key."""
         kind = self.layout.kind
-        keys = self._keys.load(
-            session, kind, {canonical_id(row._owner) for row in rows}, for_writing=True
+        keys = self._keys.load_for_writing(
+            session, kind, {canonical_id(row._owner) for row in rows}
         )
         changed = []
         for row in rows:

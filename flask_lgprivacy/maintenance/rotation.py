@@ -27,7 +27,8 @@ from ..crypto.keys import (
 from ..database.tables import Tables
 from ..errors import ConfigurationError, SealBroken
 from ..keys.key_table import CHUNK, KeyTable, active
-from ..keys.store import KeyStore, bound_name
+from ..keys.store import KeyStore
+from ..keys.subject_keys import bound_name
 
 
 class MaintenanceRuns:
@@ -374,7 +375,7 @@ class Rotation:
         wrapping = self._keys.clients.of_epoch(connection, row.holder, row.epoch)
         key = self._opened(wrapping, row, name)
         material = renewed_subject_material(key, self._keys.randomness)
-        return self._keys.subject_row(
+        return self._keys.subjects.wrapped_row(
             owner,
             material,
             kind,

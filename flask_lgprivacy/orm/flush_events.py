@@ -13,8 +13,9 @@ from sqlalchemy.orm import InstanceState, Mapper, Session, object_session
 from ..database.sqlalchemy_internals import is_flushing
 from ..errors import WriteInvalid
 from .context import current_context
-from .flush import FlushSealer, has_tagged_change, refuse_moving
+from .flush import FlushSealer
 from .model_info import ModelInfo
+from .pending_row import has_tagged_change, refuse_moving
 from .registry import labelled_tables, model_info_of, model_info_on
 from .row_state import SLOT
 

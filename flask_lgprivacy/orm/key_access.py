@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -64,7 +65,11 @@ class SubjectKeyAccess:
         held = self.held[subject_kind]
         missing = [subject_id for subject_id in subject_ids if subject_id not in held]
         if missing:
-            held.update(self._load(session, subject_kind, missing))
+            try:
+                loaded = self._store.load(session or self._session(), subject_kind, missing)
+            except KeyUnavailable as unavailable:
+                self._refuse(unavailable)
+            held.update(loaded)
         return held
 
     def load_for_writing(
@@ -72,7 +77,10 @@ class SubjectKeyAccess:
     ) -> dict[str, SubjectKey]:
         """The keys of living subjects as the key table has them now, whatever is cached."""
         requested = list(subject_ids)
-        loaded = self._load(session, subject_kind, requested, for_writing=True)
+        try:
+            loaded = self._store.load_for_writing(session, subject_kind, requested)
+        except KeyUnavailable as unavailable:
+            self._refuse(unavailable)
         held = self.held[subject_kind]
         for subject_id in requested:
             held.pop(subject_id, None)
@@ -84,14 +92,12 @@ class SubjectKeyAccess:
         session: Session,
         subject_kind: str,
         clients: dict[str, str | None],
-        *,
-        held_by_client: bool,
     ) -> dict[str, SubjectKey]:
         """Keys for subjects (identifier to client) that are being recorded."""
         session.info.setdefault(CONTEXTS, WeakSet()).add(self)
         try:
             created = self._store.create(
-                session, subject_kind, clients, held_by_client=held_by_client
+                session, subject_kind, clients, partial(self._models.key_holder, subject_kind)
             )
         except KeyUnavailable as unavailable:
             self._refuse(unavailable)
@@ -191,6 +197,10 @@ class SubjectKeyAccess:
         """Whether the data of a kind of subject is held for its client."""
         return self._models.is_processor_of(subject_kind)
 
+    def holder_of(self, subject_kind: str, client: str | None) -> str:
+        """Whose key wraps those of a client's subjects and blind indexes."""
+        return self._models.key_holder(subject_kind, client)
+
     def is_migrating(self, subject_kind: str) -> bool:
         """Whether a model of a kind of subject is being migrated."""
         return self._models.is_migrating(subject_kind)
@@ -224,21 +234,6 @@ class SubjectKeyAccess:
     def forget(self, subject_kind: str, subject_id: str) -> None:
         """Let go of a key that was destroyed."""
         self.held[subject_kind].pop(subject_id, None)
-
-    def _load(
-        self,
-        session: Session | None,
-        subject_kind: str,
-        subject_ids: Iterable[str],
-        *,
-        for_writing: bool = False,
-    ) -> dict[str, SubjectKey]:
-        try:
-            return self._store.load(
-                session or self._session(), subject_kind, subject_ids, for_writing=for_writing
-            )
-        except KeyUnavailable as unavailable:
-            self._refuse(unavailable)
 
     def __repr__(self) -> str:
         return "<SubjectKeyAccess>"

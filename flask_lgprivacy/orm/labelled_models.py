@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..crypto.keys import PUBLISHER
 from ..policy.model import Capacity, Policy
 from .ownership_graph import OwnershipGraph, capacity_of
 
@@ -41,6 +42,12 @@ class LabelledModels:
         if subject_kind not in self._capacities:
             self._capacities[subject_kind] = capacity_of(self.graph, subject_kind, self._policy)
         return self._capacities[subject_kind] is Capacity.PROCESSOR
+
+    def key_holder(self, subject_kind: str, client: str | None) -> str:
+        """Whose key wraps those of a client's subjects and blind indexes: the client's own where
+        it is their controller, else the publisher's.
+        """
+        return client if client and self.is_processor_of(subject_kind) else PUBLISHER
 
     def is_migrating(self, subject_kind: str) -> bool:
         """Whether a model of a kind of subject is being migrated, so that subjects may have

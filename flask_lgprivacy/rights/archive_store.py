@@ -95,7 +95,7 @@ def _reseal(
     session: Session, keys: KeyStore, tables: Tables, request: str, kind: str, subject_id: str
 ) -> bool:
     archives: Any = tables.archive.c
-    newest = keys.load(session, kind, [subject_id], for_writing=True).get(subject_id)
+    newest = keys.load_for_writing(session, kind, [subject_id]).get(subject_id)
     sealed = session.execute(select(archives.sealed).where(archives.request_id == request)).scalar()
     if newest is None or sealed is None:
         return False

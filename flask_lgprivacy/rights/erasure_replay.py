@@ -21,21 +21,92 @@ from ..orm.columns import client_column, matches_any_id, subject_column
 from .removal import marked_erasure, pseudonymise_evidence, remove_rows, set_mark
 
 
+class _Effects:
+    """What a replay changes: rows, stores and keys."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def remove(self, session: Session, kind: str, erased: list[Any], present: list[Any]) -> int:
+        """Remove what stores and tables hold of subjects; returns how many rows."""
+        self._erase_in_stores(kind, erased)
+        rows = remove_rows(self._runtime, session, kind, present or list(erased))
+        return sum(rows.values())
+
+    def pseudonymise(self, session: Session, kind: str, erased: list[str]) -> None:
+        """Leave pseudonyms in the extension's own tables."""
+        pseudonymise_evidence(self._runtime, session, kind, erased)
+
+    def destroy_client(self, session: Session, client: str) -> None:
+        """Destroy a client's keys."""
+        self._runtime.keys.destroy_client(session, client)
+        session.commit()
+
+    def destroy_subjects(self, session: Session, kind: str, subject_ids: list[str]) -> None:
+        """Destroy the keys of subjects."""
+        for subject_id in subject_ids:
+            self._runtime.keys.destroy(session, kind, subject_id)
+        session.commit()
+
+    def finish(self, counts: dict[str, int]) -> None:
+        """Set the mark and put the figures into the trail."""
+        session = self._runtime.database.session()
+        set_mark(session, self._runtime)
+        session.commit()
+        self._runtime.audit.key_operation("replay-erasures", "ended", counts=counts)
+
+    def _erase_in_stores(self, kind: str, subject_ids: Iterable[Any]) -> None:
+        for subject in ((kind, canonical_id(subject_id)) for subject_id in subject_ids):
+            for _ in self._runtime.stores.erase(subject):
+                pass
+            for store in self._runtime.stores.remaining(subject):
+                raise StoreUnavailable(
+                    f"the store {store!r} still holds what was erased; mend it, then run 'flask "
+                    "privacy retention replay'"
+                )
+
+
+class _NoEffects(_Effects):
+    """A rehearsal changes nothing."""
+
+    def remove(self, *_: Any, **__: Any) -> int:
+        """Nothing is removed."""
+        return 0
+
+    def pseudonymise(self, *_: Any, **__: Any) -> None:
+        """Nothing is changed."""
+
+    def destroy_client(self, *_: Any, **__: Any) -> None:
+        """No key is destroyed."""
+
+    def destroy_subjects(self, *_: Any, **__: Any) -> None:
+        """No key is destroyed."""
+
+    def finish(self, *_: Any, **__: Any) -> None:
+        """Nothing is written."""
+
+
 class ErasureReplay:
     """Repeats erasures in the data of one application.
 
     Args:
         runtime: The application's.
-        dry_run: Only count.
     """
 
-    def __init__(self, runtime: Runtime, *, dry_run: bool = False) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._dry_run = dry_run
+        self._effects = _Effects(runtime)
         self._table = runtime.keys.table
         self._destroyed_clients: set[str | None] = set()
         self._seen: set[SubjectRef] = set()
         self.counts: dict[str, int] = {"subjects": 0, "clients": 0, "keys": 0, "rows": 0}
+
+    @classmethod
+    def rehearsal(cls, runtime: Runtime) -> ErasureReplay:
+        """A replay that only counts what it would erase again."""
+        replay = cls(runtime)
+        replay._effects = _NoEffects(runtime)
+        return replay
 
     def before_serving(self) -> None:
         """Repeat what the tombstones know and the data does not; raises `ErasuresPending` where the
@@ -102,11 +173,7 @@ class ErasureReplay:
 
     def close(self) -> dict[str, int]:
         """Set the mark and put what was done into the trail; returns the figures."""
-        if not self._dry_run:
-            session = self._runtime.database.session()
-            set_mark(session, self._runtime)
-            session.commit()
-            self._runtime.audit.key_operation("replay-erasures", "ended", counts=self.counts)
+        self._effects.finish(self.counts)
         return self.counts
 
     # --- inside ---
@@ -118,12 +185,8 @@ class ErasureReplay:
                 session.execute(select(column).where(matches_any_id(column, chunk))).scalars()
             )
             self._count(kind, present_ids)
-            if not self._dry_run:
-                self._erase_in_stores(kind, chunk)
-                self.counts["rows"] += sum(
-                    remove_rows(self._runtime, session, kind, present_ids or list(chunk)).values()
-                )
-                pseudonymise_evidence(self._runtime, session, kind, list(chunk))
+            self.counts["rows"] += self._effects.remove(session, kind, list(chunk), present_ids)
+            self._effects.pseudonymise(session, kind, list(chunk))
             session.commit()
 
     def _remove_client(self, session: Session, client: str) -> None:
@@ -145,23 +208,9 @@ class ErasureReplay:
                     break
                 last = subject_ids[-1]
                 self._count(kind, subject_ids)
-                if not self._dry_run:
-                    self._erase_in_stores(kind, subject_ids)
-                    self.counts["rows"] += sum(
-                        remove_rows(self._runtime, session, kind, subject_ids).values()
-                    )
+                self.counts["rows"] += self._effects.remove(session, kind, subject_ids, subject_ids)
                 session.commit()
         self.counts["clients"] += len(self._seen) > was
-
-    def _erase_in_stores(self, kind: str, subject_ids: Iterable[Any]) -> None:
-        for subject in ((kind, canonical_id(subject_id)) for subject_id in subject_ids):
-            for _ in self._runtime.stores.erase(subject):
-                pass
-            for store in self._runtime.stores.remaining(subject):
-                raise StoreUnavailable(
-                    f"the store {store!r} still holds what was erased; mend it, then run 'flask "
-                    "privacy retention replay'"
-                )
 
     def _count(self, kind: str, subject_ids: list[Any]) -> None:
         """Count each subject once, also in a rehearsal, where nobody goes."""
@@ -173,9 +222,7 @@ class ErasureReplay:
             return
         self.counts["keys"] += 1
         self._destroyed_clients.add(client)
-        if not self._dry_run:
-            self._runtime.keys.destroy_client(session, client)
-            session.commit()
+        self._effects.destroy_client(session, client)
         self._remove_client(session, client)
 
     def _destroy_subjects_again(
@@ -205,8 +252,5 @@ class ErasureReplay:
             if key.pseudonym(year) in pseudonyms and client not in self._destroyed_clients
         ]
         self.counts["keys"] += len(subject_ids)
-        if not self._dry_run:
-            for subject_id in subject_ids:
-                self._runtime.keys.destroy(session, kind, subject_id)
-            session.commit()
+        self._effects.destroy_subjects(session, kind, subject_ids)
         self._remove(session, kind, subject_ids)

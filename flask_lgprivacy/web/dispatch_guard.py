@@ -22,7 +22,7 @@ from ..orm.context import current_context
 from ..orm.row_state import CHANGED
 from ..screening.request import RequestScreening
 from .decorators import DECLARATION_ATTRIBUTE, current_processing
-from .endpoints import EXTENSION_NAME, EndpointRegistry
+from .endpoints import EXTENSION_NAME, EndpointRegistry, call_by_application, call_by_gate
 from .flask_internals import answers_options, is_flasks_own, running_request
 from .problems import problem_response
 from .redirects import reveals_opened_value
@@ -44,9 +44,8 @@ class DispatchGuard:
     def __init__(
         self, app: Flask, runtime: Runtime, exemptions: Mapping[str, str], *, longest_body: int
     ) -> None:
-        self.endpoints = EndpointRegistry(
-            app, exemptions, calls_views=_dispatches_as_flask_does(app)
-        )
+        caller = call_by_gate if _dispatches_as_flask_does(app) else call_by_application
+        self.endpoints = EndpointRegistry(app, exemptions, caller)
         app.extensions[EXTENSION_NAME] = self.endpoints
         self._runtime = runtime
         self._screening = RequestScreening(

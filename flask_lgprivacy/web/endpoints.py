@@ -35,6 +35,24 @@ class RegisteredView(NamedTuple):
     call: Callable[..., Any] | None
 
 
+ViewCaller = Callable[[Any, "Stated | None"], "Callable[..., Any] | None"]
+"""Returns what the gate calls once it entered what a view states; None where only the application
+can call the view.
+"""
+
+
+def call_by_gate(view: Any, declared: Stated | None) -> Callable[..., Any] | None:
+    """The view itself, without the guard around it; None for a coroutine function."""
+    if view is None or inspect.iscoroutinefunction(view):
+        return None
+    is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(declared) is tuple
+    return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
+
+
+def call_by_application(_view: Any, _declared: Stated | None) -> None:
+    """None: somebody wrapped how the application calls its views."""
+
+
 EXTENSION_NAME = "lgprivacy.endpoints"
 """Where an application keeps its registry."""
 
@@ -50,9 +68,9 @@ class EndpointRegistry:
     registered.
     """
 
-    def __init__(self, app: Flask, exemptions: Mapping[str, str], *, calls_views: bool) -> None:
+    def __init__(self, app: Flask, exemptions: Mapping[str, str], view_caller: ViewCaller) -> None:
         self._app = app
-        self._calls_views = calls_views
+        self._view_caller = view_caller
         self._exemptions = {endpoint: Exemption(reason) for endpoint, reason in exemptions.items()}
         self._known: dict[tuple[str, str], RegisteredView] = {}
 
@@ -63,18 +81,9 @@ class EndpointRegistry:
         if registered_view is None or registered_view.view is not view:
             declared = self._look_up(endpoint, method, view)
             registered_view = self._known[endpoint, method] = RegisteredView(
-                view, declared, self._callable(view, declared)
+                view, declared, self._view_caller(view, declared)
             )
         return registered_view
-
-    def _callable(self, view: Any, declared: Stated | None) -> Callable[..., Any] | None:
-        """What is called once the gate entered a view's declarations; None where only the
-        application can call it.
-        """
-        if view is None or not self._calls_views or inspect.iscoroutinefunction(view):
-            return None
-        is_guard = getattr(view, "__lgprivacy_guard__", None) is view and type(declared) is tuple
-        return cast("Callable[..., Any]", getattr(view, "__lgprivacy_view__") if is_guard else view)  # noqa: B009
 
     def stated(self, endpoint: str, method: str) -> Stated | None:
         """What an endpoint states for a method, or None."""

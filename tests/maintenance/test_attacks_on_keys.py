@@ -80,8 +80,8 @@ def test_who_is_erased_while_keys_are_renewed_stays_erased(
 
         return hooked
 
-    name = "insert_epoch" if what == "clients" else "subject_row"
-    holder = keys.clients if what == "clients" else keys
+    name = "insert_epoch" if what == "clients" else "wrapped_row"
+    holder = keys.clients if what == "clients" else keys.subjects
     monkeypatch.setattr(holder, name, meanwhile(getattr(holder, name)))
     with backend.app.app_context():
         keeper = MaintenanceRunner(backend.runtime)
@@ -214,8 +214,8 @@ def test_a_rehearsed_replay_counts_as_the_real_one(backend: Backend) -> None:
 
     with again.app.app_context():
         figures = []
-        for dry_run in (True, False):
-            replay = ErasureReplay(again.runtime, dry_run=dry_run)
+        for begin in (ErasureReplay.rehearsal, ErasureReplay):
+            replay = begin(again.runtime)
             replay.from_tombstones()
             replay.from_trail(read_trail(again.folder / "trail", where={"event": "rights-request"}))
             counts = replay.close()

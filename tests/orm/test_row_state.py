@@ -6,6 +6,7 @@ import io
 import traceback
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -258,18 +259,19 @@ def test_any_identifier_that_a_database_takes_keeps_its_key(either: Backend, one
     if "\0" in one and IS_POSTGRESQL:
         pytest.skip("PostgreSQL holds no text with a NUL")
     keys, client = either.runtime.keys, either.schools[0].hex
+    holder_of = partial(either.runtime.models.key_holder, "student")
     with either.app.app_context():
-        first = keys.create(db.session(), "student", {one: client}, held_by_client=True)
+        first = keys.create(db.session(), "student", {one: client}, holder_of)
         db.session.commit()
         keys.forget_all()
-        again = keys.create(db.session(), "student", {one: client}, held_by_client=True)
+        again = keys.create(db.session(), "student", {one: client}, holder_of)
         db.session.commit()
         assert again[one].key == first[one].key
         keys.destroy(db.session(), "student", one, client=client)
         db.session.commit()
         assert keys.is_erased(db.session(), "student", one)
         with pytest.raises(SubjectErased):
-            keys.create(db.session(), "student", {one: client}, held_by_client=True)
+            keys.create(db.session(), "student", {one: client}, holder_of)
         db.session.rollback()
 
 
