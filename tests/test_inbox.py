@@ -42,7 +42,7 @@ def absorb(backend: Backend, school: int = 0) -> dict[str, int]:
         return backend.privacy.ingest.absorb(backend.schools[0])
 
 
-def test_what_a_device_sealed_is_taken_in_and_was_unreadable_until_then(either: Backend) -> None:
+def test_what_a_device_sealed_is_unreadable_until_it_is_taken_in(either: Backend) -> None:
     new = uuid4()
     leave(
         either,
@@ -77,9 +77,7 @@ def test_what_a_device_sealed_is_taken_in_and_was_unreadable_until_then(either: 
         {"first_name": CANARY, "last_name": CANARY, "school_id": str(uuid4())}, {"first_name": CANARY, "last_name": CANARY, "birth_date": "soon"},
     ],
 )  # fmt: skip
-def test_a_record_that_fits_nothing_is_refused_kept_and_not_tried_again(
-    backend: Backend, content: Any
-) -> None:
+def test_a_record_that_fits_nothing_is_kept_as_refused(backend: Backend, content: Any) -> None:
     leave(backend, "Student", content)
     assert absorb(backend) == {"written": 0, "refused": 1}
     assert absorb(backend) == {"written": 0, "refused": 0}

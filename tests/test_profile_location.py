@@ -19,7 +19,7 @@ def device_school(backend: Backend) -> None:
         backend.privacy.storage.choose(school.id, "device")
 
 
-def test_writing_a_profile_of_a_device_client_is_refused_with_the_clause_and_leaves_nothing(
+def test_a_refused_profile_of_a_device_client_leaves_nothing(
     backend: Backend,
 ) -> None:
     device_school(backend)
@@ -57,7 +57,7 @@ def test_a_client_whose_profiles_are_here_has_them_erased_first(backend: Backend
         assert backend.privacy.storage.of(backend.schools[0]) == "cloud"
 
 
-def test_the_command_shows_and_records_the_choice(backend: Backend) -> None:
+def test_the_command_records_the_choice(backend: Backend) -> None:
     device_school(backend)
     run, mine = backend.app.test_cli_runner().invoke, backend.schools[2].hex
     assert run(args=["privacy", "storage", mine]).stdout == "device\n"

@@ -57,7 +57,7 @@ def test_a_wrong_declaration_is_named(given: Any, says: str) -> None:
         check_stores(parse_stores({**ALL, **given}, policy), NAMES, policy)
 
 
-def test_a_file_store_of_commercial_data_may_stand_in_the_eea_and_no_further(
+def test_a_file_store_of_commercial_data_may_not_stand_outside_the_eea(
     tmp_path: Path,
 ) -> None:
     def files(country: str, category: str) -> Any:

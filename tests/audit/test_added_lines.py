@@ -38,7 +38,7 @@ def forge(folder: Path) -> None:
         file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
 
-def test_a_line_that_somebody_added_is_a_finding_and_the_continuation_says_so(
+def test_a_line_that_somebody_added_is_a_finding_that_the_continuation_names(
     tmp_path: Path,
 ) -> None:
     first = trail(tmp_path)
@@ -58,7 +58,7 @@ def test_a_line_that_somebody_added_is_a_finding_and_the_continuation_says_so(
     ] == [(1, 0)]
 
 
-def test_a_chain_that_somebody_adds_to_while_a_worker_runs_is_kept_and_not_continued(
+def test_a_chain_that_somebody_adds_to_while_a_worker_runs_is_not_continued(
     tmp_path: Path,
 ) -> None:
     running = trail(tmp_path)

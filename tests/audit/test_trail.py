@@ -128,7 +128,7 @@ def test_a_restarted_worker_continues_the_chain(written: Path) -> None:
     assert (report.exit_code, report.chains, report.lines) == (0, 1, 7)
 
 
-def test_a_restarted_worker_cuts_an_unfinished_line_and_says_so(written: Path) -> None:
+def test_a_restarted_worker_tells_that_it_cut_an_unfinished_line(written: Path) -> None:
     with (written / "w0.jsonl").open("ab") as file:
         file.write(b'{"prev":"')
     trail_in(written).commit(event())

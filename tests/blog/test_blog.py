@@ -79,7 +79,7 @@ def read(blog: Any, path: str, **session: str) -> Any:
     return client.get(path)
 
 
-def test_a_comment_is_left_by_anybody_and_read_by_the_officer_only(blog: Any) -> None:
+def test_a_comment_of_anybody_is_read_by_the_officer_only(blog: Any) -> None:
     assert post(blog, SAID).status_code == 201
     assert read(blog, "/comments", officer="one").json == [SAID]
     assert read(blog, "/comments").status_code == 401

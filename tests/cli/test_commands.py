@@ -33,7 +33,7 @@ def test_init_keeps_what_exists(run: Any, backend: Backend) -> None:
     assert (backend.folder / "lgprivacy.key").read_bytes() == before
 
 
-def test_verify_passes_and_then_names_the_place(run: Any, backend: Backend) -> None:
+def test_verify_names_the_place_of_a_change(run: Any, backend: Backend) -> None:
     assert run("audit", "verify")[0] == 0
     path = backend.folder / "trail" / "w0.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)

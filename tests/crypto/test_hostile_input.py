@@ -131,7 +131,7 @@ def test_no_bytes_are_a_wrapped_client_key(key_file: LocalKeyFile, wrapped: byte
             key_file.unwrap(content, context=b"c")
 
 
-def test_a_key_file_that_is_damaged_says_so_and_nothing_of_it(tmp_path: Path) -> None:
+def test_a_damaged_key_file_is_refused_without_its_content(tmp_path: Path) -> None:
     from flask_lgprivacy.errors import ConfigurationError
 
     for number, content in enumerate(

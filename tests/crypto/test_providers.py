@@ -56,7 +56,7 @@ def test_a_key_comes_back_for_its_own_context_only(standin: TransitStandIn, tmp_
     ("mood", "says", "asked"),
     [("refusing", "refused access", 2), ("nonsense", "is not a key", 1), ("failing", "InternalServerError", 1), ("hanging", "did not answer", 2)],
 )  # fmt: skip
-def test_what_goes_wrong_is_said_in_time_and_not_asked_for_ever(
+def test_what_goes_wrong_is_said_in_time(
     standin: TransitStandIn, tmp_path: Path, mood: str, says: str, asked: int
 ) -> None:
     provider = transit(tmp_path, standin.url)
@@ -85,7 +85,7 @@ def test_a_renewed_token_is_read_again(standin: TransitStandIn, tmp_path: Path) 
         provider.unwrap(wrapped, context=CONTEXT)
 
 
-def test_a_service_that_is_away_is_left_alone_for_a_second_and_asked_again(
+def test_a_service_that_is_away_is_asked_again_after_a_second(
     standin: TransitStandIn, tmp_path: Path
 ) -> None:
     now = [0.0]

@@ -73,7 +73,7 @@ from flask_lgprivacy import Actor, LGPrivacy, sealed, subject
 """What the README says that its quickstart imports."""
 
 
-def test_the_quickstart_of_the_readme_runs_and_refuses(tmp_path: Path) -> None:
+def test_the_quickstart_of_the_readme_ends_in_its_refusal(tmp_path: Path) -> None:
     [code] = blocks("README.md", "python")
     [refusal] = blocks("README.md", "json")
     trial = f"""

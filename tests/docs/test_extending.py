@@ -171,7 +171,7 @@ else:
     run_in(folder, trial, **environment)
 
 
-def test_a_trail_of_ones_own_is_written_read_and_verified(folder: Path) -> None:
+def test_a_trail_of_ones_own_takes_the_place_of_the_files(folder: Path) -> None:
     trial = """
 command = app.test_cli_runner()
 shown = command.invoke(args=["privacy", "audit", "show", "--category", "student.profile"])
@@ -306,7 +306,7 @@ assert post(teacher, "/grants", wanted).status_code == 403
     extend(folder, "grant-kind.md").tries(trial, **document)
 
 
-def test_a_store_of_ones_own_is_exported_and_erased(folder: Path) -> None:
+def test_a_store_of_ones_own_takes_part_in_rights(folder: Path) -> None:
     trial = """
 drawing = Path("drawings") / pupil.hex / "house.svg"
 drawing.parent.mkdir(parents=True)

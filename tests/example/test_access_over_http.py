@@ -58,9 +58,7 @@ def tilleuls(running: Running) -> dict[str, Any]:
     }
 
 
-def test_teachers_and_the_student_see_their_own_and_no_more(
-    running: Running, tilleuls: dict[str, Any]
-) -> None:
+def test_each_role_sees_only_its_own_students(running: Running, tilleuls: dict[str, Any]) -> None:
     assert students(running, signed_in(running, "m.perrin"))[2] == [
         "Inès",
         "Jade",

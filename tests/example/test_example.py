@@ -64,7 +64,7 @@ def test_a_teacher_reads_the_students_of_the_school(running: Running) -> None:
     ]
 
 
-def test_a_teacher_of_another_school_gets_clause_and_contact_and_no_name(running: Running) -> None:
+def test_a_teacher_of_another_school_gets_clause_with_contact_but_no_name(running: Running) -> None:
     student = student_of(running, running.signed_in("m.perrin"))
     answer = running.get(running.signed_in("k.legoff"), f"/students/{student['id']}")
     assert (answer.status_code, answer.json()["clause"], answer.json()["contact"]["email"]) == (
@@ -106,7 +106,7 @@ def test_a_form_without_a_token_is_refused(running: Running) -> None:
     assert answer.status_code == 400
 
 
-def test_a_browser_signs_in_and_sees_pages(running: Running) -> None:
+def test_a_browser_that_signed_in_sees_pages(running: Running) -> None:
     session = requests.Session()
     token = re.search(r'name="csrf_token" value="([^"]+)"', running.get(session, "/").text)
     assert token is not None
@@ -141,7 +141,7 @@ def test_a_school_that_keeps_profiles_on_its_devices_has_none_on_the_server(
     assert running.get(teacher, "/students").json() == []
 
 
-def test_a_student_reads_itself_and_asks_the_school(running: Running) -> None:
+def test_a_student_who_asks_for_a_right_is_sent_to_the_school(running: Running) -> None:
     schools = {one["name"]: one["id"] for one in running.get(requests, "/schools").json()}
     me = running.signed_in("lena.t", schools["École des Tilleuls"])
     mine = student_of(running, running.signed_in("m.perrin"))
@@ -165,7 +165,7 @@ def test_a_student_reads_itself_and_asks_the_school(running: Running) -> None:
     assert asked.json()["id"] in {one["id"] for one in desk}
 
 
-def test_the_newsletter_takes_an_address_and_no_student(running: Running) -> None:
+def test_the_newsletter_takes_no_student(running: Running) -> None:
     session = running.signed_in("m.perrin")
     assert (
         running.post(
@@ -206,9 +206,7 @@ def test_bad_input_is_told_so(running: Running, path: str, body: Any, status: in
     assert "Traceback" not in answer.text
 
 
-def test_an_administrator_imports_the_own_roster_and_no_other(
-    running: Running, tmp_path: Path
-) -> None:
+def test_an_administrator_imports_only_the_own_roster(running: Running, tmp_path: Path) -> None:
     import shutil
 
     admin = running.signed_in("admin.tilleuls")
@@ -235,7 +233,7 @@ def test_an_administrator_imports_the_own_roster_and_no_other(
     assert running.post(admin, "/roster", {}).status_code == 422
 
 
-def test_an_auditor_sees_the_trail_and_no_student(running: Running) -> None:
+def test_an_auditor_sees_the_trail_but_no_student(running: Running) -> None:
     auditor = running.signed_in("auditor")
     page = running.get(auditor, "/trail").text
     assert "every line follows the one before" in page

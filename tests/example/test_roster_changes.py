@@ -89,9 +89,7 @@ def chosen(client: Any, membership_id: Any) -> int:
 
 
 @pytest.mark.parametrize("mode", ["bulk", "delta"])
-def test_an_enrolment_marked_tobedeleted_takes_a_pupil_out_and_never_puts_one_in(
-    app: Any, mode: str
-) -> None:
+def test_an_enrolment_marked_tobedeleted_only_takes_a_pupil_out(app: Any, mode: str) -> None:
     gone = PLACES.replace("e2,,", "e2,tobedeleted,")
     done = imported(files(places=gone, mode=mode))
     assert (
@@ -116,7 +114,7 @@ def test_a_class_marked_tobedeleted_goes_with_its_places(app: Any) -> None:
     ]
 
 
-def test_a_person_marked_tobedeleted_is_not_imported_and_signs_in_no_more(app: Any) -> None:
+def test_a_person_marked_tobedeleted_signs_in_no_more(app: Any) -> None:
     marked = TEACHER.replace("u1,,", "u1,tobedeleted,") + PUPIL
     assert "POST /privacy/delete" in remarks(imported(files(marked)))
     assert counted()["accounts"] == 0
@@ -127,7 +125,7 @@ def test_a_person_marked_tobedeleted_is_not_imported_and_signs_in_no_more(app: A
     assert counted()["teachings"] == 0
 
 
-def test_a_full_import_says_who_is_no_longer_in_it_and_takes_them_out_when_asked(app: Any) -> None:
+def test_a_full_import_takes_out_who_is_no_longer_in_it_when_asked(app: Any) -> None:
     imported(files())
     done = imported(files(TEACHER, "e1,,,c1,o1,u1,teacher,true,,\n"))
     assert "1 enrolments of a school are no longer in this full import; they stay" in remarks(done)
@@ -216,7 +214,7 @@ def test_the_schools_of_version_1_1_are_kept(app: Any) -> None:
     assert memberships() == {("School", "teacher"), ("Other", "teacher")}
 
 
-def test_somebody_acts_in_one_role_at_a_time_and_may_choose_it(app: Any) -> None:
+def test_somebody_chooses_the_one_role_to_act_in(app: Any) -> None:
     imported(roles(TEACHES_HERE, TEACHES_THERE, LEADS_HERE))
     client = app.test_client()
     client.post("/sign-in", json={"username": "y.kerbrat", "password": "a-long-password"})
@@ -266,7 +264,7 @@ def test_a_role_that_is_over_ends_the_session_that_uses_it(app: Any, left: tuple
     assert signs_in(app)
 
 
-def test_a_delta_of_roles_takes_away_what_it_names_and_no_more(app: Any) -> None:
+def test_a_delta_of_roles_takes_away_only_what_it_names(app: Any) -> None:
     imported(roles(TEACHES_HERE, TEACHES_THERE, LEADS_HERE))
     imported(roles(LEADS_HERE.replace("r3,,", "r3,tobedeleted,"), TEACHES_HERE, mode="delta"))
     assert memberships() == {("School", "teacher"), ("Other", "teacher")}
@@ -527,7 +525,7 @@ def test_a_school_outside_the_bundle_is_said(app: Any) -> None:
 # --- who may come in ---
 
 
-def test_a_disabled_person_is_kept_and_does_not_sign_in(app: Any) -> None:
+def test_a_disabled_person_does_not_sign_in(app: Any) -> None:
     done = imported(files(TEACHER.replace(",true,", ",false,") + PUPIL))
     assert "enabledUser is false" in remarks(done)
     assert (signs_in(app), counted()["accounts"]) == (False, 1)
@@ -634,7 +632,7 @@ def test_a_table_that_cannot_be_taken_is_refused_in_words_of_an_administrator(
     assert counted()["students"] == 0
 
 
-def test_what_is_in_a_file_and_not_used_is_named(app: Any) -> None:
+def test_what_is_unused_in_a_file_is_named(app: Any) -> None:
     bundle = read_bundle(
         zipped(files(TEACHER.replace("Kerbrat,,", "Kerbrat,Anne,") + PUPIL)), privacy.policy
     )

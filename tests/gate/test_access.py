@@ -255,7 +255,7 @@ def test_a_refusal_that_the_view_swallows_is_in_the_trail(backend: Backend) -> N
     ]
 
 
-def test_a_denial_says_clause_and_contact_and_no_name(backend: Backend) -> None:
+def test_a_denial_says_clause_with_contact_but_no_name(backend: Backend) -> None:
     @backend.app.get("/other")
     @backend.privacy.handles("student.profile", roles={"teacher"}, purpose="provide-service")
     def other() -> str:

@@ -12,7 +12,7 @@ from flask_lgprivacy import LGPrivacy
 from flask_lgprivacy.testing import acting_as, captured_trail
 
 
-def test_many_refusals_of_nobody_are_counted_and_room_is_kept_for_people(tmp_path: Path) -> None:
+def test_many_anonymous_refusals_leave_room_for_people(tmp_path: Path) -> None:
     now = [dt.datetime(2026, 11, 26, 8, tzinfo=dt.UTC)]
     backend = make_backend(tmp_path / "backend", privacy=LGPrivacy(utcnow=lambda: now[0]))
     client = backend.app.test_client()

@@ -26,7 +26,7 @@ def get(backend: Backend, path: str, actor: Any) -> Any:
         return backend.app.test_client().get(path)
 
 
-def test_a_decorator_between_two_declarations_is_refused_and_not_lost(backend: Backend) -> None:
+def test_a_decorator_between_two_declarations_is_refused(backend: Backend) -> None:
     def login_required(view: Any) -> Any:
         @functools.wraps(view)
         def inner() -> Any:

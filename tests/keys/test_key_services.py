@@ -53,7 +53,7 @@ def listing(backend: Backend, school: int) -> Any:
         return backend.app.test_client().get(f"/schools/{school}/students")
 
 
-def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(
+def test_a_thousand_students_in_eight_threads_cost_one_call(
     tmp_path: Path, service: TransitStandIn
 ) -> None:
     backend = serviced(tmp_path, service)
@@ -79,7 +79,7 @@ def test_a_thousand_students_cost_one_call_and_eight_threads_share_it(
     assert len(service.asked) == 1
 
 
-def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
+def test_a_key_service_that_comes_back_is_used_without_a_restart(
     tmp_path: Path, service: TransitStandIn
 ) -> None:
     backend = serviced(tmp_path, service)
@@ -108,7 +108,7 @@ def test_cached_clients_go_on_then_503_and_it_comes_back_without_a_restart(
     assert listing(backend, 2).status_code == 200
 
 
-def test_a_client_brings_its_own_service_and_withdraws(
+def test_a_client_that_withdraws_its_own_service_is_closed(
     tmp_path: Path, service: TransitStandIn
 ) -> None:
     backend = serviced(tmp_path, service, name="school-one")

@@ -105,7 +105,7 @@ def test_the_plain_column_itself_is_nobodys(made: Any) -> None:
             pupil.lgprivacy_plain_first_name = "x"
 
 
-def test_outside_the_window_plain_text_is_refused_and_the_message_says_what_to_run(
+def test_outside_the_window_plain_text_is_refused_with_the_command_to_run(
     tmp_path: Path,
 ) -> None:
     app, privacy = make(tmp_path / "input", window=None)
@@ -151,7 +151,7 @@ def test_a_write_seals_its_row(made: Any) -> None:
         )
 
 
-def test_the_command_rehearses_seals_verifies_and_is_repeatable(made: Any) -> None:
+def test_the_migration_command_is_repeatable(made: Any) -> None:
     app, privacy, ids, folder = made
     assert json.loads(migrate(app, "Pupil", "--dry-run", "--json").stdout) == {
         "dry run": True,
@@ -375,7 +375,7 @@ def test_after_the_same_steps_postgresql_holds_no_destroyed_key(tmp_path: Path) 
     assert lying() == []
 
 
-def test_a_row_that_is_sealed_between_its_load_and_its_reading_is_read_all_the_same(
+def test_a_row_that_is_sealed_after_its_load_is_read_all_the_same(
     made: Any,
 ) -> None:
     app, privacy, ids, _ = made
@@ -389,7 +389,7 @@ def test_a_row_that_is_sealed_between_its_load_and_its_reading_is_read_all_the_s
         assert db.session.get(Pupil, ids[0]).first_name == f"{CANARY} newer"
 
 
-def test_a_row_that_is_sealed_between_its_load_and_its_writing_keeps_its_other_fields(
+def test_a_row_that_is_sealed_before_its_writing_keeps_its_other_fields(
     made: Any,
 ) -> None:
     app, privacy, ids, _ = made

@@ -92,7 +92,7 @@ def test_after_a_rotation_everything_reads_as_before(backend: Backend, what: str
     ]
 
 
-def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_new_ones_stand(
+def test_everybody_is_found_while_indexes_are_rotated(
     backend: Backend,
 ) -> None:
     other = make_backend(backend.folder, filled=False)
@@ -133,7 +133,7 @@ def test_while_indexes_are_rotated_everybody_is_found_and_afterwards_only_the_ne
     assert living == [(3,)]
 
 
-def test_the_old_epoch_is_destroyed_and_the_new_one_wraps_what_comes(backend: Backend) -> None:
+def test_once_the_old_epoch_is_destroyed_the_new_one_wraps_what_comes(backend: Backend) -> None:
     rotate(backend, "clients")
     client = backend.schools[0].hex
     epochs = keys_of(
@@ -146,7 +146,7 @@ def test_the_old_epoch_is_destroyed_and_the_new_one_wraps_what_comes(backend: Ba
     assert keys_of(backend, "distinct epoch", "subject_key", f"holder = '{client}'") == [(2,)]
 
 
-def test_a_process_that_holds_the_old_keys_goes_on_reading_and_writing(backend: Backend) -> None:
+def test_a_process_that_holds_the_old_keys_goes_on_working(backend: Backend) -> None:
     other = make_backend(backend.folder, filled=False)
     other.schools, other.students = backend.schools, backend.students
     before = values(other)
@@ -188,7 +188,7 @@ def test_a_row_that_was_read_before_its_key_was_renewed_is_written_under_the_new
         assert db.session.get(Student, one_id(backend)).first_name == f"{CANARY} meanwhile"
 
 
-def test_a_broken_record_keeps_its_old_key_and_stops_the_destruction(backend: Backend) -> None:
+def test_a_broken_record_stops_the_destruction_of_its_key(backend: Backend) -> None:
     run_sql(
         backend.folder, "data", "update student set lgprivacy_student_profile = lgprivacy_student_picture where id = :one",
         one=one_id(backend).hex,
@@ -236,7 +236,7 @@ def run(backend: Backend, *words: str) -> Any:
     return backend.app.test_cli_runner().invoke(args=["privacy", "keys", *words])
 
 
-def test_the_commands_list_rehearse_rotate_and_drop_an_old_root(backend: Backend) -> None:
+def test_the_commands_take_an_old_root_key_out_of_use(backend: Backend) -> None:
     planned = run(backend, "rotate", "clients", "--dry-run", "--json")
     assert json.loads(planned.stdout) == {"dry run": True, "clients": 3, "subject keys": 5}
     assert {row["epoch"] for row in json.loads(run(backend, "list", "--json").stdout)} == {1}

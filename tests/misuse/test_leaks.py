@@ -174,7 +174,7 @@ def test_what_python_and_sqlalchemy_show_of_a_row_is_shut(backend: Backend) -> N
         assert CANARY not in "".join(shown)
 
 
-def test_what_is_assigned_and_not_flushed_does_not_show(backend: Backend) -> None:
+def test_what_is_assigned_but_not_flushed_does_not_show(backend: Backend) -> None:
     row = Student(school_id=uuid4(), first_name=NAME, last_name=NAME)
     assert CANARY not in repr(row) + repr(vars(row)) + repr(inspect(row).attrs)
 
@@ -225,7 +225,7 @@ def answer(backend: Backend, path: str) -> TestResponse:
         return backend.app.test_client().get(path)
 
 
-def test_a_template_opens_under_the_views_declaration_and_in_the_trail(backend: Backend) -> None:
+def test_a_template_opens_under_the_declaration_of_its_view(backend: Backend) -> None:
     @backend.app.get("/page")
     @backend.privacy.handles("student.profile", **READS)
     def page() -> str:
@@ -322,7 +322,7 @@ def test_hooks_of_other_extensions_open_nothing_where_nothing_is_declared(backen
     assert seen == [f"{where}: undeclared-processing" for where in ("before", "after", "teardown")]
 
 
-def test_what_an_after_request_hook_opens_is_under_the_declaration_and_in_the_trail(
+def test_what_an_after_request_hook_opens_is_under_the_declaration(
     backend: Backend,
 ) -> None:
     @backend.app.after_request

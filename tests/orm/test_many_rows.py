@@ -106,7 +106,7 @@ def test_an_assignment_before_the_first_reading_leaves_the_other_fields(backend:
         )
 
 
-def test_an_assignment_is_read_outside_a_processing_and_nothing_else_is(backend: Backend) -> None:
+def test_only_an_assignment_is_read_outside_a_processing(backend: Backend) -> None:
     with backend.app.app_context():
         with backend.writing():
             student = db.session.get(Student, backend.students[backend.schools[0]][0])

@@ -318,7 +318,7 @@ def test_a_row_version_is_compared_where_a_subclass_of_the_mixin_has_mapper_argu
     assert Contact.__mapper__.version_id_col is Contact.__table__.c.lgprivacy_version
 
 
-def test_a_validator_of_a_sealed_field_is_called_and_its_word_is_taken(tmp_path: Path) -> None:
+def test_what_a_validator_of_a_sealed_field_returns_is_sealed(tmp_path: Path) -> None:
     db = fresh()
 
     class Contact(db.Model):

@@ -13,7 +13,7 @@ from sqlalchemy import MetaData, create_engine, inspect
 alembic = pytest.importorskip("alembic")
 
 
-def test_a_migration_runs_up_and_down_and_there_is_nothing_more_to_migrate(tmp_path: Path) -> None:
+def test_a_migration_runs_both_ways_once(tmp_path: Path) -> None:
     from alembic.autogenerate import produce_migrations, render_python_code
     from alembic.migration import MigrationContext
     from alembic.operations import Operations

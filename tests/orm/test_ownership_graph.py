@@ -151,7 +151,7 @@ def test_sealed_columns_without_an_owner_stop_the_start(tmp_path: Path) -> None:
         start(db, tmp_path)
 
 
-def test_a_table_that_points_at_people_and_says_nothing_stops_the_start(tmp_path: Path) -> None:
+def test_a_table_that_points_at_people_without_a_label_stops_the_start(tmp_path: Path) -> None:
     db = fresh()
 
     class Pupil(db.Model):

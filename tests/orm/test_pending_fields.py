@@ -100,7 +100,7 @@ def test_two_writes_in_one_transaction_are_both_written(backend: Backend) -> Non
         )
 
 
-def test_a_new_row_changed_between_flushes_and_rolled_back_can_be_added_again(
+def test_a_new_row_that_was_rolled_back_between_flushes_can_be_added_again(
     backend: Backend,
 ) -> None:
     with backend.app.app_context(), backend.writing():

@@ -122,7 +122,7 @@ def test_an_index_of_few_bits_is_compared_after_opening(learners: Any) -> None:
     )
 
 
-def test_asking_for_a_client_that_is_none_finds_nothing_and_makes_no_key(learners: Any) -> None:
+def test_asking_for_a_client_that_is_none_makes_no_key(learners: Any) -> None:
     privacy, folder = learners
     actor = Actor("t", role="teacher", client=UUID(int=9))
     before = run_sql(folder, "data", "select client from lgprivacy_client_key order by 1")

@@ -176,7 +176,7 @@ def test_a_transient_copy_of_a_row_is_no_way_past_its_labels(backend: Backend) -
             _ = row.phone
 
 
-def test_a_tagged_column_is_compared_and_written_as_declared(backend: Backend) -> None:
+def test_a_tagged_column_is_used_as_declared(backend: Backend) -> None:
     with backend.app.app_context():
         with writing(backend, "account.identity"):
             row = db.session.scalars(select(Account).where(Account.phone == "0230000000")).one()

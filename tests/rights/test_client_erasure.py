@@ -51,7 +51,7 @@ def restarted(backend: Backend) -> Backend:
     return again
 
 
-def test_a_client_has_everything_erased_and_others_keep_theirs(either: Backend) -> None:
+def test_erasing_everything_of_a_client_leaves_others_theirs(either: Backend) -> None:
     done = ask(either, either.administrator(), everything(either))
     assert (done.status_code, done.json["state"], done.json["clause"]) == (
         202,
@@ -246,7 +246,7 @@ def test_when_everything_was_restored_the_command_repeats_it_from_the_trail(tmp_
     assert json.loads(again_done.stdout)["keys"] == 0
 
 
-def test_a_lost_key_table_is_restored_and_everything_opens_again(backend: Backend) -> None:
+def test_everything_opens_again_once_a_lost_key_table_is_restored(backend: Backend) -> None:
     back_up(backend.folder, "keys", "copy")
     close(backend)
     run_sql(backend.folder, "keys", "delete from lgprivacy_subject_key")

@@ -36,7 +36,7 @@ def about(backend: Backend) -> dict[str, Any]:
 # --- id and pseudonym stand side by side nowhere ---
 
 
-def test_no_event_that_names_a_request_has_a_pseudonym_and_no_request_or_certificate_has_one(
+def test_neither_request_nor_certificate_can_be_joined_with_a_pseudonym(
     backend: Backend,
 ) -> None:
     admin = backend.administrator()
@@ -349,7 +349,7 @@ def test_requests_come_in_pages(backend: Backend) -> None:
     )
 
 
-def test_a_newer_export_replaces_the_archive_of_the_one_before_and_expired_ones_go(
+def test_a_newer_export_replaces_the_archive_of_the_one_before(
     tmp_path: Path,
 ) -> None:
     now = [dt.datetime(2026, 11, 22, 8, tzinfo=dt.UTC)]

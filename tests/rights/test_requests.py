@@ -53,7 +53,7 @@ def export(backend: Backend, actor: Actor, body: Any) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(archive.data))
 
 
-def test_a_school_exports_one_student_with_everything_and_nobody_else(either: Backend) -> None:
+def test_a_school_exports_everything_of_one_student_only(either: Backend) -> None:
     archive = export(either, either.administrator(), about(either))
     data = json.loads(archive.read("data.json"))
     [student], [exercise] = data["Student"], data["Exercise"]
@@ -197,7 +197,7 @@ def test_a_rectification_that_cannot_be_made_changes_nothing(
     assert rows_of_others(backend) == before
 
 
-def test_a_school_erases_one_student_and_leaves_the_others_byte_for_byte(either: Backend) -> None:
+def test_erasing_one_student_leaves_the_others_byte_for_byte(either: Backend) -> None:
     before = rows_of_others(either)
     done = ask(either, either.administrator(), "POST", "/privacy/delete", about(either))
     assert (done.status_code, done.json["state"]) == (202, "completed")
@@ -281,7 +281,7 @@ def test_a_second_look_that_finds_something_does_not_say_completed(
     )
 
 
-def test_a_students_own_request_is_forwarded_and_not_executed(backend: Backend) -> None:
+def test_a_students_own_request_is_only_forwarded(backend: Backend) -> None:
     done = ask(backend, backend.student_actor(), "POST", "/privacy/delete", {})
     assert (done.status_code, done.json["state"], done.json["clause"]) == (
         202,
@@ -406,7 +406,7 @@ def test_a_request_is_in_the_trail_step_by_step(backend: Backend) -> None:
     assert verify_trail(backend.folder / "trail").exit_code == 0
 
 
-def test_a_request_that_fails_says_so_and_stays(
+def test_a_request_that_fails_stays_as_failed(
     backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flask_lgprivacy.errors import KeyUnavailable

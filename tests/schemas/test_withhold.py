@@ -37,7 +37,7 @@ def get(backend: Backend, path: str, actor: Any) -> Any:
         return backend.app.test_client().get(path)
 
 
-def test_a_withheld_category_is_left_out_and_named(backend: Backend) -> None:
+def test_a_withheld_category_is_named_where_it_is_left_out(backend: Backend) -> None:
     both = ("account.identity", "account.credentials")
     view(
         backend,
@@ -129,7 +129,7 @@ def test_a_withheld_field_that_is_read_directly_still_raises(backend: Backend) -
     assert get(backend, "/direct", backend.administrator()).status_code == 403
 
 
-def test_another_schools_row_is_refused_and_not_shown_in_part(backend: Backend) -> None:
+def test_another_schools_row_is_not_shown_in_part(backend: Backend) -> None:
     def every() -> Any:
         return SHEET(many=True).dump(db.session.scalars(select(Exercise)))
 
@@ -145,7 +145,7 @@ def test_a_schema_outside_a_processing_shows_nothing(backend: Backend) -> None:
         SHEET().dump(db.session.scalars(select(Exercise)).first())
 
 
-def test_only_of_a_nested_schema_is_no_guarantee_and_the_gate_is(backend: Backend) -> None:
+def test_the_gate_refuses_what_only_of_a_nested_schema_lets_through(backend: Backend) -> None:
     """marshmallow returns everything of a nested schema once somebody has read `.schema`; the column still asks."""
     from marshmallow import fields
 

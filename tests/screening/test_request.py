@@ -290,7 +290,7 @@ def test_forms_are_looked_through_too(school: Backend) -> None:
     assert post(school, "/exempt", data={"note": "x"}).status_code == 200
 
 
-def test_an_endpoint_that_writes_and_declares_no_field_takes_none(school: Backend) -> None:
+def test_a_writing_endpoint_without_declared_fields_takes_none(school: Backend) -> None:
     for sent in ({"json": {"website": "x"}}, {"data": {"website": "x"}}):
         answer = post(school, "/anything", **sent)
         assert (answer.status_code, answer.json["clause"]) == (422, "LG-02")
@@ -303,7 +303,7 @@ def test_a_body_that_is_no_json_is_told_so(school: Backend) -> None:
     assert (answer.status_code, "send a JSON object" in answer.json["detail"]) == (422, True)
 
 
-def test_a_deep_body_is_an_error_and_not_a_traceback(school: Backend) -> None:
+def test_a_deep_body_is_a_clear_error(school: Backend) -> None:
     answer = post(
         school, "/anything", data="[" * 100_000 + "]" * 100_000, content_type="application/json"
     )

@@ -94,7 +94,7 @@ def test_a_refused_endpoint_is_named_where_developers_look(backend: Backend) -> 
     )
 
 
-def test_a_declaration_above_the_route_protects_nothing_and_is_refused(backend: Backend) -> None:
+def test_a_declaration_above_the_route_is_refused(backend: Backend) -> None:
     @backend.privacy.handles("student.profile", **PROFILE)
     @backend.app.get("/wrong")
     def wrong() -> Any:

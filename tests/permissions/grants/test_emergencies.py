@@ -49,7 +49,7 @@ def test_a_client_ends_an_emergency(backend: Backend) -> None:
         ({"categories": {"student.credentials"}}, "categories: must be one or more of"),
     ],
 )  # fmt: skip
-def test_an_emergency_is_refused_and_nobody_is_told(
+def test_an_emergency_that_is_refused_tells_nobody(
     backend: Backend, told: list[EmergencyNotice], changes: Any, says: str
 ) -> None:
     with pytest.raises(PrivacyError, match=says):

@@ -45,9 +45,7 @@ def test_every_step_of_a_grant_is_in_the_trail(backend: Backend, clock: Clock) -
     )
 
 
-def test_a_grant_stays_without_the_name_of_an_erased_account_and_ends(
-    backend: Backend, clock: Clock
-) -> None:
+def test_a_grant_of_an_erased_account_ends_without_its_name(backend: Backend, clock: Clock) -> None:
     from flask_lgprivacy.policy import Right
 
     give(backend, clock)

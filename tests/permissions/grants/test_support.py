@@ -45,7 +45,7 @@ def test_an_agent_whom_a_colleague_named_is_let_in_for_hours(
     assert grant.until is not None and (grant.until - dt.timedelta(hours=4)) == grant.given_at
 
 
-def test_an_agent_asks_and_the_only_administrator_accepts(backend: Backend) -> None:
+def test_the_only_administrator_accepts_what_an_agent_asks(backend: Backend) -> None:
     request = assisted(backend, by=backend.administrator())
     asked = backend.privacy.grants.ask(by=agent(), assistance=request.id)
     assert refused(backend, agent()) == "LG-22"
