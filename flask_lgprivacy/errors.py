@@ -219,6 +219,15 @@ class StoreUnavailable(PrivacyError):
     status = 503
 
 
+class ErasureBlocked(PrivacyError):
+    """The database refuses to delete rows, because others that carry no label refer to them; the
+    request failed and can be asked for again.
+    """
+
+    code = "erasure-blocked"
+    status = 409
+
+
 class UsageRefused(PrivacyError):
     """A usage event is not declared as such, so it could say who somebody was."""
 

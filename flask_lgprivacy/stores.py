@@ -243,11 +243,10 @@ def _store(name: str, entry: Any, policy: Policy) -> DataStore:
 def categories_by_store(graph: OwnershipGraph) -> dict[str, frozenset[str]]:
     """By store, the categories of the labelled models whose tables stand in it."""
     by_store: dict[str, frozenset[str]] = {}
-    for kind in graph.subjects:
-        for layout in graph.of(kind):
-            bind = bind_key_of(layout.table)
-            name = "database" if bind is None else f"database:{bind}"
-            by_store[name] = by_store.get(name, frozenset()) | layout.categories
+    for layout in graph.models:
+        bind = bind_key_of(layout.table)
+        name = "database" if bind is None else f"database:{bind}"
+        by_store[name] = by_store.get(name, frozenset()) | layout.categories
     return by_store
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn, cast
 
 from sqlalchemy.orm import Session, object_session
@@ -23,11 +23,13 @@ from ..errors import (
     SubjectErased,
     UndeclaredProcessing,
 )
-from ..orm.attributes import unwrap
 from ..orm.key_access import SubjectKeyAccess
 from ..orm.model_info import ModelInfo, SealedGroup, TaggedColumn
 from ..orm.plaintext import load_plaintext
+from ..orm.row_people import RowPeople
+from ..orm.row_search import RowPerson
 from ..orm.row_state import CHANGED, changed_meanwhile
+from ..orm.tagged_value import unwrap
 from ..policy.engine import CompiledRules, Decision
 from ..policy.model import Action, Condition
 from . import forks
@@ -83,6 +85,7 @@ class ProcessingContext:
         "method",
         "number",
         "opened_values",
+        "people",
         "record_at_once",
         "runtime",
         "take_body",
@@ -111,6 +114,7 @@ class ProcessingContext:
         self.number = next(_numbers)
         self.keys = SubjectKeyAccess(runtime.keys, runtime.models, self.session, self.refuse)
         self._held_keys = self.keys.held
+        self.people = RowPeople(runtime.models, self.session)
         self._fork_count = forks.count
         self._intended = False
         self._has_opened = False
@@ -232,6 +236,7 @@ class ProcessingContext:
         self._readable.clear()
         self._resolver = None
         self.keys.release()
+        self.people.release()
 
     @property
     def must_be_audited(self) -> bool:
@@ -443,6 +448,15 @@ class ProcessingContext:
         """
         model = tagged.layout
         row = instance.__dict__
+        if model.is_shared:
+            people = [
+                person
+                for person in self.people.of(instance, model)
+                if person.is_shown(tagged.attribute)
+            ]
+            self.authorize_for_any(tagged.category, Action.READ, people, model)
+            self.opened_values.append((unwrap(row.get(tagged.attribute)),))
+            return
         subject_id = canonical_id(row.get(model.subject) or getattr(instance, model.subject))
         key = self.keys.require(object_session(instance), model.kind, subject_id)
         client = key.client or None
@@ -476,7 +490,8 @@ class ProcessingContext:
         question = Question(category, purpose, client, None)
         facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
         decision = self.runtime.engine.decide_by(rules, frozenset(facts | {Condition.SELF}))
-        self._enforce(decision, category, Action.READ)
+        if not decision.allowed:
+            self.refuse(_denied(decision), category=category, action=READ)
         self._record_evidence(evidence, category, "search", None)
         self.log.subjects_for(category, READ, client, subject_kind)
 
@@ -491,16 +506,69 @@ class ProcessingContext:
         if memo in self._granted:
             return
         self.require_declared(category, action, f"{category} ({action})")
+        refusal = self._refusal_of(category, action, client, subject)
+        if refusal is not None:
+            self.refuse(refusal, category=category, action=action.value)
+        if not self._rules(category, action).is_about_one_subject:
+            self._granted.add(memo)
+
+    def _refusal_of(
+        self, category: str, action: Action, client: str | None, subject: SubjectRef
+    ) -> PrivacyError | None:
+        """Why an action on one subject's category is not allowed, or None where it is; then what it
+        rests on is noted.
+        """
         for veto in self.runtime.vetoes:
             refusal = veto.refusal(category, action, client, self.session)
             if refusal is not None:
-                self.refuse(refusal, category=category, action=action.value)
+                return refusal
         rules = self._rules(category, action)
         decision, evidence = self._decide(rules, category, client, subject)
-        self._enforce(decision, category, action)
+        if not decision.allowed:
+            return _denied(decision)
         self._record_evidence(evidence, category, action.value, subject)
-        if not rules.is_about_one_subject:
-            self._granted.add(memo)
+        return None
+
+    def authorize_for_any(
+        self, category: str, action: Action, people: Sequence[RowPerson], model: ModelInfo
+    ) -> None:
+        """Allow an action on behalf of any of a row's people, and note it, or raise for the one who
+        is asked last.
+
+        Args:
+            category: Of the row's field.
+            action: What is about to happen.
+            people: Who own the row, or are shown the field.
+            model: Of the row, for the message where nobody is left.
+        """
+        self.require_declared(category, action, f"{category} ({action})")
+        if not people:
+            clause = self.runtime.policy.purposes[self._declared().purpose].clause
+            denied = AccessDenied(
+                f"this {model.name} belongs to nobody any more; only its keys can be read",
+                clause=clause,
+                missing="an owner",
+            )
+            self.refuse(denied, category=category, action=action.value)
+        loaded = {
+            kind: self.keys.load(None, kind, [subject[1] for subject in subjects])
+            for kind, subjects in _by_kind(people).items()
+        }
+        first_refusal: PrivacyError | None = None
+        for person in sorted(people, key=lambda one: one.subject not in self._own_subjects):
+            kind, subject_id = person.subject
+            key = loaded[kind].get(subject_id)
+            if key is None:
+                continue
+            client = key.client or None
+            refusal = self._refusal_of(category, action, client, person.subject)
+            if refusal is None:
+                self.record_access(category, action, client=client, subject=person.subject)
+                if self.record_at_once is not None:
+                    self.record_at_once(self)
+                return
+            first_refusal = first_refusal or refusal
+        self.refuse(first_refusal or SubjectErased(), category=category, action=action.value)
 
     def should_withhold(self, instance: Any, model: ModelInfo, category: str) -> bool:
         """Whether a category of a row is left out.
@@ -510,11 +578,16 @@ class ProcessingContext:
         declaration = self.declaration
         if declaration is None or category not in declaration.withhold:
             return False
-        subject = (model.kind, canonical_id(getattr(instance, model.subject)))
-        client = self.keys.require(object_session(instance), *subject).client or None
-        decision, _ = self._decide(self._rules(category, Action.READ), category, client, subject)
-        if decision.allowed or not NEVER_WITHHELD.isdisjoint(decision.missing):
-            return False
+        if model.is_shared:
+            subjects = [person.subject for person in self.people.of(instance, model)]
+        else:
+            subjects = [(model.kind, canonical_id(getattr(instance, model.subject)))]
+        rules = self._rules(category, Action.READ)
+        for subject in subjects:
+            client = self.keys.require(object_session(instance), *subject).client or None
+            decision, _ = self._decide(rules, category, client, subject)
+            if decision.allowed or not NEVER_WITHHELD.isdisjoint(decision.missing):
+                return False
         self.log.withheld[category] = None
         return True
 
@@ -597,12 +670,6 @@ class ProcessingContext:
         facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
         return self.runtime.engine.decide_by(rules, frozenset(facts)), evidence
 
-    def _enforce(self, decision: Decision, category: str, action: Action) -> None:
-        if not decision.allowed:
-            missing = ", ".join(decision.missing)
-            denied = AccessDenied(decision.reason, clause=decision.clause, missing=missing)
-            self.refuse(denied, category=category, action=action)
-
     def _record_evidence(
         self, evidence: list[Evidence], category: str, action: str, subject: SubjectRef | None
     ) -> None:
@@ -626,3 +693,15 @@ class ProcessingContext:
             "this process was forked from one in which the processing runs; begin one here: with "
             "privacy.processing(…)"
         )
+
+
+def _denied(decision: Decision) -> AccessDenied:
+    missing = ", ".join(decision.missing)
+    return AccessDenied(decision.reason, clause=decision.clause, missing=missing)
+
+
+def _by_kind(people: Iterable[RowPerson]) -> dict[str, list[SubjectRef]]:
+    subjects: defaultdict[str, list[SubjectRef]] = defaultdict(list)
+    for person in people:
+        subjects[person.subject[0]].append(person.subject)
+    return subjects

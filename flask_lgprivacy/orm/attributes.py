@@ -17,7 +17,7 @@ from .context import current_context
 from .flush_events import assigned_in_flush
 from .model_info import PLAINTEXT_PREFIX, TaggedColumn
 from .registry import model_info_of
-from .tagged_value import TaggedValue
+from .tagged_value import TaggedValue, unwrap
 
 
 class TaggedType(TypeDecorator[Any]):
@@ -77,11 +77,6 @@ def tagged_type(inner: TypeEngine[Any]) -> TaggedType:
     """The type of a tagged column that was declared with another type."""
     declared: Any = type(inner)
     return _rendered_like(declared)(inner)
-
-
-def unwrap(value: Any) -> Any:
-    """What a value is, loaded or not; whoever asks has asked the gate."""
-    return value._value if type(value) is TaggedValue else value
 
 
 class TaggedAttribute(InstrumentedAttribute[Any]):

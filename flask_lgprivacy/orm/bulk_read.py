@@ -39,6 +39,12 @@ def iter_records(
         An iterator that reads in batches, so that any number of rows fits in memory.
     """
     layout = model_info_of(model)
+    if layout.is_shared:
+        raise UndeclaredProcessing(
+            f"iter_records(session, {layout.name}) reads models whose rows have one owner; the "
+            f"labels of its keys say whose these are, so select {layout.name} and read the "
+            "attributes"
+        )
     context = current_context.get()
     if context is None:
         raise UndeclaredProcessing(

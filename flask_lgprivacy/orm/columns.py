@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_
+from sqlalchemy import Column, Table, func, or_
 
 from .codec import ValueType
 from .model_info import ModelInfo
+from .registry import field_name
 
 _HEX = re.compile(r"^[0-9a-f]{32}$")
 
@@ -23,6 +24,11 @@ def subject_column(layout: ModelInfo) -> Any:
 def client_column(layout: ModelInfo) -> Any:
     """The column of a subject's model that holds its client."""
     return layout.column(layout.client or "")
+
+
+def columns_by_field(table: Table) -> dict[str, Column[Any]]:
+    """The columns of a table by the names that they have for people."""
+    return {field_name(column): column for column in table.columns}
 
 
 def coerce(column: Any, text: str) -> Any:

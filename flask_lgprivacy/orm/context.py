@@ -4,6 +4,7 @@ something is processed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from ..database.identifiers import SubjectRef
 from ..policy.model import Action
 from .key_access import SubjectKeyAccess
 from .model_info import ModelInfo, SealedGroup, TaggedColumn
+from .row_people import RowPeople
+from .row_search import RowPerson
 
 
 class AccessContext(Protocol):
@@ -20,6 +23,7 @@ class AccessContext(Protocol):
     lifetime_token: object
     """Another object as soon as this context has ended: what was kept under it is shut then."""
     keys: SubjectKeyAccess
+    people: RowPeople
     actor_name: str | None
     """The pseudonym under which the trail names the actor."""
 
@@ -66,6 +70,12 @@ class AccessContext(Protocol):
         self, category: str, action: Action, *, client: str | None, subject: SubjectRef
     ) -> None:
         """Allow an action or raise; what was done is told by `record_access`."""
+        ...
+
+    def authorize_for_any(
+        self, category: str, action: Action, people: Sequence[RowPerson], model: ModelInfo
+    ) -> None:
+        """Allow an action on behalf of any of a row's people, and note it, or raise."""
         ...
 
     def record_access(

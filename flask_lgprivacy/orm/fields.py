@@ -68,7 +68,7 @@ def tagged(category: str, *column: Any, **options: Any) -> Mapped[Any]:
         column: Goes to `mapped_column`.
         options: Go to `mapped_column`.
     """
-    info = {**options.pop("info", {}), INFO_KEY: {"category": category}}
+    info = _labelled(options.pop("info", {}), category=category)
     return mapped_column(*column, info=info, **options)
 
 
@@ -78,8 +78,13 @@ def not_personal(reason: str, *column: Any, **options: Any) -> Mapped[Any]:
     """
     if not reason.strip():
         raise ModelInvalid("not_personal() needs the reason why the column holds no personal data")
-    info = {**options.pop("info", {}), INFO_KEY: {"reason": reason}}
+    info = _labelled(options.pop("info", {}), reason=reason)
     return mapped_column(*column, info=info, **options)
+
+
+def _labelled(info: dict[str, Any], **label: str) -> dict[str, Any]:
+    """The `info` of a column with a label more; what its key means stays."""
+    return {**info, INFO_KEY: {**(info.get(INFO_KEY) or {}), **label}}
 
 
 class SealedField:

@@ -26,6 +26,7 @@ from .pending_row import PendingRow, refuse_moving
 from .record_sealing import RecordSealer
 from .registry import model_info_of, model_info_on
 from .row_state import SLOT, PendingFields
+from .shared_rows import SharedRowWrites
 
 
 def _context(names: Iterable[str]) -> AccessContext:
@@ -56,6 +57,7 @@ class FlushSealer:
         self._context = _context(names)
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._sealer = RecordSealer(session, self._context)
+        self._shared = SharedRowWrites(session, self._context)
         self._about: defaultdict[str, set[str]] = defaultdict(set)
         self._made_for: defaultdict[str, set[str]] = defaultdict(set)
         self._rows: dict[Any, PendingRow | None] = {}
@@ -63,6 +65,13 @@ class FlushSealer:
 
     def write(self, new: list[tuple[Any, ModelInfo]], changed: list[tuple[Any, ModelInfo]]) -> None:
         """Seal and authorise rows that are about to be written."""
+        for row, layout in (*new, *changed):
+            if layout.is_shared:
+                self._shared.note(row, layout)
+                self._rows[state_of(row)] = None
+        self._shared.note_moves()
+        new = [(row, layout) for row, layout in new if not layout.is_shared]
+        changed = [(row, layout) for row, layout in changed if not layout.is_shared]
         for row, layout in changed:
             refuse_moving(row, layout)
         fresh = [PendingRow(row, layout, is_new=True) for row, layout in new]
@@ -80,7 +89,10 @@ class FlushSealer:
     def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
         """Authorise the deletion of rows; a data subject is erased by a request."""
         for row, layout in deleted:
-            self._delete(row, layout)
+            if layout.is_shared:
+                self._shared.delete(row, layout)
+            else:
+                self._delete(row, layout)
             self._rows[state_of(row)] = None
 
     def undo(self) -> None:
@@ -105,6 +117,9 @@ class FlushSealer:
         """Look, when everything is written, whether those whom the rows are about are still there;
         raises `SubjectErased`.
         """
+        for person in self._shared.authorize():
+            kind, subject_id = person.subject
+            self._about[kind].add(subject_id)
         for kind in {*self._about, *self._made_for}:
             self._context.keys.refuse_erased(
                 self._session, kind, sorted(self._about[kind]), self._made_for[kind]
@@ -144,9 +159,13 @@ class FlushSealer:
         state = state_of(row)
         pending = self._rows.get(state)
         if pending is None:
+            layout = model_info_of(type(row))
+            if layout.is_shared and state in self._rows:
+                self._shared.note(row, layout)
+                return True
             if state is not self._turn:
                 return False
-            self.write([], [(row, model_info_of(type(row)))])
+            self.write([], [(row, layout)])
             self.intend()
             return True
         if pending.is_written:

@@ -18,6 +18,7 @@ from .model_info import ModelInfo
 from .pending_row import has_tagged_change, refuse_moving
 from .registry import labelled_tables, model_info_of, model_info_on
 from .row_state import SLOT
+from .shared_rows import has_moved
 
 RUNNING = "lgprivacy_flush"
 """Where a session keeps the `Flush` that it is in."""
@@ -192,4 +193,4 @@ def _has_labelled_change(row: Any, layout: ModelInfo) -> bool:
     draft = row.__dict__.get(SLOT)
     if draft is not None and draft.assigned is not None:
         return True
-    return has_tagged_change(row, layout)
+    return has_tagged_change(row, layout) or (layout.is_shared and has_moved(row, layout))

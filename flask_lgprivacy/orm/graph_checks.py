@@ -11,18 +11,22 @@ from ..errors import ModelInvalid
 from ..policy.model import Capacity, Policy
 from ..policy.sensitive_terms import SensitiveTerms
 from .model_info import ModelInfo
+from .ownership_checks import check_ownership
 from .ownership_graph import OwnershipGraph, capacity_of
-from .registry import model_info_on
-from .unlabelled import refuse_sensitive_names, refuse_unguarded_mappers, refuse_unlabelled_tables
+from .ownership_links import collect_links
+from .registry import keep_mappers, model_info_on
+from .unlabelled import application_tables, refuse_sensitive_names, refuse_unguarded_mappers
 
 
 def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> OwnershipGraph:
     """Check every labelled model against the policy and return the graph; raises `ModelInvalid`."""
     mappers = sorted(mappers, key=lambda candidate: candidate.class_.__name__)
+    keep_mappers(mappers)
     refuse_unguarded_mappers(mappers, policy)
     layouts = [layout for mapper in mappers if (layout := model_info_on(mapper)) is not None]
     subjects: dict[str, ModelInfo] = {}
     belongings: dict[str, list[ModelInfo]] = {}
+    shared = tuple(layout for layout in layouts if layout.is_shared)
     terms = SensitiveTerms(policy)
     for layout in layouts:
         _check_layout(layout, policy)
@@ -33,7 +37,7 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
                     f"subject({layout.kind!r})"
                 )
             subjects[layout.kind] = layout
-        else:
+        elif not layout.is_shared:
             belongings.setdefault(layout.kind, []).append(layout)
     for kind, infos in belongings.items():
         if kind not in subjects:
@@ -41,8 +45,17 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
                 f"{infos[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})"
             )
     refuse_sensitive_names(mappers, terms)
-    refuse_unlabelled_tables(mappers, layouts)
-    graph = OwnershipGraph(subjects, {kind: tuple(infos) for kind, infos in belongings.items()})
+    tables = list(application_tables(mappers))
+    try:
+        links = tuple(collect_links(tables, layouts))
+    except LookupError as unknown:
+        raise ModelInvalid(str(unknown.args[0])) from None
+    graph = OwnershipGraph(
+        subjects, {kind: tuple(infos) for kind, infos in belongings.items()}, shared, links
+    )
+    check_ownership(graph, tables, policy)
+    for layout in shared:
+        _check_categories(layout, _owning_kinds(graph, layout), policy)
     for kind, layout in subjects.items():
         _check_scope(graph, kind, layout)
         if capacity_of(graph, kind, policy) is Capacity.PROCESSOR and layout.client is None:
@@ -66,12 +79,25 @@ def _check_scope(graph: OwnershipGraph, kind: str, layout: ModelInfo) -> None:
         )
 
 
+def _owning_kinds(graph: OwnershipGraph, layout: ModelInfo) -> list[str]:
+    """The kinds of subject that may own rows of a shared model."""
+    return [
+        kind
+        for kind, subject in graph.subjects.items()
+        if layout.table in graph.owned_from(subject.table)
+    ]
+
+
 def _check_layout(layout: ModelInfo, policy: Policy) -> None:
-    if layout.kind not in policy.subjects:
+    if not layout.is_shared and layout.kind not in policy.subjects:
         raise ModelInvalid(
             f"{layout.name}: the policy document has no subject {layout.kind!r}; it has "
             f"{', '.join(policy.subjects)}"
         )
+    _check_categories(layout, [] if layout.is_shared else [layout.kind], policy)
+
+
+def _check_categories(layout: ModelInfo, kinds: Iterable[str], policy: Policy) -> None:
     fields = {name: group.category for group in layout.groups.values() for name in group.fields}
     fields.update({name: tag.category for name, tag in layout.tagged.items()})
     for name, category in fields.items():
@@ -95,17 +121,18 @@ def _check_layout(layout: ModelInfo, policy: Policy) -> None:
                 f"{layout.name}.{name}: the policy document has no category {category!r}; it has "
                 f"{declared_names}"
             )
-        if layout.kind not in declared.subjects:
-            possible = ", ".join(
-                declared_names.id
-                for declared_names in policy.categories.values()
-                if layout.kind in declared_names.subjects
-            )
-            raise ModelInvalid(
-                f"{layout.name}.{name}: {category} is not a category of subject {layout.kind!r}, "
-                f"which has {possible}",
-                clause=declared.clause,
-            )
+        for kind in kinds:
+            if kind not in declared.subjects:
+                possible = ", ".join(
+                    declared_names.id
+                    for declared_names in policy.categories.values()
+                    if kind in declared_names.subjects
+                )
+                raise ModelInvalid(
+                    f"{layout.name}.{name}: {category} is not a category of subject {kind!r}, "
+                    f"which has {possible}",
+                    clause=declared.clause,
+                )
         if name in layout.tagged and declared.capacity is Capacity.PROCESSOR:
             raise ModelInvalid(
                 f"{layout.name}.{name}: {category} is held as processor; use sealed(…)",

@@ -229,7 +229,7 @@ class SubjectKeyAccess:
     def release(self) -> None:
         """Let go of every key and of the context, which ends: the two hold one another."""
         self.held.clear()
-        self._session, self._refuse = _no_session, _raise
+        self._session, self._refuse = no_session, _raise
 
     def forget(self, subject_kind: str, subject_id: str) -> None:
         """Let go of a key that was destroyed."""
@@ -239,7 +239,8 @@ class SubjectKeyAccess:
         return "<SubjectKeyAccess>"
 
 
-def _no_session() -> NoReturn:
+def no_session() -> NoReturn:
+    """Stands where the session of a context was that has ended."""
     raise UndeclaredProcessing(
         "this request or job has ended; nothing is processed under it any more"
     )

@@ -21,6 +21,8 @@ from .field_index import FieldIndex, check_guessable
 from .fields import SealedField
 from .flush_events import listen_to_rows
 from .model_info import VERSION_COLUMN, AssociatedDataPrefixes, ModelInfo, SealedGroup, TaggedColumn
+from .ownership_labels import Meaning
+from .ownership_links import column_labels, labels_of
 from .registry import INFO_KEY, model_info_of, model_info_of_table, register
 from .row_state import SLOT, decrypted_slot
 
@@ -32,10 +34,20 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     table = mapper.local_table
     _refuse_mapping(mapper, name)
     assert isinstance(table, Table)  # noqa: S101  _refuse_mapping has looked
-    if len(table.primary_key.columns) != 1:
-        raise ModelInvalid(f"{name}: a labelled model has a primary key of one column")
+    sealed_fields = [value for value in _class_values(model) if isinstance(value, SealedField)]
     primary = next(iter(table.primary_key.columns))
-    _refuse_late_identifier(primary, name)
+    if ownership.is_subject or sealed_fields:
+        if len(table.primary_key.columns) != 1:
+            raise ModelInvalid(
+                f"{name}: a model of data subjects, or with sealed fields, has a primary key of "
+                "one column"
+            )
+        _refuse_late_identifier(primary, name)
+    if sealed_fields and not ownership.kind:
+        raise ModelInvalid(
+            f"{name}: sealed fields are sealed under the key of one owner; write belongs_to(kind) "
+            "and give the row a foreign key to them, or use tagged(category)"
+        )
     if ownership.client is not None and ownership.client not in mapper.columns:
         raise ModelInvalid(f"{name}: client={ownership.client!r} names no column")
     key = mapper.get_property_by_column(primary).key
@@ -47,10 +59,10 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         key=key,
         default=primary.default,
         subject=key if ownership.is_subject else _foreign_key_to_subject(mapper, ownership.kind),
+        owner_keys=_owner_keys(mapper),
         client=ownership.client,
         scope=ownership.scope,
     )
-    sealed_fields = [value for value in _class_values(model) if isinstance(value, SealedField)]
     _add_groups(layout, sealed_fields)
     if sealed_fields:
         _keep_version(mapper, table.c[VERSION_COLUMN], name)
@@ -78,7 +90,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         (name, group.category) for group in layout.groups.values() for name in group.fields
     )
     register(mapper, layout)
-    for fixed in {layout.key, layout.subject, *filter(None, (layout.client,))}:
+    fixed_names = {layout.key, layout.subject, layout.client, *layout.owner_keys}
+    for fixed in filter(None, fixed_names):
         keep_history(mapper, mapper.columns[fixed])
     event.listen(model, "expire", _expired, propagate=True)
     event.listen(model, "refresh", _replaced, propagate=True)
@@ -306,26 +319,50 @@ def _annotation(model: type, name: str) -> Any:
     )
 
 
+def _owner_keys(mapper: Mapper[Any]) -> tuple[str, ...]:
+    """The attributes of a model's keys that have a label."""
+    table = typing.cast(Table, mapper.local_table)
+    labelled = {
+        column
+        for constraint in table.foreign_key_constraints
+        if labels_of(constraint)
+        for column in constraint.columns
+    }
+    labelled |= {column for column in table.columns if column_labels(column)}
+    return tuple(mapper.get_property_by_column(column).key for column in labelled)
+
+
 def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
-    """The attribute by which a row leads to its subject, by the foreign keys of its table."""
+    """The attribute by which a row leads to its one owner, by the foreign keys of its table: the
+    one that is labelled `owner()`, or the one without a label; "" where no kind is named.
+    """
+    if not kind:
+        return ""
     registry = {
         other.local_table.name: other
         for other in mapper.registry.mappers
         if other is not mapper and isinstance(other.local_table, Table)
     }
-    leading = []
+    owning, unlabelled = [], []
     for column in mapper.local_table.columns:
         for foreign in column.foreign_keys:
             other = registry.get(foreign.target_fullname.rpartition(".")[0])
             ownership = getattr(other.class_, "__privacy__", None) if other else None
             if ownership is not None and ownership.is_subject and ownership.kind == kind:
-                leading.append(mapper.get_property_by_column(column).key)
+                labels = labels_of(foreign.constraint) if foreign.constraint is not None else ()
+                name = mapper.get_property_by_column(column).key
+                if not labels:
+                    unlabelled.append(name)
+                elif any(label.meaning is Meaning.OWNER for label in labels):
+                    owning.append(name)
+    leading = owning or unlabelled
     if len(leading) != 1:
         raise ModelInvalid(
             f"{mapper.class_.__name__}: belongs_to({kind!r}) needs exactly one foreign key to a "
-            "model with "
-            f"subject({kind!r}), defined before it; found {len(leading)}. belongs_to() takes a "
-            "kind of subject, such as 'student'"
+            f"model with subject({kind!r}), defined before it; found {len(leading)}. Label the "
+            "one that leads to the owner with info=owner(), the others with info=concerns(…) or "
+            "info=refers(); write belongs_to() where a row has several owners, or leads to them "
+            "over another row"
         )
     return leading[0]
 
@@ -342,9 +379,12 @@ def subject(kind: str, *, client: str | None = None, scope: str | None = None) -
     return Ownership(kind, is_subject=True, client=client, scope=scope)
 
 
-def belongs_to(kind: str) -> Ownership:
-    """The rows of this model belong to a data subject and are exported and erased with it (by its
-    foreign key).
+def belongs_to(kind: str = "") -> Ownership:
+    """The rows of this model belong to data subjects, and are exported and erased with them.
+
+    Args:
+        kind: Of the one subject to whom a foreign key of the model leads; left out where the
+            labels of its keys (`owner`, `concerns`, `owns`, `shares`) say whose a row is.
     """
     return Ownership(kind, is_subject=False, client=None, scope=None)
 

@@ -112,7 +112,11 @@ class TaggedColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelInfo:
-    """A labelled model as the other rooms see it."""
+    """A labelled model as the other rooms see it.
+
+    `subject` is the attribute that leads to the one owner of a row, "" where the labels of its
+    keys say whose it is; `owner_keys` are the attributes that have such a label.
+    """
 
     model: type
     table: Table
@@ -123,6 +127,7 @@ class ModelInfo:
     subject: str
     client: str | None
     scope: str | None
+    owner_keys: tuple[str, ...] = ()
     groups: dict[str, SealedGroup] = field(default_factory=dict)
     tagged: dict[str, TaggedColumn] = field(default_factory=dict)
     indexes: dict[str, FieldIndex] = field(default_factory=dict)
@@ -144,6 +149,11 @@ class ModelInfo:
         return attribute in inspect(self.model).columns
 
     @property
+    def is_shared(self) -> bool:
+        """Whether the labels of its keys say whose a row is, one person's or several people's."""
+        return not self.subject
+
+    @property
     def categories(self) -> frozenset[str]:
         """Every category that the model holds."""
         return frozenset(self.field_categories.values())
@@ -158,7 +168,7 @@ class ModelInfo:
         row_values = row.__dict__
         return (
             row_values.get(self.key),
-            row_values.get(self.subject),
+            row_values.get(self.subject) if self.subject else None,
             row_values.get(self.client) if self.client is not None else None,
         )
 

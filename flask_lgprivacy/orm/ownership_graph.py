@@ -1,22 +1,38 @@
-"""The ownership graph: which models hold which subject's data."""
+"""The ownership graph: which tables hold which subject's data, and over which keys people come to
+their rows.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+from sqlalchemy import Column, Table
 
 from ..errors import ModelInvalid
 from ..policy.model import Capacity, Policy
 from .columns import subject_column
 from .model_info import ModelInfo
+from .ownership_links import Link
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OwnershipGraph:
-    """For every kind of subject its own model and what belongs to it."""
+    """For every kind of subject its own model and what belongs to it.
+
+    Attributes:
+        subjects: The model of each kind of subject.
+        belongings: The models whose rows have one owner of a kind, by a key of their own.
+        shared: The labelled models whose owners their keys say.
+        links: Every labelled key.
+    """
 
     subjects: dict[str, ModelInfo]
     belongings: dict[str, tuple[ModelInfo, ...]]
+    shared: tuple[ModelInfo, ...] = ()
+    links: tuple[Link, ...] = ()
 
     def scope_column(self, kind: str) -> Any:
         """The column by which grants name groups of a kind of subject, or None."""
@@ -42,8 +58,90 @@ class OwnershipGraph:
         )
 
     def of(self, kind: str) -> tuple[ModelInfo, ...]:
-        """Every model that holds data of a kind of subject: belongings first, the subject last."""
+        """Every model whose rows have one owner of a kind of subject, the subject's own last."""
         return (*self.belongings.get(kind, ()), self.subjects[kind])
+
+    @cached_property
+    def models(self) -> tuple[ModelInfo, ...]:
+        """Every labelled model."""
+        return (*(layout for kind in self.subjects for layout in self.of(kind)), *self.shared)
+
+    @cached_property
+    def subject_tables(self) -> dict[Table, ModelInfo]:
+        """The models of subjects, by their tables."""
+        return {layout.table: layout for layout in self.subjects.values()}
+
+    @cached_property
+    def from_source(self) -> dict[Table, list[Link]]:
+        """By table, the keys over which its people come to other rows."""
+        return _grouped((link.source, link) for link in self.links if link.meaning != "refers")
+
+    @cached_property
+    def about(self) -> dict[Table, list[Link]]:
+        """By table, the keys over which people come to its rows."""
+        return _grouped((link.about, link) for link in self.links if link.meaning != "refers")
+
+    @cached_property
+    def leading_to(self) -> dict[Table, list[Link]]:
+        """By table, the keys that lead to its rows."""
+        return _grouped((link.target, link) for link in self.links)
+
+    @cached_property
+    def key_columns(self) -> dict[Table, tuple[Column[Any], ...]]:
+        """By table, the columns that take part in a labelled key, and those of its own key."""
+        columns: dict[Table, dict[Column[Any], None]] = defaultdict(dict)
+        for link in self.links:
+            columns[link.table].update(dict.fromkeys(link.table.primary_key.columns))
+            columns[link.target].update(dict.fromkeys(link.target.primary_key.columns))
+            columns[link.table].update(dict.fromkeys(link.columns))
+            columns[link.table].update(dict.fromkeys(column for column, _ in link.when))
+            columns[link.target].update(dict.fromkeys(link.target_columns))
+        for table in self.subject_tables:
+            columns[table].update(dict.fromkeys(table.primary_key.columns))
+        return {table: tuple(columns[table]) for table in columns}
+
+    def reached_from(self, table: Table) -> set[Table]:
+        """The tables to whose rows somebody of a table may come, that table among them."""
+        reached, waiting = {table}, [table]
+        while waiting:
+            for link in self.from_source.get(waiting.pop(), ()):
+                if link.about not in reached:
+                    reached.add(link.about)
+                    waiting.append(link.about)
+        return reached
+
+    def owned_from(self, table: Table) -> set[Table]:
+        """The tables whose rows somebody of a table may own, that table among them."""
+        owned, waiting = {table}, [table]
+        while waiting:
+            for link in self.from_source.get(waiting.pop(), ()):
+                if link.gives_ownership and link.about not in owned:
+                    owned.add(link.about)
+                    waiting.append(link.about)
+        return owned
+
+    def is_direct(self, table: Table) -> bool:
+        """Whether rows of a table have one owner by a key of their own, and nothing else hangs on
+        them: then one condition finds what is to be exported or deleted.
+        """
+        about = self.about.get(table, ())
+        return (
+            len(about) == 1
+            and about[0].source in self.subject_tables
+            and about[0].gives_ownership
+            and not about[0].is_turned
+            and about[0].label.shows is None
+            and not about[0].when
+            and table not in self.from_source
+            and table not in self.leading_to
+        )
+
+
+def _grouped(pairs: Any) -> dict[Table, list[Link]]:
+    grouped: defaultdict[Table, list[Link]] = defaultdict(list)
+    for table, link in pairs:
+        grouped[table].append(link)
+    return dict(grouped)
 
 
 def capacity_of(graph: OwnershipGraph, kind: str, policy: Policy) -> Capacity:

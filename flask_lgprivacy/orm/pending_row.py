@@ -44,7 +44,11 @@ class PendingRow:
         self.row = row
         self.layout = layout
         self.is_new = is_new
-        self.own = canonical_id(_identifier_of(row, layout.key, layout.default))
+        self.own = (
+            canonical_id(_identifier_of(row, layout.key, layout.default))
+            if layout.is_subject or layout.groups
+            else ""
+        )
         self.owner = self.own if layout.is_subject else _subject_of(row, layout)
         self.client = _client_of(row, layout)
         self.sealed = 0
@@ -114,6 +118,8 @@ def refuse_moving(row: Any, layout: ModelInfo) -> None:
     """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of
     them changed.
     """
+    if layout.is_shared:
+        return
     for name in filter(
         None, (layout.key, layout.client if layout.is_subject else None, layout.subject)
     ):

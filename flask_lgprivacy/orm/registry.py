@@ -4,15 +4,18 @@ its table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Table, inspect
+from sqlalchemy import Column, Table, inspect
 from sqlalchemy.orm import Mapper
 
 from ..errors import ModelInvalid
 from .model_info import ModelInfo
 
 INFO_KEY = "lgprivacy"
+MAPPERS = "lgprivacy_mappers"
+"""Where a metadata keeps the mappers of its tables, by which they are named for people."""
 
 
 def register(mapper: Mapper[Any], layout: ModelInfo) -> None:
@@ -48,3 +51,31 @@ def labelled_tables(mapper: Mapper[Any]) -> list[ModelInfo]:
     """The layouts of all labelled tables that a mapper selects from."""
     infos = (model_info_of_table(table) for table in mapper.tables)
     return [layout for layout in infos if layout is not None]
+
+
+def keep_mappers(mappers: Iterable[Mapper[Any]]) -> None:
+    """Keep which model each table has, labelled or not."""
+    for mapper in mappers:
+        if isinstance(mapper.local_table, Table):
+            table = mapper.local_table
+            table.metadata.info.setdefault(MAPPERS, {}).setdefault(table, mapper)
+
+
+def mapper_of_table(table: Table) -> Mapper[Any] | None:
+    """The mapper of the model whose rows a table holds, labelled or not; None where it has none."""
+    mappers: dict[Table, Mapper[Any]] = table.metadata.info.get(MAPPERS, {})
+    return mappers.get(table)
+
+
+def table_name(table: Table) -> str:
+    """A table's name for people: its model's, or its own."""
+    mapper = mapper_of_table(table)
+    return table.name if mapper is None else mapper.class_.__name__
+
+
+def field_name(column: Column[Any]) -> str:
+    """A column's name for people: the attribute of its model, or its own."""
+    mapper = mapper_of_table(column.table)
+    if mapper is None or column not in mapper.columns.values():
+        return str(column.key)
+    return mapper.get_property_by_column(column).key

@@ -22,3 +22,8 @@ class TaggedValue:
         raise TypeError(
             "a tagged value cannot be pickled or copied; pass the id of its row instead"
         )
+
+
+def unwrap(value: Any) -> Any:
+    """What a value is, loaded or not; whoever asks has asked the gate."""
+    return value._value if type(value) is TaggedValue else value

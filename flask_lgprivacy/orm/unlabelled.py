@@ -15,7 +15,6 @@ from ..errors import ModelInvalid
 from ..policy.model import Policy
 from ..policy.sensitive_terms import SensitiveTerms
 from .fields import SealedField
-from .model_info import ModelInfo
 from .registry import INFO_KEY, labelled_tables, model_info_on
 
 OURS = "lgprivacy_"
@@ -57,29 +56,10 @@ def refuse_unguarded_mappers(mappers: Iterable[Mapper[Any]], policy: Policy) -> 
             )
 
 
-def refuse_unlabelled_tables(mappers: Iterable[Mapper[Any]], layouts: Iterable[ModelInfo]) -> None:
-    """A table that points at a person, or at what belongs to one, says something about them; it is
-    exported and erased with them.
-    """
-    labelled = {layout.table: layout for layout in layouts}
-    models = {mapper.local_table: mapper.class_.__name__ for mapper in mappers}
-    for table in _tables(mappers):
-        if table in labelled:
-            continue
-        for foreign in table.foreign_keys:
-            layout = labelled.get(foreign.column.table)
-            if layout is not None:
-                name = models.get(table, f"table {table.name!r}")
-                raise ModelInvalid(
-                    f"{name} has a foreign key to {layout.name} and no __privacy__; "
-                    f"{_remedy(layout, table in models)}"
-                )
-
-
 def refuse_sensitive_names(mappers: Iterable[Mapper[Any]], terms: SensitiveTerms) -> None:
     """Refuse names that stand for sensitive data, in every table, labelled or not (LG-08)."""
     models = {mapper.local_table: mapper for mapper in mappers}
-    for table in _tables(mappers):
+    for table in application_tables(mappers):
         mapper = models.get(table)
         name = mapper.class_.__name__ if mapper is not None else f"table {table.name!r}"
         fields = _labelled_fields(mapper) if mapper is not None else []
@@ -94,14 +74,7 @@ def refuse_sensitive_names(mappers: Iterable[Mapper[Any]], terms: SensitiveTerms
                 )
 
 
-def _remedy(layout: ModelInfo, is_mapped: bool) -> str:
-    remedy = f"write __privacy__ = belongs_to({layout.kind!r})"
-    if not layout.is_subject:
-        remedy = f"give it a foreign key of its own to the {layout.kind} and {remedy}"
-    return remedy if is_mapped else f"make it a model with a primary key of its own, and {remedy}"
-
-
-def _tables(mappers: Iterable[Mapper[Any]]) -> Iterator[Table]:
+def application_tables(mappers: Iterable[Mapper[Any]]) -> Iterator[Table]:
     """Every table of the applications' metadata, but this package's, by name."""
     every = {
         mapper.local_table.metadata for mapper in mappers if isinstance(mapper.local_table, Table)

@@ -14,13 +14,12 @@ from typing import Any
 
 from ..errors import ConfigurationError
 from ..gate.runtime import Runtime
-from ..orm.model_info import ModelInfo
 from .archive_renderers import RENDERERS, ArchiveContent, ArchiveRenderer, Table
 from .handler import held_categories
+from .subject_rows import ExportedTable
 
 MANIFEST = "manifest.json"
 _PART = re.compile(r"[^\x00-\x1f\x7f\\/:]+")
-Rows = list[dict[str, Any]]
 RIGHTS = {
     "access": "GDPR Art. 15",
     "rectification": "GDPR Art. 16",
@@ -34,7 +33,7 @@ RIGHTS = {
 def build_archive(
     runtime: Runtime,
     kind: str,
-    rows_by_model: Sequence[tuple[ModelInfo, Rows]],
+    exported: Sequence[ExportedTable],
     *,
     made_at: str,
     stored_files: Mapping[str, bytes] | None = None,
@@ -48,7 +47,7 @@ def build_archive(
     Args:
         runtime: The application's.
         kind: Of subject.
-        rows_by_model: For every model, its rows with opened values.
+        exported: The rows of every table, with opened values.
         made_at: ISO 8601 text.
         stored_files: What stores outside the database hold, by path.
         renderers: Besides those that are built in.
@@ -60,7 +59,7 @@ def build_archive(
         ConfigurationError: Two files have one name.
     """
     content = ArchiveContent(
-        tables={layout.name: _table(layout, rows) for layout, rows in rows_by_model},
+        tables={table.name: _rendered(table) for table in exported},
         about=describe_processing(runtime, kind, made_at=made_at),
     )
     files: dict[str, bytes] = dict(stored_files or {})
@@ -150,14 +149,14 @@ def describe_processing(runtime: Runtime, kind: str, *, made_at: str) -> dict[st
     }
 
 
-def _table(layout: ModelInfo, rows: Rows) -> Table:
-    """The names of a model's columns and each row's values under them: its fields as declared,
+def _rendered(table: ExportedTable) -> Table:
+    """The names of a table's columns and each row's values under them: its fields as declared,
     after whatever else the rows hold.
 
     A record holds its fields in the order in which they were written, and may hold one that the
     model has no more.
     """
-    names = dict.fromkeys(name for row in rows for name in row)
-    header = [name for name in names if name not in layout.field_categories]
-    header += [name for name in layout.labelled if name in names]
-    return header, [[row.get(name) for name in header] for row in rows]
+    names = dict.fromkeys(name for row in table.rows for name in row)
+    header = [name for name in names if name not in table.labelled]
+    header += [name for name in table.labelled if name in names]
+    return header, [[row.get(name) for name in header] for row in table.rows]

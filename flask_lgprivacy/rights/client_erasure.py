@@ -18,6 +18,8 @@ from ..keys.key_table import CHUNK
 from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.erasure_locks import wait_for_writers_of_client
 from ..orm.model_info import ModelInfo
+from .erasure import added_to
+from .erasure_plan import Removal
 from .removal import mark_erasure, remove_rows
 from .request_events import record_state
 from .requests import CLIENT, RequestRepository, RightsRequest
@@ -69,10 +71,11 @@ def remove_client_rows(
             wait_for_writers_of_client(session, layout, client)
         session.commit()
     before = request.outcome or {}
-    erased, left = Counter(before.get("erased", {})), Counter(before.get("left_in_stores", {}))
+    left = Counter(before.get("left_in_stores", {}))
+    done = added_to(before, Removal())
 
     def note() -> None:
-        outcome = {"erased": dict(erased), "left_in_stores": dict(left)}
+        outcome = {**done, "left_in_stores": dict(left)}
         requests.note_outcome(session, request.id, outcome)
         session.commit()
 
@@ -80,13 +83,14 @@ def remove_client_rows(
         while subject_ids := _some(session, layout, client):
             try:
                 for subject in [(kind, canonical_id(row)) for row in subject_ids]:
-                    erased.update(dict(runtime.stores.erase(subject)))
+                    counts = Counter(dict(runtime.stores.erase(subject)))
+                    done = added_to(done, Removal(counts))
                     left.update(runtime.stores.remaining(subject))
             except StoreUnavailable:
                 session.rollback()
                 note()
                 raise
-            erased.update(remove_rows(runtime, session, kind, subject_ids))
+            done = added_to(done, remove_rows(runtime, session, kind, subject_ids))
             note()
             yield len(subject_ids)
     _mark_subjects_erased(runtime, session, client)
@@ -104,10 +108,14 @@ def remove_client_rows(
     left = +left
     state = "completed-with-remainder" if left else "completed"
     outcome = {
-        "erased": {name: count for name, count in erased.items() if count},
+        "erased": {name: count for name, count in done["erased"].items() if count},
+        "cleared": done["cleared"],
         "key": "destroyed",
         "left": dict(left),
-        "kept": {"this request": "proof that it was answered (GDPR Art. 5(2))"},
+        "kept": {
+            "this request": "proof that it was answered (GDPR Art. 5(2))",
+            **{name: f"{count} {reason}" for name, (count, reason) in done["kept_rows"].items()},
+        },
     }
     mark_erasure(session, runtime, client=client)
     requests.move(session, request.id, state, outcome=outcome)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -17,7 +18,8 @@ from ..inbox import inbox_entries_about, remove_from_inbox
 from ..orm.columns import matches_any_id, subject_column
 from ..orm.erasure_locks import wait_for_writers
 from ..policy.model import Action, Right
-from .handler import Outcome, RightsCase, held_categories
+from .erasure_plan import Removal
+from .handler import Outcome, RightsCase, held_categories, owned_categories
 from .removal import mark_erasure, owned_tables, pseudonymise_evidence, remove_rows
 from .request_events import record_erasing
 from .requests import RequestRepository, RightsRequest
@@ -88,7 +90,7 @@ def _requests(runtime: Runtime) -> RequestRepository:
 
 def _authorize(case: RightsCase, processing: ProcessingContext) -> None:
     request = case.request
-    for category in sorted(held_categories(case.runtime, request.subject[0])):
+    for category in sorted(owned_categories(case.runtime, request.subject[0])):
         processing.authorize(category, Action.ERASE, client=request.client, subject=request.subject)
         processing.record_access(
             category, Action.ERASE, client=request.client, subject=request.subject
@@ -99,42 +101,54 @@ def _erase(case: RightsCase) -> Outcome:
     runtime, session, request = case.runtime, case.session, case.request
     subject, client, requests = request.subject, request.client, _requests(runtime)
 
-    def recorded() -> dict[str, dict[str, int]]:
+    def recorded() -> dict[str, Any]:
         stored = requests.find(session, request.id)
         if stored is None:
             raise RequestNotFound("the request is gone")
         return stored.outcome or {}
 
-    def record(erased: dict[str, int], kept: dict[str, int]) -> None:
-        before = recorded()
-        counts = Counter(before.get("erased", {})) + Counter(erased)
-        kept_rows = {**before.get("kept_rows", {}), **kept}
-        outcome = {"erased": dict(counts), "kept_rows": kept_rows}
+    def record(removal: Removal) -> None:
+        outcome = added_to(recorded(), removal)
         requests.note_outcome(session, request.id, outcome)
 
     retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
     for store, count in runtime.stores.erase(subject):
-        record({store: count}, {})
+        record(Removal(Counter({store: count})))
         session.commit()
     left = retry_conflicts(session, lambda: find_remaining(runtime, session, subject, client))
     done = recorded()
-    kept_rows = done.get("kept_rows", {})
+    kept_rows: dict[str, tuple[int, str]] = done.get("kept_rows", {})
     details = {
         "erased": {name: count for name, count in done.get("erased", {}).items() if count},
+        "cleared": done.get("cleared", {}),
         "key": "still there" if "key" in left else "destroyed",
         "left": left,
         "kept": {
             **KEPT,
-            **{name: f"{count} {WITHOUT_THE_NAME}" for name, count in kept_rows.items()},
+            **{name: f"{count} {reason}" for name, (count, reason) in kept_rows.items()},
         },
     }
     return Outcome("completed-with-remainder" if left else "completed", details)
 
 
-Record = Callable[[dict[str, int], dict[str, int]], None]
-"""Takes how many rows were erased, by model, and kept without the name, by table, in the
-transaction that erases them.
-"""
+Record = Callable[[Removal], None]
+"""Takes what was done to rows, in the transaction that does it."""
+
+
+def added_to(outcome: Mapping[str, Any], removal: Removal) -> dict[str, Any]:
+    """What a request's outcome becomes when more was removed."""
+    before = Removal(
+        Counter(outcome.get("erased", {})),
+        Counter(outcome.get("cleared", {})),
+        {name: tuple(kept) for name, kept in outcome.get("kept_rows", {}).items()},
+    )
+    after = before + removal
+    return {
+        **outcome,
+        "erased": dict(after.erased),
+        "cleared": dict(after.cleared),
+        "kept_rows": {name: list(kept) for name, kept in after.kept.items()},
+    }
 
 
 def erase_subject(
@@ -151,7 +165,7 @@ def erase_subject(
         session: Without changes; a transaction of its own begins.
         subject: Kind and identifier.
         client: The subject's.
-        record: Keeps the counts with the request.
+        record: Keeps what was done with the request.
     """
     kind, subject_id = subject
     session.commit()
@@ -167,13 +181,13 @@ def erase_subject(
     rows = list(
         session.execute(select(column).where(matches_any_id(column, [subject_id]))).scalars()
     ) or [subject_id]
-    erased = remove_rows(runtime, session, kind, rows)
-    erased["inbox"] = erased.get("inbox", 0) + sifted
-    kept = pseudonymise_evidence(runtime, session, kind, [subject_id])
+    removal = remove_rows(runtime, session, kind, rows) + Removal(Counter(inbox=sifted))
+    for name, count in pseudonymise_evidence(runtime, session, kind, [subject_id]).items():
+        removal.kept[name] = (count, WITHOUT_THE_NAME)
     if runtime.keys.shares_the_data:
         runtime.keys.destroy(session, kind, subject_id, client=client)
     mark_erasure(session, runtime, subject=subject)
-    record(erased, kept)
+    record(removal)
     session.commit()
     session.expire_all()
 

@@ -30,8 +30,8 @@ class _Effects:
     def remove(self, session: Session, kind: str, erased: list[Any], present: list[Any]) -> int:
         """Remove what stores and tables hold of subjects; returns how many rows."""
         self._erase_in_stores(kind, erased)
-        rows = remove_rows(self._runtime, session, kind, present or list(erased))
-        return sum(rows.values())
+        removal = remove_rows(self._runtime, session, kind, present or list(erased))
+        return removal.erased.total()
 
     def pseudonymise(self, session: Session, kind: str, erased: list[str]) -> None:
         """Leave pseudonyms in the extension's own tables."""

@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from ..errors import SubjectErased
 from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
-from ..orm.bulk_read import iter_records
-from ..orm.columns import subject_column
 from ..policy.model import Action, Right
 from .archive import archive_path, build_archive
 from .archive_renderers import ArchiveRenderer
 from .archive_store import expire_archives, keep_archive
 from .handler import Outcome, RightsCase, exportable_categories
+from .subject_rows import read_subject_rows
 
 
 class ExportHandler:
@@ -39,19 +38,11 @@ class ExportHandler:
         runtime, session, processing = case.runtime, case.session, case.processing
         assert processing is not None  # noqa: S101  an export is never resumed
         kind, subject_id = case.request.subject
-        rows_by_model = []
-        for layout in reversed(runtime.models.graph.of(kind)):
-            rows = iter_records(
-                session,
-                layout.model,
-                subject_column(layout) == case.primary_key,
-                categories=self.categories(runtime, kind),
-            )
-            rows_by_model.append((layout, list(rows)))
+        tables = read_subject_rows(case, processing, self.categories(runtime, kind))
         content = build_archive(
             runtime,
             kind,
-            rows_by_model,
+            tables,
             made_at=runtime.audit.now(),
             stored_files=_stored_files(case, processing),
             renderers=self._renderers,
@@ -68,7 +59,7 @@ class ExportHandler:
         return Outcome(
             "completed",
             {
-                "rows": {layout.name: len(rows) for layout, rows in rows_by_model},
+                "rows": {table.name: len(table.rows) for table in tables},
                 "archive_expires": expires.isoformat(),
             },
         )

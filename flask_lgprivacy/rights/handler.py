@@ -122,9 +122,23 @@ class ChangesHandler(Protocol):
 
 
 def held_categories(runtime: Runtime, kind: str) -> frozenset[str]:
-    """All categories that are held of a kind of subject."""
+    """All categories that are held of a kind of subject, in rows of others too."""
+    graph, declared = runtime.models.graph, runtime.policy.categories
+    reached = graph.reached_from(graph.subjects[kind].table)
+    return owned_categories(runtime, kind) | {
+        category
+        for layout in graph.models
+        for category in (layout.categories if layout.table in reached else ())
+        if kind in declared[category].subjects
+    }
+
+
+def owned_categories(runtime: Runtime, kind: str) -> frozenset[str]:
+    """The categories that a kind of subject's own rows and stores hold."""
+    graph = runtime.models.graph
+    owned = graph.owned_from(graph.subjects[kind].table)
     return runtime.stores.categories_of(kind).union(
-        *(layout.categories for layout in runtime.models.graph.of(kind))
+        *(layout.categories for layout in graph.models if layout.table in owned)
     )
 
 

@@ -5,6 +5,7 @@ that says how far it went.
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..gate.actor import actor_part
 from ..gate.runtime import Runtime
 from ..orm.columns import matches_any_id, subject_column
 from ..orm.own_statements import OWN_STATEMENT
+from .erasure_plan import ErasurePlan, Removal, find_people
 
 ERASED = "erased"
 """Who stands where the name of an erased person stood."""
@@ -24,30 +26,24 @@ ERASED = "erased"
 def owned_tables(
     runtime: Runtime, kind: str, subject_ids: Sequence[Any]
 ) -> Iterator[tuple[str, Table, Any]]:
-    """Every table that holds the data of some subjects: a name for people, the table, and the
-    condition that selects the rows.
+    """Every table whose rows have one owner by a key of their own: a name for people, the table,
+    and the condition that selects the rows of some subjects.
     """
-    order = {
-        table: number
-        for number, table in enumerate(
-            runtime.models.graph.subjects[kind].table.metadata.sorted_tables
-        )
-    }
-    layouts = sorted(runtime.models.graph.of(kind), key=lambda layout: -order.get(layout.table, 0))
-    for layout in layouts:
-        yield (
-            layout.name,
-            layout.table,
-            matches_any_id(
-                subject_column(layout), [canonical_id(subject_id) for subject_id in subject_ids]
-            ),
-        )
+    texts = [canonical_id(subject_id) for subject_id in subject_ids]
+    for layout in runtime.models.graph.of(kind):
+        yield layout.name, layout.table, matches_any_id(subject_column(layout), texts)
+    yield from _own_tables(runtime, kind, texts)
+
+
+def _own_tables(
+    runtime: Runtime, kind: str, texts: Sequence[str]
+) -> Iterator[tuple[str, Table, Any]]:
+    """The same of this package's own tables."""
     requests, archives, consents = (
         runtime.database.tables.request,
         runtime.database.tables.archive,
         runtime.database.tables.consent,
     )
-    texts = [canonical_id(subject_id) for subject_id in subject_ids]
     about = select(requests.c.id).where(
         requests.c.subject_kind == kind, requests.c.subject.in_(texts)
     )
@@ -57,14 +53,30 @@ def owned_tables(
 
 def remove_rows(
     runtime: Runtime, session: Session, kind: str, subject_ids: Sequence[Any]
-) -> dict[str, int]:
-    """Delete every row of some subjects; returns, by model, how many. The caller commits."""
-    return {
-        name: session.execute(
-            delete(table).where(condition), execution_options=OWN_STATEMENT
-        ).rowcount  # type: ignore[attr-defined]
-        for name, table, condition in owned_tables(runtime, kind, subject_ids)
-    }
+) -> Removal:
+    """Erase the rows of some subjects, as the labels of their keys say. The caller commits.
+
+    Raises:
+        ErasureBlocked: The database refuses a deletion.
+    """
+    graph = runtime.models.graph
+    texts = [canonical_id(subject_id) for subject_id in subject_ids]
+    plan = ErasurePlan(session, graph, find_people(session, graph, kind, texts))
+    asked = {(kind, text) for text in texts}
+    for subject in plan.subjects:
+        if subject not in asked:  # whose row goes with that of somebody who asked
+            runtime.keys.destroy(session, *subject)
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for subject_kind, subject_id in plan.subjects:
+        by_kind[subject_kind].append(subject_id)
+    removal = Removal()
+    for subject_kind, ids in by_kind.items():
+        for name, table, condition in _own_tables(runtime, subject_kind, ids):
+            result: Any = session.execute(
+                delete(table).where(condition), execution_options=OWN_STATEMENT
+            )
+            removal.erased[name] += result.rowcount
+    return removal + plan.carry_out()
 
 
 def pseudonymise_evidence(

@@ -202,11 +202,9 @@ class RequestScreening:
         """The names of columns that hold any of some categories."""
         names = self._names.get(categories)
         if names is None:
-            graph = self._graph()
-            layouts = [layout for kind in graph.subjects for layout in graph.of(kind)]
             names = frozenset(
                 name
-                for layout in layouts
+                for layout in self._graph().models
                 for name, of in layout.field_categories.items()
                 if of in categories
             )

@@ -10,6 +10,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+import flask_lgprivacy as lg
 from flask_lgprivacy import Actor, LGPrivacy, belongs_to, not_personal, schema_of, sealed, subject
 
 db = SQLAlchemy(engine_options={"hide_parameters": True})
@@ -40,7 +41,9 @@ class Post(db.Model):
 class Comment(db.Model):
     __privacy__ = subject("visitor")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    post_id: Mapped[UUID] = mapped_column(ForeignKey("post.id"))
+    post_id: Mapped[UUID] = mapped_column(
+        ForeignKey("post.id"), info=lg.concerns(shows=(), on_erasure=lg.delete_row())
+    )
     name: Mapped[str] = sealed("visitor.message")
     email: Mapped[str] = sealed("visitor.message")
     text: Mapped[str] = sealed("visitor.message")

@@ -29,7 +29,7 @@ def test_it_takes_fewer_than_forty_lines() -> None:
     changed = [
         line
         for line in difflib.ndiff(BEFORE.splitlines(), AFTER.splitlines())
-        if line.startswith("+ ")
+        if line.startswith("+ ") and line.strip() != "+"
     ]
     assert 10 < len(changed) < 40
 
@@ -149,7 +149,7 @@ MISTAKES = [
     ('email: Mapped[str] = sealed("visitor.message")', "email: Mapped[str]", "Comment.email has no label; use sealed(category)"),
     ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("account.name")', "no category 'account.name'; it has account"),
     ('name: Mapped[str] = sealed("account.identity")', 'name: Mapped[str] = sealed("visitor.message")', "is not a category of subject 'account', which has"),
-    ('__privacy__ = belongs_to("account")\n    id', "id", "Post has a foreign key to Author and no __privacy__; write __privacy__ = belongs_to('account')"),
+    ('__privacy__ = belongs_to("account")\n    id', "id", "Post.author_id leads to Author and has no label; write info=owner() where the row is theirs (or, for its one owner, __privacy__ = belongs_to('account'))"),
     ('roles={"operator"}, purpose="answer-enquiry"', 'roles={"teacher"}, purpose="answer-enquiry"', "a rule has it for operator for answer-enquiry"),
     ('roles={"teacher"}, purpose="provide-service"', 'roles={"author"}, purpose="provide-service"', "no role 'author'; it has administrator"),
     ('purpose="provide-service"', 'purpose="blogging"', "no purpose 'blogging'; it has"),

@@ -213,7 +213,7 @@ def test_a_model_without_label_may_not_point_at_a_person(tmp_path: Path) -> None
         for name in ("database", "trail", "key-service:root")
     }
     other.init_app(app)
-    with pytest.raises(ModelInvalid, match="Desk has a foreign key to Pupil and no __privacy__"):
+    with pytest.raises(ModelInvalid, match=r"Desk\.pupil_id leads to Pupil and has no label"):
         LGPrivacy(app)
 
 

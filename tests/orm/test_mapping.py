@@ -220,8 +220,8 @@ REFUSED = {
     a_dataclass: "Contact: labelled models are not mapped as dataclasses",
     a_version_of_its_own: "Contact: __mapper_args__ name the version column 'revision'.*take version_id_col out",
     a_forgotten_owner_of_tagged_columns: r"Invitation has labelled columns \(email\) and no __privacy__",
-    a_table_that_leads_to_a_person: "table 'friends' has a foreign key to Account.*make it a model",
-    a_model_that_leads_to_what_belongs_to_a_person: "Attachment has a foreign key to Post.*foreign key of its own to the account",
+    a_table_that_leads_to_a_person: "friends.a leads to Account and has no label; write info=owner().*\nfriends.b leads to Account",
+    a_model_that_leads_to_what_belongs_to_a_person: "Attachment.post_id leads to Post and has no label; write info=owner()",
     a_sensitive_name_in_any_model: r"Menu\.religion: the name stands for sensitive data.*LG-08",
     a_sensitive_name_in_any_table: r"table 'menu'\.religion: the name stands for sensitive data.*LG-08",
 }

@@ -165,7 +165,8 @@ def test_a_table_that_points_at_people_without_a_label_stops_the_start(tmp_path:
         pupil_id: Mapped[UUID] = mapped_column(ForeignKey("pupil.id"))
 
     with pytest.raises(
-        ModelInvalid, match=r"Remark has a foreign key to Pupil.*belongs_to\('student'\)"
+        ModelInvalid,
+        match=r"Remark\.pupil_id leads to Pupil and has no label.*belongs_to\('student'\)",
     ):
         start(db, tmp_path)
 

@@ -20,6 +20,7 @@ from flask_lgprivacy.errors import PrivacyError, RequestInvalid, SealBroken, Sub
 from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.orm.registry import model_info_of
 from flask_lgprivacy.rights.archive import build_archive
+from flask_lgprivacy.rights.subject_rows import ExportedTable
 from flask_lgprivacy.testing import captured_trail
 
 
@@ -216,7 +217,10 @@ def test_an_archive_holds_a_field_that_the_model_has_no_more(backend: Backend) -
             rows = list(iter_records(db.session(), Exercise, Exercise.student_id == one))
     for found in (rows, rows[::-1]):
         content = build_archive(
-            backend.runtime, "student", [(model_info_of(Exercise), found)], made_at="2026"
+            backend.runtime,
+            "student",
+            [ExportedTable("Exercise", model_info_of(Exercise).labelled, found)],
+            made_at="2026",
         )
         archive = zipfile.ZipFile(io.BytesIO(content))
         for name in ("Exercise.csv", "data.json", "index.html"):

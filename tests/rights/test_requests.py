@@ -7,6 +7,7 @@ import datetime as dt
 import io
 import json
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -258,16 +259,18 @@ def test_a_second_look_that_finds_something_does_not_say_completed(
 ) -> None:
     from flask_lgprivacy.orm.own_statements import OWN_STATEMENT
     from flask_lgprivacy.rights import erasure as erase
+    from flask_lgprivacy.rights.erasure_plan import Removal
     from flask_lgprivacy.rights.removal import owned_tables
 
-    def forgetful(runtime: Any, session: Any, kind: str, ones: Any) -> dict[str, int]:
+    def forgetful(runtime: Any, session: Any, kind: str, ones: Any) -> Removal:
         tables = [entry for entry in owned_tables(runtime, kind, ones) if entry[0] != "archives"]
-        return {
+        counts = {
             name: session.execute(
                 delete(table).where(condition), execution_options=OWN_STATEMENT
             ).rowcount
             for name, table, condition in tables
         }
+        return Removal(Counter(counts))
 
     export(backend, backend.administrator(), about(backend))
     monkeypatch.setattr(erase, "remove_rows", forgetful)

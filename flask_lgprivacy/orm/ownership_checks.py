@@ -1,0 +1,208 @@
+"""What the labels of keys must say before an application starts; every fault at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Column, ForeignKeyConstraint, Table
+
+from ..errors import ModelInvalid
+from ..policy.model import Policy
+from .columns import columns_by_field
+from .model_info import ModelInfo
+from .ownership_graph import OwnershipGraph
+from .ownership_labels import Clear, DeleteRow, Keep, Meaning
+from .ownership_links import Link
+from .registry import INFO_KEY, field_name, mapper_of_table, model_info_of_table, table_name
+
+
+def check_ownership(graph: OwnershipGraph, tables: Collection[Table], policy: Policy) -> None:
+    """Check every key that leads to people's rows; raises `ModelInvalid` with a line for each
+    fault.
+
+    Args:
+        graph: The application's.
+        tables: Every table of the application's metadata.
+        policy: The policy document.
+    """
+    reached = set().union(*(graph.reached_from(table) for table in graph.subject_tables))
+    faults = [
+        *_unlabelled_keys(graph, tables, reached),
+        *(fault for link in graph.links for fault in _faults_of(link, graph, reached)),
+        *_unlabelled_columns(graph, reached),
+        *_sealed_for_several(graph),
+        *_shown_to_others(graph, policy),
+    ]
+    if faults:
+        raise ModelInvalid("\n".join(dict.fromkeys(faults)))
+
+
+def _unlabelled_keys(
+    graph: OwnershipGraph, tables: Collection[Table], reached: set[Table]
+) -> Iterator[str]:
+    """Foreign keys to rows that are somebody's, without a word on what they mean."""
+    linked = {(link.table, link.columns) for link in graph.links}
+    for table in tables:
+        for constraint in table.foreign_key_constraints:
+            target = constraint.elements[0].column.table
+            if target not in reached or (table, tuple(constraint.columns)) in linked:
+                continue
+            yield (
+                f"{_key_name(table, constraint)} leads to {table_name(target)} and has no label; "
+                f"write info=owner() where the row is theirs{_shorthand(table, target, graph)}, "
+                "info=concerns(shows=…) where it is somebody else's and about them, "
+                "info=refers() where it gives them no right to the row"
+            )
+
+
+def _shorthand(table: Table, target: Table, graph: OwnershipGraph) -> str:
+    """The shorter way to say it for a model without any label."""
+    layout = graph.subject_tables.get(target)
+    if layout is None or mapper_of_table(table) is None or model_info_of_table(table) is not None:
+        return ""
+    return f" (or, for its one owner, __privacy__ = belongs_to({layout.kind!r}))"
+
+
+def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:
+    action = link.on_erasure
+    if link.meaning is not Meaning.REFERS and link.source not in reached:
+        yield (
+            f"{link.name}: info={link.meaning}(…) leads to {table_name(link.source)}, from which "
+            "no key leads on to a person; label that one's keys, or leave this label out"
+        )
+        return
+    fields = columns_by_field(link.about)
+    layout = model_info_of_table(link.about)
+    sealed = {name for group in layout.groups.values() for name in group.fields} if layout else ()
+    for name in sorted((link.label.shows or frozenset()) - fields.keys() - set(sealed)):
+        yield f"{link.name}: shows names {name!r}, which {table_name(link.about)} does not have"
+    for name in link.cleared_fields:
+        if name in sealed:
+            yield (
+                f"{link.name}: on_erasure names {name!r}, which is sealed under its owner's key "
+                "and cannot be cleared without it; move it to a row of its own"
+            )
+        elif name not in fields:
+            yield f"{link.name}: on_erasure names {name!r}, which the row does not have"
+        elif not fields[name].nullable or fields[name].primary_key:
+            yield f"{link.name}: on_erasure clears {name!r}, which must be nullable for that"
+    if isinstance(action, Clear) and _outlives(link, graph):
+        for column in link.columns:
+            if not column.nullable:
+                yield (
+                    f"{link.name} must be nullable, because it is cleared when the row to which it "
+                    "leads is deleted; or write on_erasure=delete_row()"
+                )
+                break
+    yield from _faults_of_database_action(link, graph)
+
+
+def _outlives(link: Link, graph: OwnershipGraph) -> bool:
+    """Whether the key's row may stay when the row to which it leads is deleted."""
+    if link.meaning is Meaning.OWNS:  # that row goes with its owners, this one among them
+        return any(
+            isinstance(other.on_erasure, DeleteRow) for other in graph.about.get(link.target, ())
+        )
+    if link.meaning is not Meaning.OWNER:
+        return True
+    about = graph.about.get(link.table, ())
+    return link.table in graph.subject_tables or sum(other.gives_ownership for other in about) > 1
+
+
+def _faults_of_database_action(link: Link, graph: OwnershipGraph) -> Iterator[str]:
+    """What the database does by itself has to be what the label says."""
+    if not link.is_enforced:
+        return
+    for constraint in link.table.foreign_key_constraints:
+        if tuple(constraint.columns) != link.columns or not constraint.ondelete:
+            continue
+        does = constraint.ondelete.upper()
+        goes = isinstance(link.on_erasure, DeleteRow) and not link.is_turned
+        goes = goes or (link.meaning is Meaning.OWNER and not _outlives(link, graph))
+        if does == "CASCADE" and not goes:
+            yield (
+                f"{link.name}: ON DELETE CASCADE deletes rows that its label keeps; leave ondelete "
+                "out, or write on_erasure=delete_row()"
+            )
+        if does in ("SET NULL", "SET DEFAULT") and isinstance(link.on_erasure, Keep):
+            yield (
+                f"{link.name}: ON DELETE {does} changes a key that its label keeps; leave ondelete "
+                "out, or write on_erasure=clear()"
+            )
+
+
+def _unlabelled_columns(graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:
+    """Columns of rows that are somebody's, in tables that no model guards."""
+    for table in sorted(reached, key=lambda candidate: candidate.key):
+        if model_info_of_table(table) is not None:
+            continue
+        keys = {column for link in graph.links for column in _columns_in(link, table)}
+        for column in table.columns:
+            label = column.info.get(INFO_KEY) or {}
+            if column.primary_key or column.foreign_keys or column in keys or "reason" in label:
+                continue
+            yield (
+                f"{table_name(table)}.{field_name(column)} has no label, and its row is "
+                f"somebody's; {_remedy(table)}"
+            )
+
+
+def _remedy(table: Table) -> str:
+    if mapper_of_table(table) is not None:
+        return (
+            "write __privacy__ = belongs_to() in the model, and tagged(category) or "
+            "not_personal(reason) for the column"
+        )
+    return (
+        "write info=no_personal_data(reason), or make a model of the table, so that the gate "
+        "guards the column"
+    )
+
+
+def _columns_in(link: Link, table: Table) -> Iterator[Column[object]]:
+    if link.table is table:
+        yield from link.columns
+        yield from (column for column, _ in link.when)
+    if link.target is table:
+        yield from link.target_columns
+
+
+def _sealed_for_several(graph: OwnershipGraph) -> Iterator[str]:
+    """Sealed fields of rows that outlive the owner under whose key they are sealed."""
+    for layout in graph.models:
+        if layout.groups and not layout.is_subject:
+            owners = [link for link in graph.about.get(layout.table, ()) if link.gives_ownership]
+            if len(owners) > 1:
+                yield _several(layout, owners)
+
+
+def _shown_to_others(graph: OwnershipGraph, policy: Policy) -> Iterator[str]:
+    """Fields that a label shows to a kind of subject of whom the policy document does not have
+    their category.
+    """
+    for kind, subject in graph.subjects.items():
+        reached = graph.reached_from(subject.table)
+        for link in graph.links:
+            layout = model_info_of_table(link.about)
+            if link.meaning not in (Meaning.CONCERNS, Meaning.SHARES) or link.source not in reached:
+                continue
+            for name, category in layout.field_categories.items() if layout is not None else ():
+                is_shown = link.label.shows is None or name in link.label.shows
+                if is_shown and kind not in policy.categories[category].subjects:
+                    yield (
+                        f"{link.name}: shows {name!r} to a {kind}, and {category} is not a "
+                        f"category of that subject; leave the field out of shows=…"
+                    )
+
+
+def _several(layout: ModelInfo, owners: list[Link]) -> str:
+    names = ", ".join(link.name for link in owners)
+    return (
+        f"{layout.name} has sealed fields and several owners ({names}), and they are sealed under "
+        "the key of one; label the others with info=concerns(…), or use tagged(category)"
+    )
+
+
+def _key_name(table: Table, constraint: ForeignKeyConstraint) -> str:
+    names = ", ".join(field_name(column) for column in constraint.columns)
+    return f"{table_name(table)}.{names}"

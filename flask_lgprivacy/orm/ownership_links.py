@@ -1,0 +1,181 @@
+"""The labelled keys of an application's tables, each resolved to the columns that it joins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, ForeignKeyConstraint, Table
+
+from .model_info import ModelInfo
+from .ownership_labels import Clear, DeleteRow, Keep, KeyLabel, Meaning, OnErasure
+from .registry import INFO_KEY, field_name, table_name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Link:
+    """One labelled key.
+
+    People come to the rows of `about` over the rows of `source`: whoever owns a source row whose
+    `source_columns` equal a row's `about_columns` owns that row too, or is shown it.
+
+    Attributes:
+        table: Holds the key.
+        columns: The key's.
+        target: The table to which the key leads.
+        label: What it means.
+        is_enforced: Whether the database has a foreign key of it.
+        when: Columns of `table` that hold these values where the key has this meaning.
+    """
+
+    table: Table
+    columns: tuple[Column[Any], ...]
+    target: Table
+    target_columns: tuple[Column[Any], ...]
+    label: KeyLabel
+    is_enforced: bool
+    when: tuple[tuple[Column[Any], Any], ...] = ()
+
+    @property
+    def meaning(self) -> Meaning:
+        """What the key means."""
+        return self.label.meaning
+
+    @property
+    def on_erasure(self) -> OnErasure:
+        """What becomes of the row that it is about."""
+        return self.label.on_erasure
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether the key's row says whose the other row is."""
+        return self.meaning in (Meaning.OWNS, Meaning.SHARES)
+
+    @property
+    def gives_ownership(self) -> bool:
+        """Whether owners of the source own the row that it is about."""
+        return self.meaning in (Meaning.OWNER, Meaning.OWNS)
+
+    @property
+    def about(self) -> Table:
+        """The table of the rows that people come to over this key."""
+        return self.target if self.is_turned else self.table
+
+    @property
+    def about_columns(self) -> tuple[Column[Any], ...]:
+        """The columns by which they are found."""
+        return self.target_columns if self.is_turned else self.columns
+
+    @property
+    def source(self) -> Table:
+        """The table over which people come."""
+        return self.table if self.is_turned else self.target
+
+    @property
+    def source_columns(self) -> tuple[Column[Any], ...]:
+        """The columns that say which rows."""
+        return self.columns if self.is_turned else self.target_columns
+
+    @property
+    def name(self) -> str:
+        """For messages and certificates: `Message.sender_id`."""
+        names = ", ".join(field_name(column) for column in self.columns)
+        return f"{table_name(self.table)}.{names}"
+
+    @property
+    def cleared_fields(self) -> tuple[str, ...]:
+        """The fields that become NULL with the person."""
+        return () if isinstance(self.on_erasure, DeleteRow) else self.on_erasure.fields
+
+
+def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list[Link]:
+    """Every labelled key of some tables; a model that belongs to one subject by one key owes that
+    key no label.
+
+    Raises:
+        LookupError: A label leads to a table or column that is not there; its text says which.
+    """
+    tables = list(tables)
+    implied = {
+        layout.column(layout.subject): KeyLabel(Meaning.OWNER, None, Clear())
+        for layout in layouts
+        if not layout.is_subject and layout.subject
+    }
+    by_name = {table.name: table for table in tables} | {table.key: table for table in tables}
+    links = []
+    for table in tables:
+        for constraint in table.foreign_key_constraints:
+            columns = tuple(constraint.columns)
+            targets = tuple(element.column for element in constraint.elements)
+            for label in labels_of(constraint) or _implied(columns, implied):
+                links.append(
+                    Link(
+                        table,
+                        columns,
+                        targets[0].table,
+                        targets,
+                        label,
+                        is_enforced=True,
+                        when=_conditions(table, label),
+                    )
+                )
+        for column in table.columns:
+            for label in column_labels(column):
+                if label.to is not None:
+                    target = _column_named(label.to, by_name, column)
+                    links.append(
+                        Link(
+                            table,
+                            (column,),
+                            target.table,
+                            (target,),
+                            label,
+                            is_enforced=False,
+                            when=_conditions(table, label),
+                        )
+                    )
+    return links
+
+
+def labels_of(constraint: ForeignKeyConstraint) -> tuple[KeyLabel, ...]:
+    """The labels of a foreign key: its own, or those of its one column."""
+    own = (constraint.info.get(INFO_KEY) or {}).get("keys", ())
+    columns = tuple(constraint.columns)
+    if own or len(columns) != 1:
+        return tuple(own)
+    return tuple(label for label in column_labels(columns[0]) if label.to is None)
+
+
+def column_labels(column: Column[Any]) -> tuple[KeyLabel, ...]:
+    """What a column says that its key means."""
+    return tuple((column.info.get(INFO_KEY) or {}).get("keys", ()))
+
+
+def _implied(
+    columns: tuple[Column[Any], ...], implied: Mapping[Column[Any], KeyLabel]
+) -> Iterator[KeyLabel]:
+    if len(columns) == 1 and columns[0] in implied:
+        yield implied[columns[0]]
+
+
+def _column_named(name: str, by_name: Mapping[str, Table], column: Column[Any]) -> Column[Any]:
+    table, _, wanted = name.rpartition(".")
+    if table not in by_name or wanted not in by_name[table].columns:
+        raise LookupError(
+            f"{table_name(column.table)}.{field_name(column)}: to={name!r} names no column; write "
+            "'table.column'"
+        )
+    return by_name[table].columns[wanted]
+
+
+def _conditions(table: Table, label: KeyLabel) -> tuple[tuple[Column[Any], Any], ...]:
+    for name, _ in label.when:
+        if name not in table.columns:
+            raise LookupError(f"{table_name(table)}: when={{{name!r}: …}} names no column of it")
+    return tuple((table.columns[name], value) for name, value in label.when)
+
+
+def kept_reason(link: Link) -> str | None:
+    """Why a key stays when the row to which it leads is deleted, or None where it does not."""
+    return link.on_erasure.reason if isinstance(link.on_erasure, Keep) else None

@@ -1,0 +1,74 @@
+"""Who owns a row or is shown it, where the labels of its keys say so: looked up once a context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import Table, inspect
+from sqlalchemy.orm import Session, object_session
+
+from .key_access import no_session
+from .labelled_models import LabelledModels
+from .model_info import ModelInfo
+from .row_search import RowKey, RowPerson, RowSearch
+
+MOST_AT_ONCE = 1000
+"""How many rows of a session are looked up together."""
+
+
+class RowPeople:
+    """Who owns or is shown rows, as one processing context asks for it.
+
+    Args:
+        models: The application's labelled models.
+        session: Returns the application's session.
+    """
+
+    __slots__ = ("_known", "_models", "_session")
+
+    def __init__(self, models: LabelledModels, session: Callable[[], Session]) -> None:
+        self._models = models
+        self._session = session
+        self._known: dict[tuple[Table, RowKey], tuple[RowPerson, ...]] = {}
+
+    def of(self, instance: Any, layout: ModelInfo) -> tuple[RowPerson, ...]:
+        """Who comes to a stored row; looked up with the other rows of its model in its session."""
+        key = key_of(instance)
+        if (layout.table, key) not in self._known:
+            session = object_session(instance) or self._session()
+            keys = {key: None}
+            for row in session.identity_map.values():
+                if len(keys) >= MOST_AT_ONCE:
+                    break
+                if isinstance(row, layout.model):
+                    keys[key_of(row)] = None
+            found = self.now(session, layout.table, keys)
+            self._known.update({(layout.table, one): people for one, people in found.items()})
+        return self._known.get((layout.table, key), ())
+
+    def now(
+        self, session: Session, table: Table, keys: Iterable[RowKey]
+    ) -> dict[RowKey, tuple[RowPerson, ...]]:
+        """Who comes to rows of a table as the database has them now, by primary key."""
+        search = RowSearch(session, self._models.graph)
+        return search.people_of(search.read(table, keys))
+
+    def forget(self) -> None:
+        """Look anew at the next use: a key may lead elsewhere."""
+        self._known.clear()
+
+    def release(self) -> None:
+        """Let go of the context, which ends: the two hold one another."""
+        self._known.clear()
+        self._session = no_session
+
+    def __repr__(self) -> str:
+        return "<RowPeople>"
+
+
+def key_of(instance: Any) -> RowKey:
+    """The primary key of a stored row, or of one that was just inserted."""
+    state = inspect(instance)
+    identity: RowKey | None = state.identity
+    return identity or tuple(state.mapper.primary_key_from_instance(instance))

@@ -1,0 +1,293 @@
+"""What the erasure of people does to rows: which go, which lose a key or a field, which keep it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, Table, delete, null, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from ..database.identifiers import SubjectRef, canonical_id
+from ..errors import ErasureBlocked
+from ..keys.key_table import chunks
+from ..orm.columns import coerce, columns_by_field, matches_any_id, subject_column
+from ..orm.own_statements import OWN_STATEMENT
+from ..orm.ownership_graph import OwnershipGraph
+from ..orm.ownership_labels import DeleteRow, Keep
+from ..orm.ownership_links import Link
+from ..orm.registry import field_name, table_name
+from ..orm.row_search import FoundRow, FoundRows, RowKey, RowSearch, selected_by_key
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What was done, by names for people.
+
+    Attributes:
+        erased: Rows that were deleted, by model or table.
+        cleared: Rows that lost a value, by field.
+        kept: Rows that keep a key, by key, and why.
+    """
+
+    erased: Counter[str] = field(default_factory=Counter)
+    cleared: Counter[str] = field(default_factory=Counter)
+    kept: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def __add__(self, other: Removal) -> Removal:
+        """What was done in two steps."""
+        kept = dict(self.kept)
+        for name, (count, reason) in other.kept.items():
+            kept[name] = (kept.get(name, (0, ""))[0] + count, reason)
+        return Removal(self.erased + other.erased, self.cleared + other.cleared, kept)
+
+
+def find_people(
+    session: Session, graph: OwnershipGraph, kind: str, ids: Sequence[str]
+) -> list[FoundRow]:
+    """The rows of some subjects; of one whose row is gone already, what is known of it: its key.
+
+    Args:
+        session: On the data.
+        graph: The application's.
+        kind: Of subject.
+        ids: Canonical identifiers.
+    """
+    layout = graph.subjects[kind]
+    column = subject_column(layout)
+    people = RowSearch(session, graph).start(layout.table, matches_any_id(column, ids))
+    present = {canonical_id(person.key[0]) for person in people}
+    for subject_id in ids:
+        if subject_id not in present:
+            key = coerce(column, subject_id)
+            values = dict.fromkeys(graph.key_columns[layout.table], None) | {column: key}
+            people.append(FoundRow(layout.table, (key,), values, is_owned=True))
+    return people
+
+
+class ErasurePlan:
+    """Plans and carries out the erasure of some people's rows, in the session's transaction.
+
+    Args:
+        session: On the data.
+        graph: The application's.
+        people: Rows of the subjects.
+    """
+
+    def __init__(self, session: Session, graph: OwnershipGraph, people: Sequence[FoundRow]) -> None:
+        self._session = session
+        self._graph = graph
+        self._search = RowSearch(session, graph)
+        self._people = FoundRows()
+        self._reached = FoundRows()
+        self._take_in(people)
+        self._gone = self._rows_that_go()
+        self.removal = Removal()
+
+    def carry_out(self) -> Removal:
+        """Clear and delete; raises `ErasureBlocked` where the database refuses a deletion."""
+        self._clear_fields()
+        self._clear_keys()
+        tables = self._tables_in_order()
+        self._open_circles(tables)
+        for table in tables:
+            self._delete(table)
+        return self.removal
+
+    @property
+    def subjects(self) -> list[SubjectRef]:
+        """Everybody who is erased: the people, and whose row goes with one of them."""
+        kinds = self._graph.subject_tables
+        return [(kinds[row.table].kind, canonical_id(row.key[0])) for row in self._people]
+
+    # --- which rows go ---
+
+    def _take_in(self, people: Sequence[FoundRow]) -> None:
+        """Take in some people, and those whose own row goes with one of theirs."""
+        while people:
+            for person in people:
+                self._people.add(person)
+            self._reached = self._search.reached_by(self._people, holding=True)
+            people = [
+                row
+                for row in self._reached
+                if row.table in self._graph.subject_tables
+                and row not in self._people
+                and any(isinstance(link.on_erasure, DeleteRow) for link in row.links)
+            ]
+
+    def _rows_that_go(self) -> FoundRows:
+        """The people, what goes with any of them, and what nobody owns any more."""
+        gone = FoundRows()
+        for row in self._reached:
+            if row in self._people or any(
+                isinstance(link.on_erasure, DeleteRow) for link in row.links
+            ):
+                gone.add(row)
+        while True:
+            lost = self._without_owner(gone)
+            if not lost:
+                return gone
+            for row in lost:
+                gone.add(row)
+
+    def _without_owner(self, gone: FoundRows) -> list[FoundRow]:
+        """Rows that the people own, or that belong to rows which go, and that nobody else owns."""
+        going = _KeysOf(gone)
+        in_question = [
+            row
+            for row in self._reached
+            if row not in gone and (row.is_owned or self._loses_owner(row, going))
+        ]
+        left = self._search.owners_left(in_question, gone)
+        return [row for row in in_question if row not in left]
+
+    def _loses_owner(self, row: FoundRow, going: _KeysOf) -> bool:
+        return any(
+            link.gives_ownership and going.has(link, row)
+            for link in self._graph.about.get(row.table, ())
+        )
+
+    # --- what is cleared ---
+
+    def _clear_fields(self) -> None:
+        """Clear what the keys name over which the people come to rows that stay."""
+        cleared: defaultdict[tuple[Table, frozenset[str]], list[RowKey]] = defaultdict(list)
+        for row in self._reached:
+            names = frozenset(name for link in row.links for name in link.cleared_fields)
+            if names and row not in self._gone:
+                cleared[row.table, names].append(row.key)
+        for (table, names), keys in cleared.items():
+            columns = columns_by_field(table)
+            self._clear(table, [columns[name] for name in sorted(names)], keys)
+
+    def _clear_keys(self) -> None:
+        """Clear the keys that lead to rows which go, or count those that stay with a reason."""
+        for table, rows in list(self._gone.by_table.items()):
+            for link in self._graph.leading_to.get(table, ()):
+                if link.gives_ownership and self._graph.is_direct(link.table):
+                    continue  # these rows go too
+                holders = [
+                    row
+                    for row in self._search.holders(link, rows.values())
+                    if row not in self._gone
+                ]
+                if holders and isinstance(link.on_erasure, Keep):
+                    count, _ = self.removal.kept.get(link.name, (0, ""))
+                    reason = link.on_erasure.reason
+                    self.removal.kept[link.name] = (count + len(holders), reason)
+                elif holders:
+                    columns = [column for column in link.columns if column.nullable]
+                    self._clear(link.table, columns, [row.key for row in holders])
+
+    def _clear(self, table: Table, columns: list[Column[Any]], keys: Sequence[RowKey]) -> None:
+        for condition in selected_by_key(table, keys):
+            self._session.execute(
+                update(table).where(condition).values({column: null() for column in columns}),
+                execution_options=OWN_STATEMENT,
+            )
+        for column in columns:
+            self.removal.cleared[f"{table_name(table)}.{field_name(column)}"] += len(keys)
+
+    # --- what is deleted ---
+
+    def _direct_tables(self) -> Iterator[tuple[Table, Link]]:
+        """Tables of which one condition finds the people's rows, with the key that says so."""
+        for table in self._people.by_table:
+            for link in self._graph.from_source.get(table, ()):
+                if self._graph.is_direct(link.about):
+                    yield link.about, link
+
+    def _tables_in_order(self) -> list[Table]:
+        """Those from which something goes, each before the tables that its foreign keys lead to;
+        within a circle the order is of no use.
+        """
+        waiting = dict.fromkeys(
+            [table for table, _ in self._direct_tables()]
+            + [table for table, rows in self._gone.by_table.items() if rows]
+        )
+        ordered: list[Table] = []
+        while waiting:
+            free = [
+                table
+                for table in waiting
+                if not any(table in _leads_to(other) - {other} for other in waiting)
+            ]
+            for table in free or list(waiting)[:1]:
+                ordered.append(table)
+                del waiting[table]
+        return ordered
+
+    def _open_circles(self, tables: list[Table]) -> None:
+        """Clear the foreign keys among rows that go which lead to a table that goes earlier, or to
+        their own.
+        """
+        earlier: set[Table] = set()
+        for table in tables:
+            earlier.add(table)
+            keys = list(self._gone.by_table.get(table, ()))
+            for constraint in table.foreign_key_constraints:
+                target = constraint.elements[0].column.table
+                columns = [column for column in constraint.columns if column.nullable]
+                if target in earlier and columns:
+                    for condition in selected_by_key(table, keys):
+                        self._session.execute(
+                            update(table)
+                            .where(condition)
+                            .values({column: null() for column in columns}),
+                            execution_options=OWN_STATEMENT,
+                        )
+
+    def _delete(self, table: Table) -> None:
+        conditions = list(selected_by_key(table, list(self._gone.by_table.get(table, ()))))
+        for direct, link in self._direct_tables():
+            if direct is table:
+                keys = [key[0] for row in self._people if (key := row.at(link.source_columns))]
+                conditions += [link.columns[0].in_(chunk) for chunk in chunks(keys)]
+        for condition in conditions:
+            try:
+                result: Any = self._session.execute(
+                    delete(table).where(condition), execution_options=OWN_STATEMENT
+                )
+            except IntegrityError as error:
+                raise ErasureBlocked(_refusal(table, error)) from None
+            self.removal.erased[table_name(table)] += result.rowcount
+
+
+class _KeysOf:
+    """Finds out whether a row's key leads to one of some rows."""
+
+    def __init__(self, rows: FoundRows) -> None:
+        self._rows = rows
+        self._keys: dict[Link, set[RowKey]] = {}
+
+    def has(self, link: Link, row: FoundRow) -> bool:
+        """Whether the row is about one of them, over a key."""
+        if link not in self._keys:
+            sources = self._rows.by_table.get(link.source, {}).values()
+            keys = (source.at(link.source_columns) for source in sources)
+            self._keys[link] = {key for key in keys if key is not None}
+        return row.at(link.about_columns) in self._keys[link]
+
+
+def _leads_to(table: Table) -> set[Table]:
+    return {
+        element.column.table
+        for constraint in table.foreign_key_constraints
+        for element in constraint.elements
+    }
+
+
+def _refusal(table: Table, error: IntegrityError) -> str:
+    """Names the table and, where the driver tells it, what refers to it; never a value."""
+    diagnosis = getattr(error.orig, "diag", None)
+    constraint = getattr(diagnosis, "constraint_name", None)
+    holder = getattr(diagnosis, "table_name", None)
+    told = f" by {constraint} of {holder}" if constraint and holder else ""
+    return (
+        f"rows of {table_name(table)} cannot be deleted, because other rows refer to them{told}; "
+        "label the foreign key that leads to it (owner, concerns or refers), then ask again"
+    )

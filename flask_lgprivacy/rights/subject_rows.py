@@ -1,0 +1,196 @@
+"""Everything that the rows hold about one subject, opened, as the labels of their keys show it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Table, select
+
+from ..crypto.keys import SubjectKey
+from ..database.identifiers import canonical_id
+from ..errors import SealBroken
+from ..gate.context import ProcessingContext
+from ..orm.bulk_read import iter_records
+from ..orm.columns import columns_by_field, subject_column
+from ..orm.model_info import VERSION_COLUMN, ModelInfo, SealedGroup
+from ..orm.registry import model_info_of_table, table_name
+from ..orm.row_search import FoundRow, RowSearch, selected_by_key
+from ..orm.tagged_value import unwrap
+from ..policy.model import Action
+from .handler import RightsCase
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedTable:
+    """Rows of one table.
+
+    Attributes:
+        name: The model's, or the table's.
+        labelled: The names of its labelled fields, as declared.
+        rows: Values by field.
+    """
+
+    name: str
+    labelled: tuple[str, ...]
+    rows: Rows
+
+    def __repr__(self) -> str:
+        return f"<ExportedTable {self.name}: {len(self.rows)} rows>"
+
+
+def read_subject_rows(
+    case: RightsCase, processing: ProcessingContext, categories: Collection[str]
+) -> list[ExportedTable]:
+    """Read every row to which a subject comes.
+
+    Args:
+        case: The request.
+        processing: Under which values are opened.
+        categories: Those that may be read.
+
+    Returns:
+        The subject's own table first; tables without rows among them.
+    """
+    graph = case.runtime.models.graph
+    kind = case.request.subject[0]
+    layouts = list(reversed(graph.of(kind)))
+    tables = []
+    for layout in layouts:
+        if layout.is_subject or graph.is_direct(layout.table):
+            owned = subject_column(layout) == case.primary_key
+            rows = iter_records(case.session, layout.model, owned, categories=categories)
+            tables.append(ExportedTable(layout.name, layout.labelled, list(rows)))
+    own = graph.subjects[kind].table
+    search = RowSearch(case.session, graph)
+    found = search.reached_by(search.start(own, own.c[_key_name(own)] == case.primary_key))
+    reader = _SharedReader(case, processing, categories)
+    for table in sorted(graph.reached_from(own), key=lambda candidate: candidate.key):
+        if not graph.is_direct(table):
+            rows_found = [row for row in found.by_table.get(table, {}).values() if row.links]
+            if table is not own or rows_found:
+                read = list(reader.read(table, rows_found))
+                model = model_info_of_table(table)
+                labelled = model.labelled if model is not None else ()
+                tables.append(ExportedTable(table_name(table), labelled, read))
+    return _joined(tables)
+
+
+def _joined(tables: Sequence[ExportedTable]) -> list[ExportedTable]:
+    """The same with one entry for each name: a person's own row and those of others whose it is."""
+    by_name: dict[str, ExportedTable] = {}
+    for table in tables:
+        known = by_name.get(table.name)
+        rows = table.rows if known is None else known.rows + table.rows
+        by_name[table.name] = ExportedTable(table.name, table.labelled, rows)
+    return list(by_name.values())
+
+
+def _key_name(table: Table) -> str:
+    return str(next(iter(table.primary_key.columns)).key)
+
+
+class _SharedReader:
+    """Reads rows of tables that several people own or are shown."""
+
+    def __init__(
+        self, case: RightsCase, processing: ProcessingContext, categories: Collection[str]
+    ) -> None:
+        self._case = case
+        self._processing = processing
+        self._categories = frozenset(categories)
+
+    def read(self, table: Table, found: Sequence[FoundRow]) -> Iterator[dict[str, Any]]:
+        """The rows with what is shown of them; NULL stands for what is not."""
+        layout = model_info_of_table(table)
+        found = [row for row in found if row.shown_fields() != frozenset()]
+        if not found:
+            return
+        columns = columns_by_field(table)
+        if layout is not None:
+            self._authorize(layout)
+            columns = self._readable(layout, columns)
+        hidden = [] if layout is None else [*layout.groups, VERSION_COLUMN, layout.subject]
+        if layout is not None:
+            hidden += [attribute.key for attribute in layout.plaintext_columns.values()]
+        selected = dict.fromkeys([*columns.values(), *_named(table, hidden)])
+        shown = {row.key: row.shown_fields() for row in found}
+        primary = list(table.primary_key.columns)
+        selected.update(dict.fromkeys(primary))
+        for condition in selected_by_key(table, list(shown)):
+            read = self._case.session.execute(select(*selected).where(condition)).mappings().all()
+            keys = {} if layout is None or not layout.groups else self._keys(layout, read)
+            for row in read:
+                fields = shown[tuple(row[column] for column in primary)]
+                values = {name: unwrap(row[column]) for name, column in columns.items()}
+                if layout is not None:
+                    for group in layout.groups.values():
+                        values.update(self._opened(group, row, keys, fields))
+                yield {
+                    name: value if fields is None or name in fields else None
+                    for name, value in values.items()
+                }
+
+    def _authorize(self, layout: ModelInfo) -> None:
+        request, processing = self._case.request, self._processing
+        for category in sorted(layout.categories & self._categories):
+            client, subject = request.client, request.subject
+            processing.authorize(category, Action.READ, client=client, subject=subject)
+            processing.record_access(category, Action.READ, client=client, subject=subject)
+
+    def _readable(
+        self, layout: ModelInfo, columns: dict[str, Column[Any]]
+    ) -> dict[str, Column[Any]]:
+        hidden = {*layout.groups, VERSION_COLUMN, *(i.column for i in layout.indexes.values())}
+        hidden |= {attribute.key for attribute in layout.plaintext_columns.values()}
+        hidden |= {
+            name for name, tag in layout.tagged.items() if tag.category not in self._categories
+        }
+        return {name: column for name, column in columns.items() if name not in hidden}
+
+    def _keys(self, layout: ModelInfo, rows: Sequence[Any]) -> dict[str, SubjectKey]:
+        owner = layout.column(layout.subject)
+        ids = dict.fromkeys(canonical_id(row[owner]) for row in rows)
+        keys = self._processing.keys
+        loaded = keys.load(self._case.session, layout.kind, ids)
+        return {
+            one: loaded.get(one) or keys.require(self._case.session, layout.kind, one)
+            for one in ids
+        }
+
+    def _opened(
+        self,
+        group: SealedGroup,
+        row: Any,
+        keys: dict[str, SubjectKey],
+        shown: frozenset[str] | None,
+    ) -> dict[str, Any]:
+        """The fields of one record, where any of them is shown."""
+        layout, columns = group.layout, group.layout.table.c
+        may_read = group.category in self._categories
+        if not may_read or (shown is not None and shown.isdisjoint(group.fields)):
+            return dict.fromkeys(group.fields) if may_read else {}
+        version = row[columns[VERSION_COLUMN]]
+        if layout.plaintext_columns and version == 0:
+            self._processing.require_migration_open(layout)
+            plain = layout.plaintext_columns
+            return {
+                name: row[layout.column(plain[name].key)] if name in plain else None
+                for name in group.fields
+            }
+        owner = canonical_id(row[layout.column(layout.subject)])
+        row_id, envelope = canonical_id(row[layout.column(layout.key)]), row[columns[group.column]]
+        key = keys[owner]
+        try:
+            return group.unsealed(key, envelope, row_id, version)
+        except SealBroken:
+            named = self._processing.keys.named_by(envelope, (layout.kind, owner), key)
+            return group.unsealed(named, envelope, row_id, version)
+
+
+def _named(table: Table, names: Sequence[str]) -> list[Column[Any]]:
+    fields = columns_by_field(table)
+    return [fields[name] for name in names if name in fields]
