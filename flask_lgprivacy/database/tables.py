@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -42,6 +43,7 @@ class Tables:
     request: Table
     request_step: Table
     erasure_mark: Table
+    identifier: Table
     client_storage: Table
     inbox: Table
     archive: Table
@@ -136,6 +138,12 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             main,
             Column("name", String(16), primary_key=True),
             Column("erased_until", utc_datetime(), nullable=False),
+        ),
+        identifier=_table(
+            "lgprivacy_identifier",
+            main,
+            Column("name", String(64), primary_key=True),
+            Column("last", BigInteger, nullable=False),
         ),
         client_storage=_table(
             "lgprivacy_client_storage",

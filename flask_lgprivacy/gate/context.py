@@ -26,6 +26,7 @@ from ..errors import (
 from ..orm.key_access import SubjectKeyAccess
 from ..orm.model_info import ModelInfo, SealedGroup, TaggedColumn
 from ..orm.plaintext import load_plaintext
+from ..orm.reserved_identifiers import Wanted, reserve
 from ..orm.row_people import RowPeople
 from ..orm.row_search import RowPerson
 from ..orm.row_state import CHANGED, changed_meanwhile
@@ -543,13 +544,8 @@ class ProcessingContext:
         """
         self.require_declared(category, action, f"{category} ({action})")
         if not people:
-            clause = self.runtime.policy.purposes[self._declared().purpose].clause
-            denied = AccessDenied(
-                f"this {model.name} belongs to nobody any more; only its keys can be read",
-                clause=clause,
-                missing="an owner",
-            )
-            self.refuse(denied, category=category, action=action.value)
+            self._authorize_for_nobody(category, action, model)
+            return
         loaded = {
             kind: self.keys.load(None, kind, [subject[1] for subject in subjects])
             for kind, subjects in _by_kind(people).items()
@@ -569,6 +565,26 @@ class ProcessingContext:
                 return
             first_refusal = first_refusal or refusal
         self.refuse(first_refusal or SubjectErased(), category=category, action=action.value)
+
+    def _authorize_for_nobody(self, category: str, action: Action, model: ModelInfo) -> None:
+        """Allow whoever may do it for themselves to write or delete a row that is nobody's, or not
+        yet; what it holds is read by nobody.
+        """
+        if action is Action.READ:
+            clause = self.runtime.policy.purposes[self._declared().purpose].clause
+            denied = AccessDenied(
+                f"this {model.name} belongs to nobody; only its keys can be read",
+                clause=clause,
+                missing="an owner",
+            )
+            self.refuse(denied, category=category, action=action.value)
+        rules = self._rules(category, action)
+        question = Question(category, self._declared().purpose, self.acting_client(), None)
+        facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
+        decision = self.runtime.engine.decide_by(rules, frozenset(facts | {Condition.SELF}))
+        if not decision.allowed:
+            self.refuse(_denied(decision), category=category, action=action.value)
+        self._record_evidence(evidence, category, action.value, None)
 
     def should_withhold(self, instance: Any, model: ModelInfo, category: str) -> bool:
         """Whether a category of a row is left out.
@@ -590,6 +606,10 @@ class ProcessingContext:
                 return False
         self.log.withheld[category] = None
         return True
+
+    def reserve_identifiers(self, session: Session, wanted: Iterable[Wanted]) -> None:
+        """Give rows that are about to be inserted the identifiers that the database makes."""
+        reserve(session, self.runtime.database.tables.identifier, wanted)
 
     def record_access(
         self, category: str, action: Action, *, client: str | None, subject: SubjectRef

@@ -4,15 +4,18 @@ something is processed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
 
 from ..crypto.keys import SubjectKey
 from ..database.identifiers import SubjectRef
 from ..policy.model import Action
 from .key_access import SubjectKeyAccess
 from .model_info import ModelInfo, SealedGroup, TaggedColumn
+from .reserved_identifiers import Wanted
 from .row_people import RowPeople
 from .row_search import RowPerson
 
@@ -76,6 +79,10 @@ class AccessContext(Protocol):
         self, category: str, action: Action, people: Sequence[RowPerson], model: ModelInfo
     ) -> None:
         """Allow an action on behalf of any of a row's people, and note it, or raise."""
+        ...
+
+    def reserve_identifiers(self, session: Session, wanted: Iterable[Wanted]) -> None:
+        """Give rows that are about to be inserted the identifiers that the database makes."""
         ...
 
     def record_access(

@@ -70,6 +70,7 @@ class FlushSealer:
                 self._shared.note(row, layout)
                 self._rows[state_of(row)] = None
         self._shared.note_moves()
+        self._reserve_identifiers(new)
         new = [(row, layout) for row, layout in new if not layout.is_shared]
         changed = [(row, layout) for row, layout in changed if not layout.is_shared]
         for row, layout in changed:
@@ -85,6 +86,15 @@ class FlushSealer:
         for pending in rows:
             self._write(pending)
             self._rows[state_of(pending.row)] = pending
+
+    def _reserve_identifiers(self, new: list[tuple[Any, ModelInfo]]) -> None:
+        wanted = [
+            (row, layout.key, layout.column(layout.key))
+            for row, layout in new
+            if layout.is_reserved and row.__dict__.get(layout.key) is None
+        ]
+        if wanted:
+            self._context.reserve_identifiers(self._session, wanted)
 
     def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
         """Authorise the deletion of rows; a data subject is erased by a request."""

@@ -24,6 +24,7 @@ from .model_info import VERSION_COLUMN, AssociatedDataPrefixes, ModelInfo, Seale
 from .ownership_labels import Meaning
 from .ownership_links import column_labels, labels_of
 from .registry import INFO_KEY, model_info_of, model_info_of_table, register
+from .reserved_identifiers import can_be_reserved
 from .row_state import SLOT, decrypted_slot
 
 
@@ -60,6 +61,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         default=primary.default,
         subject=key if ownership.is_subject else _foreign_key_to_subject(mapper, ownership.kind),
         owner_keys=_owner_keys(mapper),
+        is_reserved=can_be_reserved(primary),
         client=ownership.client,
         scope=ownership.scope,
     )
@@ -132,9 +134,9 @@ def _refuse_late_identifier(primary: Column[Any], name: str) -> None:
     before the insert.
     """
     default: Any = primary.default
-    if default is None and (
-        primary.server_default is not None or primary.autoincrement is True or _is_number(primary)
-    ):
+    if can_be_reserved(primary):
+        return
+    if default is None and primary.server_default is not None:
         origin = "the database makes it"
     elif default is None or default.is_callable:
         return
@@ -145,7 +147,7 @@ def _refuse_late_identifier(primary: Column[Any], name: str) -> None:
     raise ModelInvalid(
         f"{name}.{primary.name}: the identifier must be known before the insert, because the "
         f"record is bound to it, and {origin}; "
-        "use a UUID with default=uuid4, without brackets"
+        "use a UUID with default=uuid4, without brackets, or an integer that the database counts"
     )
 
 
@@ -234,10 +236,6 @@ def _refuse_carrying_away(row: Any, _protocol: Any) -> NoReturn:
         f"a {type(row).__name__} holds labelled columns and cannot be pickled or copied; pass its "
         "id instead"
     )
-
-
-def _is_number(column: Column[Any]) -> bool:
-    return column.type.python_type is int
 
 
 def _class_values(model: type) -> list[Any]:

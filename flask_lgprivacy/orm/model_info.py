@@ -115,7 +115,8 @@ class ModelInfo:
     """A labelled model as the other rooms see it.
 
     `subject` is the attribute that leads to the one owner of a row, "" where the labels of its
-    keys say whose it is; `owner_keys` are the attributes that have such a label.
+    keys say whose it is; `owner_keys` are the attributes that have such a label. Where
+    `is_reserved`, the database makes identifiers, and they are reserved before the insert.
     """
 
     model: type
@@ -128,6 +129,7 @@ class ModelInfo:
     client: str | None
     scope: str | None
     owner_keys: tuple[str, ...] = ()
+    is_reserved: bool = False
     groups: dict[str, SealedGroup] = field(default_factory=dict)
     tagged: dict[str, TaggedColumn] = field(default_factory=dict)
     indexes: dict[str, FieldIndex] = field(default_factory=dict)

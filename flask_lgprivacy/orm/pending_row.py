@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from sqlalchemy import inspect
+from sqlalchemy import Column, inspect
+from sqlalchemy.orm import object_session
 from sqlalchemy.orm.attributes import get_history
 
 from ..database.identifiers import SubjectRef, canonical_id
 from ..database.sqlalchemy_internals import default_of, state_of
 from ..errors import RequestInvalid, WriteInvalid
+from .context import current_context
 from .model_info import ModelInfo, SealedGroup, TaggedColumn
+from .reserved_identifiers import can_be_reserved
 from .row_state import SLOT
 from .tagged_value import TaggedValue
 
@@ -45,7 +48,7 @@ class PendingRow:
         self.layout = layout
         self.is_new = is_new
         self.own = (
-            canonical_id(_identifier_of(row, layout.key, layout.default))
+            canonical_id(_identifier_of(row, layout.key, layout.column(layout.key)))
             if layout.is_subject or layout.groups
             else ""
         )
@@ -130,7 +133,7 @@ def refuse_moving(row: Any, layout: ModelInfo) -> None:
             )
 
 
-def _identifier_of(row: Any, name: str, default: Any) -> Any:
+def _identifier_of(row: Any, name: str, column: Column[Any]) -> Any:
     """The row's identifier; the record is bound to it, so a default is taken now and not at the
     insert.
     """
@@ -139,12 +142,17 @@ def _identifier_of(row: Any, name: str, default: Any) -> Any:
         value = getattr(row, name)
     if value is not None:
         return value
-    if default is None:
+    if can_be_reserved(column):
+        context, session = current_context.get(), object_session(row)
+        if context is not None and session is not None:
+            context.reserve_identifiers(session, [(row, name, column)])
+            return row.__dict__[name]
+    if column.default is None:
         raise RequestInvalid(
             f"{type(row).__name__}.{name}: must be set before the row is written, or have "
             "default=uuid4"
         )
-    value = row.__dict__[name] = default_of(default)
+    value = row.__dict__[name] = default_of(column.default)
     return value
 
 
@@ -178,5 +186,5 @@ def _parent_value(row: Any, name: str) -> Any:
             if parent is not None:
                 mapped = state_of(parent).mapper
                 target = mapped.get_property_by_column(remote).key
-                return _identifier_of(parent, target, remote.default)
+                return _identifier_of(parent, target, remote)
     return None

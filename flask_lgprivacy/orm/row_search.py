@@ -49,6 +49,11 @@ class FoundRow:
         """The fields that every key over which they come shows; None for all."""
         return _shown(self.links)
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether a key over which they come shows nothing of the row."""
+        return any(link.label.shows == frozenset() for link in self.links)
+
 
 @dataclass(frozen=True, slots=True)
 class RowPerson:

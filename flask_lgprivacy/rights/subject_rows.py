@@ -106,7 +106,7 @@ class _SharedReader:
     def read(self, table: Table, found: Sequence[FoundRow]) -> Iterator[dict[str, Any]]:
         """The rows with what is shown of them; NULL stands for what is not."""
         layout = model_info_of_table(table)
-        found = [row for row in found if row.shown_fields() != frozenset()]
+        found = [row for row in found if not row.is_left_out]
         if not found:
             return
         columns = columns_by_field(table)

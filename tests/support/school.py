@@ -268,9 +268,10 @@ def add_school(backend: Backend, count: int) -> list[UUID]:
 
 def close(backend: Backend) -> None:
     """Let go of files and connections."""
+    database = backend.app.extensions["sqlalchemy"]
     with backend.app.app_context():
-        db.session.remove()
-        for engine in db.engines.values():
+        database.session.remove()
+        for engine in database.engines.values():
             engine.dispose()
     trail = backend.runtime.audit.trail
     if isinstance(trail, FileAuditTrail):
