@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, has_app_context, has_request_context
@@ -81,7 +82,9 @@ def assemble(
     models = LabelledModels(
         lambda: _checked_graph(_mappers(database), policy, stores, config.keys_bind), policy
     )
-    own_database = Database(tables, engines[None], lambda: _session(database))
+    own_database = Database(
+        tables, engines[None], lambda: _session(database), MappingProxyType(engines)
+    )
     usage = UsageStatistics(policy, models, own_database, config.usage, parts.utcnow)
     pseudonyms = Pseudonyms(keys, parts.utcnow)
     trail = parts.trail

@@ -39,7 +39,7 @@ def check(as_json: bool) -> None:
         state.runtime.models.check_again()
         kinds = sorted(state.runtime.models.graph.subjects)
     except ConfigurationError as error:
-        faults.append(error.message)
+        faults += error.message.splitlines()
         kinds = []
     faults += _faults_of_setting_up(state)
     for recipient in state.policy.recipients.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -20,11 +20,13 @@ class Database:
         tables: The tables with the prefix `lgprivacy_`.
         engine: The engine of the default bind, for transactions of their own.
         session: Returns the session of the running request or job.
+        engines: The engine of every bind.
     """
 
     tables: Tables
     engine: Engine
     session: Callable[[], Session]
+    engines: Mapping[str | None, Engine]
 
     def clean_session(self) -> Session:
         """The session, before something is committed on it.

@@ -15,6 +15,7 @@ from ..errors import UndeclaredProcessing
 from .context import AccessContext, current_context
 from .model_info import VERSION_COLUMN, ModelInfo
 from .registry import model_info_of
+from .tagged_value import unwrap
 
 PARTITION = 1000
 
@@ -66,6 +67,9 @@ def iter_records(
         *(attribute.key for attribute in layout.plaintext_columns.values()),
         *(tag.attribute for tag in layout.tagged.values() if tag not in tags),
     }
+    names = {tag.attribute for tag in tags}
+    tagged = [(number, name) for number, name in enumerate(columns) if name in names]
+    hidden |= names
     plain = [(number, name) for number, name in enumerate(columns) if name not in hidden]
     place = {name: number for number, name in enumerate(columns)}
     groups = [
@@ -123,6 +127,8 @@ def iter_records(
                     context.authorize_tagged_record(tag, subject_id=owner, client=client or None)
                 for number, name in plain:
                     opened[name] = row[number]
+                for number, name in tagged:
+                    opened[name] = unwrap(row[number])
                 yield opened
 
 

@@ -12,7 +12,7 @@ from .columns import columns_by_field
 from .model_info import ModelInfo
 from .ownership_graph import OwnershipGraph
 from .ownership_labels import Clear, DeleteRow, Keep, Meaning
-from .ownership_links import Link
+from .ownership_links import Link, foreign_keys_of
 from .registry import INFO_KEY, field_name, mapper_of_table, model_info_of_table, table_name
 
 
@@ -43,7 +43,7 @@ def _unlabelled_keys(
     """Foreign keys to rows that are somebody's, without a word on what they mean."""
     linked = {(link.table, link.columns) for link in graph.links}
     for table in tables:
-        for constraint in table.foreign_key_constraints:
+        for constraint in foreign_keys_of(table):
             target = constraint.elements[0].column.table
             if target not in reached or (table, tuple(constraint.columns)) in linked:
                 continue

@@ -126,8 +126,10 @@ class OwnershipGraph:
         """
         about = self.about.get(table, ())
         return (
-            len(about) == 1
+            table not in self.subject_tables
+            and len(about) == 1
             and about[0].source in self.subject_tables
+            and not any(link.gives_ownership for link in self.about.get(about[0].source, ()))
             and about[0].gives_ownership
             and not about[0].is_turned
             and about[0].label.shows is None

@@ -105,7 +105,7 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
     by_name = {table.name: table for table in tables} | {table.key: table for table in tables}
     links = []
     for table in tables:
-        for constraint in table.foreign_key_constraints:
+        for constraint in foreign_keys_of(table):
             columns = tuple(constraint.columns)
             targets = tuple(element.column for element in constraint.elements)
             for label in labels_of(constraint) or _implied(columns, implied):
@@ -136,6 +136,15 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
                         )
                     )
     return links
+
+
+def foreign_keys_of(table: Table) -> list[ForeignKeyConstraint]:
+    """The foreign keys of a table, in the order of their columns."""
+    order = list(table.columns)
+    return sorted(
+        table.foreign_key_constraints,
+        key=lambda constraint: [order.index(column) for column in constraint.columns],
+    )
 
 
 def labels_of(constraint: ForeignKeyConstraint) -> tuple[KeyLabel, ...]:

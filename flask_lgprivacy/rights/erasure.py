@@ -24,6 +24,7 @@ from .removal import mark_erasure, owned_tables, pseudonymise_evidence, remove_r
 from .request_events import record_erasing
 from .requests import RequestRepository, RightsRequest
 from .retry import retry_conflicts
+from .second_look import Traces, search_catalogue, traces_of
 
 KEPT = {
     "this request": "proof that it was answered (GDPR Art. 5(2))",
@@ -111,11 +112,14 @@ def _erase(case: RightsCase) -> Outcome:
         outcome = added_to(recorded(), removal)
         requests.note_outcome(session, request.id, outcome)
 
+    traces = traces_of(session, runtime.models.graph, subject)
     retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
     for store, count in runtime.stores.erase(subject):
         record(Removal(Counter({store: count})))
         session.commit()
-    left = retry_conflicts(session, lambda: find_remaining(runtime, session, subject, client))
+    left = retry_conflicts(
+        session, lambda: find_remaining(runtime, session, subject, client, traces)
+    )
     done = recorded()
     kept_rows: dict[str, tuple[int, str]] = done.get("kept_rows", {})
     details = {
@@ -193,10 +197,10 @@ def erase_subject(
 
 
 def find_remaining(
-    runtime: Runtime, session: Session, subject: SubjectRef, client: str | None
+    runtime: Runtime, session: Session, subject: SubjectRef, client: str | None, traces: Traces
 ) -> dict[str, int]:
-    """The second look: rows, by model, that still lead to the subject, and `key` where one still
-    opens.
+    """The second look: rows, by model or by column, that still lead to the subject, and `key` where
+    one still opens.
     """
     kind, subject_id = subject
     left = {}
@@ -211,6 +215,7 @@ def find_remaining(
     if runtime.keys.is_alive(session, kind, subject_id):
         left["key"] = 1
     session.commit()
+    left.update(search_catalogue(runtime.database.engines, runtime.models.graph, subject, traces))
     left.update(runtime.stores.remaining(subject))
     if not runtime.keys.empty_log(session):
         left["write-ahead log"] = 1

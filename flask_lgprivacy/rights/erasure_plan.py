@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Column, Table, delete, null, update
@@ -109,7 +109,7 @@ class ErasurePlan:
         """Take in some people, and those whose own row goes with one of theirs."""
         while people:
             for person in people:
-                self._people.add(person)
+                self._people.add(replace(person, is_owned=True, links=set()))
             self._reached = self._search.reached_by(self._people, holding=True)
             people = [
                 row
@@ -245,7 +245,8 @@ class ErasurePlan:
         conditions = list(selected_by_key(table, list(self._gone.by_table.get(table, ()))))
         for direct, link in self._direct_tables():
             if direct is table:
-                keys = [key[0] for row in self._people if (key := row.at(link.source_columns))]
+                people = self._people.by_table[link.source].values()
+                keys = [key[0] for row in people if (key := row.at(link.source_columns))]
                 conditions += [link.columns[0].in_(chunk) for chunk in chunks(keys)]
         for condition in conditions:
             try:

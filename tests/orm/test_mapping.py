@@ -13,8 +13,8 @@ from school import STORES
 from sqlalchemy import (
     Column,
     ForeignKey,
+    Identity,
     Integer,
-    Sequence,
     String,
     Table,
     Uuid,
@@ -257,8 +257,7 @@ def test_a_way_past_the_labels_stops_the_start(tmp_path: Path, define: Any) -> N
                 String(32), primary_key=True, server_default=text("(hex(randomblob(16)))")
             ),
         ),
-        (int, lambda: mapped_column(Sequence("numbers"), primary_key=True)),
-        (int, lambda: mapped_column(primary_key=True, autoincrement=True)),
+        (int, lambda: mapped_column(Identity(always=True), primary_key=True)),
         (UUID, lambda: mapped_column(primary_key=True, default=uuid4())),
         (
             UUID,

@@ -49,16 +49,6 @@ def test_an_unlabelled_column_is_named() -> None:
             nickname: Mapped[str]
 
 
-def test_an_identifier_made_by_the_database_is_refused() -> None:
-    db = fresh()
-    with pytest.raises(ModelInvalid, match="identifier must be known before the insert"):
-
-        class Pupil(db.Model):
-            __privacy__ = subject("student", client="school_id")
-            id: Mapped[int] = mapped_column(primary_key=True)
-            school_id: Mapped[UUID]
-
-
 def test_a_blind_index_that_could_be_guessed_is_refused() -> None:
     db = fresh()
     with pytest.raises(ModelInvalid, match="could be guessed"):

@@ -74,6 +74,13 @@ def test_a_school_exports_everything_of_one_student_only(either: Backend) -> Non
         assert value in table[0].values()
 
 
+def test_a_tagged_field_is_exported_as_it_is(either: Backend) -> None:
+    archive = export(either, either.holder(), {})
+    [account] = json.loads(archive.read("data.json"))["Account"]
+    assert account["phone"] == "0230000000"
+    assert "tagged value" not in archive.read("index.html").decode()
+
+
 def test_an_archive_says_why_to_whom_how_long_and_which_rights(backend: Backend) -> None:
     archive = export(backend, backend.administrator(), about(backend))
     described = json.loads(archive.read("about.json"))

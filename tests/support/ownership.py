@@ -27,7 +27,7 @@ KINDS = ("account", "customer", "clinician")
 """Kinds of subject of the document below; whatever is held of the first may be held of each."""
 
 
-def policy_of(folder: Path) -> Path:
+def policy_document() -> str:
     """The shipped document, with two more kinds of subject that may do what account holders may."""
     document = SHIPPED.read_text(encoding="utf-8")
     document = document.replace(
@@ -42,9 +42,7 @@ def policy_of(folder: Path) -> Path:
                     'subject = "account"', f'subject = "{kind}"'
                 )
                 document += f"\n[[rights]]{copy}"
-    path = folder / "policy.toml"
-    path.write_text(document, encoding="utf-8")
-    return path
+    return document
 
 
 def fresh_database() -> Any:
@@ -122,9 +120,10 @@ def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> App
     app.config.update(
         SQLALCHEMY_DATABASE_URI=uri(folder, "data"),
         LGPRIVACY_STORES=STORES,
-        LGPRIVACY_POLICY=str(policy_of(folder)),
+        LGPRIVACY_POLICY=str(folder / "policy.toml"),
         **config,
     )
+    (folder / "policy.toml").write_text(policy_document(), encoding="utf-8")
     make_key_file(folder / "lgprivacy.key")
     db.init_app(app)
     privacy = LGPrivacy()

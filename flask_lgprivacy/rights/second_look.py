@@ -1,0 +1,205 @@
+"""The second look after an erasure: through the database's own catalogue, whatever models and
+labels say.
+
+It searches every table of every bind for what names the person: foreign keys to the person's
+table, the identifier in columns of its type, and the values of blind indexes. Rows of tables
+without a model that lead to rows which are gone are found too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    String,
+    cast,
+    column,
+    exists,
+    func,
+    or_,
+    select,
+    table,
+)
+from sqlalchemy.orm import Session
+
+from ..database.catalogue import CatalogueTable, ValueKind, read_catalogue
+from ..database.identifiers import SubjectRef
+from ..orm.columns import coerce, matches_any_id, subject_column
+from ..orm.ownership_graph import OwnershipGraph
+from ..orm.ownership_labels import Keep
+from ..orm.unlabelled import OURS
+
+SHORTEST = 8
+"""How long a text is at least that is searched for wherever text stands; a short one is found by
+chance.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What names somebody besides the identifier: the values of the row's blind indexes."""
+
+    indexes: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Traces: {len(self.indexes)} indexes>"
+
+
+def traces_of(session: Session, graph: OwnershipGraph, subject: SubjectRef) -> Traces:
+    """What is to be searched for when somebody is erased; read before the rows go."""
+    layout = graph.subjects[subject[0]]
+    columns = [layout.table.c[index.column] for index in layout.indexes.values()]
+    if not columns:
+        return Traces()
+    is_subject = matches_any_id(subject_column(layout), [subject[1]])
+    rows = session.execute(select(*columns).where(is_subject)).all()
+    return Traces(tuple(value for row in rows for value in row if value is not None))
+
+
+def search_catalogue(
+    engines: Mapping[str | None, Engine], graph: OwnershipGraph, subject: SubjectRef, traces: Traces
+) -> dict[str, int]:
+    """What the databases still hold of somebody who was erased.
+
+    Args:
+        engines: Of every bind.
+        graph: The application's.
+        subject: Kind and identifier.
+        traces: What `traces_of` returned.
+
+    Returns:
+        By column, how many rows name the person; by foreign key, how many lead to what is gone.
+    """
+    search = _Search(graph, subject, traces)
+    left: dict[str, int] = {}
+    for engine in engines.values():
+        with engine.connect() as connection:
+            for found in read_catalogue(connection):
+                if not found.name.startswith(OURS):
+                    left.update(search.count(connection, found))
+    return left
+
+
+class _Search:
+    def __init__(self, graph: OwnershipGraph, subject: SubjectRef, traces: Traces) -> None:
+        layout = graph.subjects[subject[0]]
+        self._table = layout.table.name
+        self._key = subject_column(layout)
+        self._value = coerce(self._key, subject[1])
+        self._forms = _spellings(subject[1])
+        self._indexes = list(traces.indexes)
+        reached = set().union(*(graph.reached_from(other) for other in graph.subject_tables))
+        self._peoples = {other.name for other in reached}
+        self._declared = {other.name for other in layout.table.metadata.tables.values()}
+        self._kept = {
+            (link.table.name, member.name)
+            for link in graph.links
+            if isinstance(link.on_erasure, Keep)
+            for member in link.columns
+        }
+        self._index_columns = {
+            (model.table.name, index.column)
+            for model in graph.models
+            for index in model.indexes.values()
+        }
+        leading = [link for link in graph.links if link.target is layout.table]
+        self._names = {member.name for link in leading for member in link.columns}
+        self._names |= {f"{self._table}_id", f"{subject[0]}_id"}
+
+    def count(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
+        """By column or key of a table, how many rows are left."""
+        rows = table(found.name, *(column(name) for name in found.columns))
+        conditions = {
+            name: condition
+            for name, kind in found.columns.items()
+            if (found.name, name) not in self._kept
+            and (condition := self._condition(found, name, kind, connection)) is not None
+        }
+        if conditions:
+            query = select(
+                *(func.count().filter(condition) for condition in conditions.values())
+            ).select_from(rows)
+            counts = connection.execute(query.where(or_(*conditions.values()))).one()
+            for name, count in zip(conditions, counts, strict=True):
+                if count:
+                    yield f"{found.name}.{name}", int(count)
+        if found.name not in self._declared:
+            yield from self._dangling(connection, found)
+
+    def _condition(
+        self, found: CatalogueTable, name: str, kind: ValueKind, connection: Connection
+    ) -> ColumnElement[bool] | None:
+        """That a column of a table names the person, or None where it cannot."""
+        place: Any = column(name)
+        if kind is ValueKind.BYTES:
+            values = [] if (found.name, name) in self._index_columns else list(self._indexes)
+            if isinstance(self._value, UUID):
+                values.append(self._value.bytes)
+            return cast(place, LargeBinary).in_(values) if values else None
+        if isinstance(self._value, int):
+            return self._leads(found, name, kind, place)
+        if kind is ValueKind.UUID and isinstance(self._value, UUID):
+            is_native = connection.dialect.name == "postgresql"
+            is_named: ColumnElement[bool] = place.in_([self._value] if is_native else self._forms)
+            return is_named
+        leads = self._leads_to_person(found, name)
+        if not leads and len(self._forms[0]) < SHORTEST:
+            return None
+        if kind is ValueKind.DOCUMENT:
+            told = cast(place, String)
+            return or_(*(told.contains(form, autoescape=True) for form in self._forms))
+        if kind in (ValueKind.TEXT, ValueKind.ANYTHING, ValueKind.UUID):
+            return cast(place, String).in_(self._forms)
+        return None
+
+    def _leads(
+        self, found: CatalogueTable, name: str, kind: ValueKind, place: Any
+    ) -> ColumnElement[bool] | None:
+        """A number names the person only where its column leads to the person's table, by a foreign
+        key or by its name.
+        """
+        if kind not in (ValueKind.NUMBER, ValueKind.ANYTHING):
+            return None
+        leads_elsewhere = any(
+            name in key.columns and key.target != self._table for key in found.keys
+        )
+        if self._leads_to_person(found, name) or (name in self._names and not leads_elsewhere):
+            condition: ColumnElement[bool] = place == self._value
+            return condition
+        return None
+
+    def _leads_to_person(self, found: CatalogueTable, name: str) -> bool:
+        own_key = found.name == self._table and name == self._key.name
+        return own_key or any(
+            key.columns == (name,) and key.target == self._table for key in found.keys
+        )
+
+    def _dangling(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
+        """Rows of a table that nobody declared which lead to people's rows that are gone."""
+        rows = table(found.name, *(column(name) for name in found.columns))
+        for key in found.keys:
+            if key.target not in self._peoples or not key.target_columns:
+                continue
+            target = table(key.target, *(column(name) for name in key.target_columns)).alias()
+            pairs = list(zip(key.columns, key.target_columns, strict=True))
+            is_there = exists().where(*(target.c[to] == rows.c[name] for name, to in pairs))
+            says = [rows.c[name].is_not(None) for name in key.columns]
+            query = select(func.count()).select_from(rows).where(*says, ~is_there)
+            if count := connection.execute(query).scalar_one():
+                yield f"{found.name}.{', '.join(key.columns)}", int(count)
+
+
+def _spellings(identifier: str) -> Sequence[str]:
+    """How an identifier may be written: a UUID with and without dashes, in either case."""
+    try:
+        number = UUID(hex=identifier)
+    except ValueError:
+        return [identifier]
+    return [number.hex, number.hex.upper(), str(number), str(number).upper()]
