@@ -110,7 +110,7 @@ def assemble(
             GrantFacts(policy, models, own_database, config.agents, parts.utcnow),
             ConsentFacts(policy, own_database),
         ),
-        stores=SubjectStores(parts.stores, stores, policy),
+        stores=SubjectStores(parts.stores, stores, policy, models.policy_kind),
         vetoes=(DeviceStorageVeto(policy, own_database),),
         migration=MigrationWindows(config.migration_windows, parts.utcnow),
         startup=StartupChecks(partial(_check_before_serving, app)),

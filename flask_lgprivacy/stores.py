@@ -61,17 +61,23 @@ class SubjectStores:
         brought: By the application.
         declared: All stores of LGPRIVACY_STORES, by name.
         policy: Says which category is about which kind of subject.
+        policy_kind: Returns what subjects of a name are in the policy document.
 
     Raises:
         ConfigurationError: A store is not declared, or brought twice.
     """
 
     def __init__(
-        self, brought: Iterable[SubjectStore], declared: Mapping[str, DataStore], policy: Policy
+        self,
+        brought: Iterable[SubjectStore],
+        declared: Mapping[str, DataStore],
+        policy: Policy,
+        policy_kind: Callable[[str], str],
     ) -> None:
         self._stores: dict[str, SubjectStore] = {}
         self._declared = declared
         self._policy = policy
+        self._policy_kind = policy_kind
         for store in brought:
             if store.name in self._stores:
                 raise ConfigurationError(f"the store {store.name!r} is brought twice")
@@ -119,7 +125,7 @@ class SubjectStores:
         """A store is exported whole or not at all, so it holds one or the other of each person."""
         for kind in self._policy.subjects:
             exportable = {
-                self._policy.categories[held].exportable for held in self._held(name, kind)
+                self._policy.categories[held].exportable for held in self._about(name, kind)
             }
             if len(exportable) > 1:
                 raise ConfigurationError(
@@ -131,10 +137,13 @@ class SubjectStores:
         return [(name, store) for name, store in self._stores.items() if self._held(name, kind)]
 
     def _held(self, name: str, kind: str) -> frozenset[str]:
+        return self._about(name, self._policy_kind(kind))
+
+    def _about(self, name: str, policy_kind: str) -> frozenset[str]:
         return frozenset(
             category
             for category in self._declared[name].categories
-            if kind in self._policy.categories[category].subjects
+            if policy_kind in self._policy.categories[category].subjects
         )
 
 

@@ -34,7 +34,8 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
             if layout.kind in subjects:
                 raise ModelInvalid(
                     f"{layout.name}: {subjects[layout.kind].name} is already "
-                    f"subject({layout.kind!r})"
+                    f"subject({layout.kind!r}); give one of them a name of its own, as "
+                    f"subject({layout.policy_kind!r}, name={layout.name.lower()!r})"
                 )
             subjects[layout.kind] = layout
         elif not layout.is_shared:
@@ -44,6 +45,8 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
             raise ModelInvalid(
                 f"{infos[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})"
             )
+        for layout in infos:
+            _check_categories(layout, [subjects[kind].policy_kind], policy)
     refuse_sensitive_names(mappers, terms)
     tables = list(application_tables(mappers))
     try:
@@ -82,19 +85,19 @@ def _check_scope(graph: OwnershipGraph, kind: str, layout: ModelInfo) -> None:
 def _owning_kinds(graph: OwnershipGraph, layout: ModelInfo) -> list[str]:
     """The kinds of subject that may own rows of a shared model."""
     return [
-        kind
-        for kind, subject in graph.subjects.items()
+        subject.policy_kind
+        for subject in graph.subjects.values()
         if layout.table in graph.owned_from(subject.table)
     ]
 
 
 def _check_layout(layout: ModelInfo, policy: Policy) -> None:
-    if not layout.is_shared and layout.kind not in policy.subjects:
+    if layout.is_subject and layout.policy_kind not in policy.subjects:
         raise ModelInvalid(
-            f"{layout.name}: the policy document has no subject {layout.kind!r}; it has "
+            f"{layout.name}: the policy document has no subject {layout.policy_kind!r}; it has "
             f"{', '.join(policy.subjects)}"
         )
-    _check_categories(layout, [] if layout.is_shared else [layout.kind], policy)
+    _check_categories(layout, [layout.policy_kind] if layout.is_subject else [], policy)
 
 
 def _check_categories(layout: ModelInfo, kinds: Iterable[str], policy: Policy) -> None:

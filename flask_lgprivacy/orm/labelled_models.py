@@ -43,6 +43,10 @@ class LabelledModels:
             self._capacities[subject_kind] = capacity_of(self.graph, subject_kind, self._policy)
         return self._capacities[subject_kind] is Capacity.PROCESSOR
 
+    def policy_kind(self, subject_kind: str) -> str:
+        """What subjects of a name are in the policy document."""
+        return self.graph.policy_kind(subject_kind)
+
     def key_holder(self, subject_kind: str, client: str | None) -> str:
         """Whose key wraps those of a client's subjects and blind indexes: the client's own where
         it is their controller, else the publisher's.

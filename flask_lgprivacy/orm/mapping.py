@@ -55,7 +55,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     layout = ModelInfo(
         model=model,
         table=table,
-        kind=ownership.kind,
+        kind=ownership.name,
+        policy_kind=ownership.kind,
         is_subject=ownership.is_subject,
         key=key,
         default=primary.default,
@@ -346,7 +347,7 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
         for foreign in column.foreign_keys:
             other = registry.get(foreign.target_fullname.rpartition(".")[0])
             ownership = getattr(other.class_, "__privacy__", None) if other else None
-            if ownership is not None and ownership.is_subject and ownership.kind == kind:
+            if ownership is not None and ownership.is_subject and ownership.name == kind:
                 labels = labels_of(foreign.constraint) if foreign.constraint is not None else ()
                 name = mapper.get_property_by_column(column).key
                 if not labels:
@@ -365,24 +366,29 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
     return leading[0]
 
 
-def subject(kind: str, *, client: str | None = None, scope: str | None = None) -> Ownership:
+def subject(
+    kind: str, *, name: str | None = None, client: str | None = None, scope: str | None = None
+) -> Ownership:
     """The rows of this model are data subjects.
 
     Args:
         kind: Of subject in the policy document.
+        name: Under which these subjects are known, where several models are of one kind; by
+            default the kind. Keys, requests and the trail hold it, so it stays.
         client: Names the column that holds the client (school).
         scope: Names the column by which grants may be narrowed (a class): one of the model's own,
             or of a model that belongs to the subject, as "Enrollment.class_id".
     """
-    return Ownership(kind, is_subject=True, client=client, scope=scope)
+    return Ownership(kind, is_subject=True, client=client, scope=scope, name=name)
 
 
 def belongs_to(kind: str = "") -> Ownership:
     """The rows of this model belong to data subjects, and are exported and erased with them.
 
     Args:
-        kind: Of the one subject to whom a foreign key of the model leads; left out where the
-            labels of its keys (`owner`, `concerns`, `owns`, `shares`) say whose a row is.
+        kind: Of the one subject to whom a foreign key of the model leads, or its name where
+            `subject(…)` has one; left out where the labels of its keys (`owner`, `concerns`,
+            `owns`, `shares`) say whose a row is.
     """
     return Ownership(kind, is_subject=False, client=None, scope=None)
 
@@ -391,9 +397,16 @@ class Ownership:
     """The value of `__privacy__`; completes and checks its model when the class is mapped."""
 
     def __init__(
-        self, kind: str, *, is_subject: bool, client: str | None, scope: str | None
+        self,
+        kind: str,
+        *,
+        is_subject: bool,
+        client: str | None,
+        scope: str | None,
+        name: str | None = None,
     ) -> None:
         self.kind = kind
+        self.name = name or kind
         self.is_subject = is_subject
         self.client = client
         self.scope = scope

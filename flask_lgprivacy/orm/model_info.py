@@ -114,6 +114,9 @@ class TaggedColumn:
 class ModelInfo:
     """A labelled model as the other rooms see it.
 
+    `kind` is the name under which its subjects are known, `policy_kind` what they are in the policy
+    document; the two differ where several models are of one kind.
+
     `subject` is the attribute that leads to the one owner of a row, "" where the labels of its
     keys say whose it is; `owner_keys` are the attributes that have such a label. Where
     `is_reserved`, the database makes identifiers, and they are reserved before the insert.
@@ -122,6 +125,7 @@ class ModelInfo:
     model: type
     table: Table
     kind: str
+    policy_kind: str
     is_subject: bool
     key: str
     default: Any

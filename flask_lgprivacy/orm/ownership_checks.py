@@ -188,7 +188,7 @@ def _shown_to_others(graph: OwnershipGraph, policy: Policy) -> Iterator[str]:
                 continue
             for name, category in layout.field_categories.items() if layout is not None else ():
                 is_shown = link.label.shows is None or name in link.label.shows
-                if is_shown and kind not in policy.categories[category].subjects:
+                if is_shown and subject.policy_kind not in policy.categories[category].subjects:
                     yield (
                         f"{link.name}: shows {name!r} to a {kind}, and {category} is not a "
                         f"category of that subject; leave the field out of shows=…"

@@ -61,6 +61,11 @@ class OwnershipGraph:
         """Every model whose rows have one owner of a kind of subject, the subject's own last."""
         return (*self.belongings.get(kind, ()), self.subjects[kind])
 
+    def policy_kind(self, kind: str) -> str:
+        """What subjects of a name are in the policy document."""
+        layout = self.subjects.get(kind)
+        return kind if layout is None else layout.policy_kind
+
     @cached_property
     def models(self) -> tuple[ModelInfo, ...]:
         """Every labelled model."""

@@ -207,6 +207,7 @@ class ConsentService:
     def _needs_parent(self, kind: str, birth_date: dt.date | None) -> bool:
         parameters = self._runtime.policy.commitments["child-consent"].parameters
         kinds, age = parameters.get("subjects", []), parameters.get("age", 18)
+        kind = self._runtime.models.policy_kind(kind)
         if not isinstance(kinds, list) or kind not in kinds or not isinstance(age, int):
             return False
         return birth_date is None or _years(birth_date, self._runtime.utcnow().date()) < age

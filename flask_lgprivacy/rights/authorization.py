@@ -70,6 +70,7 @@ class RightsAuthorization:
         Raises:
             AccessDenied: No rule says so.
         """
+        policy_kind = self._runtime.models.policy_kind(kind)
         facts = set()
         if subject[1] is not None and subject[1] == self._client_of(actor):
             facts.add(Condition.OWN_CLIENT)
@@ -78,7 +79,7 @@ class RightsAuthorization:
         rules = [
             rule
             for rule in self._runtime.policy.rights
-            if right in rule.rights and rule.subject == kind and rule.condition in facts
+            if right in rule.rights and rule.subject == policy_kind and rule.condition in facts
         ]
         for rule in rules:
             if actor.role in rule.roles:
@@ -117,6 +118,6 @@ class RightsAuthorization:
         return acting_client(self._runtime.models.graph, self._runtime.database.session(), actor)
 
     def _clause_of(self, kind: str) -> str | None:
-        return next(
-            (rule.clause for rule in self._runtime.policy.rights if rule.subject == kind), None
-        )
+        of_kind = self._runtime.models.policy_kind(kind)
+        rights = self._runtime.policy.rights
+        return next((rule.clause for rule in rights if rule.subject == of_kind), None)

@@ -129,7 +129,7 @@ def held_categories(runtime: Runtime, kind: str) -> frozenset[str]:
         category
         for layout in graph.models
         for category in (layout.categories if layout.table in reached else ())
-        if kind in declared[category].subjects
+        if graph.policy_kind(kind) in declared[category].subjects
     }
 
 

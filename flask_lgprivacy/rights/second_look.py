@@ -19,6 +19,7 @@ from sqlalchemy import (
     Engine,
     LargeBinary,
     String,
+    and_,
     cast,
     column,
     exists,
@@ -110,7 +111,10 @@ class _Search:
             for index in model.indexes.values()
         }
         leading = [link for link in graph.links if link.target is layout.table]
-        self._names = {member.name for link in leading for member in link.columns}
+        self._names = {member.name for link in leading if not link.when for member in link.columns}
+        self._conditional = {
+            (link.table.name, link.columns[0].name): link.when for link in leading if link.when
+        }
         self._names |= {f"{self._table}_id", f"{subject[0]}_id"}
 
     def count(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
@@ -170,6 +174,9 @@ class _Search:
         leads_elsewhere = any(
             name in key.columns and key.target != self._table for key in found.keys
         )
+        when = self._conditional.get((found.name, name))
+        if when is not None:
+            return and_(place == self._value, *(column(other.name) == is_ for other, is_ in when))
         if self._leads_to_person(found, name) or (name in self._names and not leads_elsewhere):
             condition: ColumnElement[bool] = place == self._value
             return condition

@@ -66,16 +66,21 @@ def read_subject_rows(
             tables.append(ExportedTable(layout.name, layout.labelled, list(rows)))
     own = graph.subjects[kind].table
     search = RowSearch(case.session, graph)
-    found = search.reached_by(search.start(own, own.c[_key_name(own)] == case.primary_key))
+    person = search.start(own, own.c[_key_name(own)] == case.primary_key)
+    found = search.reached_by(person)
     reader = _SharedReader(case, processing, categories)
-    for table in sorted(graph.reached_from(own), key=lambda candidate: candidate.key):
-        if not graph.is_direct(table):
+    read_already = {layout.table for layout in layouts if graph.is_direct(layout.table)}
+    for table in sorted(graph.reached_from(own) - read_already, key=lambda other: other.key):
+        over = graph.about.get(table, [])
+        if graph.is_direct(table) and over[0].source is own:
+            rows_found = list(search.reached_directly(over[0], person))
+        else:
             rows_found = [row for row in found.by_table.get(table, {}).values() if row.links]
-            if table is not own or rows_found:
-                read = list(reader.read(table, rows_found))
-                model = model_info_of_table(table)
-                labelled = model.labelled if model is not None else ()
-                tables.append(ExportedTable(table_name(table), labelled, read))
+        if table is not own or rows_found:
+            model = model_info_of_table(table)
+            labelled = model.labelled if model is not None else ()
+            read = list(reader.read(table, rows_found))
+            tables.append(ExportedTable(table_name(table), labelled, read))
     return _joined(tables)
 
 

@@ -23,6 +23,7 @@ from ..gate.context import ProcessingContext
 from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.context import current_context
 from ..orm.labelled_models import LabelledModels
+from ..orm.model_info import ModelInfo
 from ..policy.model import Policy
 from .aggregation import OTHER, Dimensions, PublishableCount, publishable
 from .events import UsageEvent
@@ -201,7 +202,8 @@ class UsageStatistics:
         raise refused
 
     def _is_client(self, client: str) -> bool:
-        return any(self._count_subjects(client, kind) for kind in self._models.graph.subjects)
+        subjects = self._models.graph.subjects.values()
+        return any(self._count_rows(client, layout) for layout in subjects)
 
     def _add(self, session: Session, day: dt.date, cell: UsageKey, times: int) -> None:
         event, client, dimensions = cell
@@ -234,8 +236,12 @@ class UsageStatistics:
         """How many people of a kind a client has, by their rows that are committed; counted up to
         the threshold.
         """
-        layout = self._models.graph.subjects.get(kind)
-        if layout is None or (client and layout.client is None):
+        layouts = self._models.graph.subjects.values()
+        counted = [layout for layout in layouts if layout.policy_kind == kind]
+        return sum(self._count_rows(client, layout) for layout in counted)
+
+    def _count_rows(self, client: str, layout: ModelInfo) -> int:
+        if client and layout.client is None:
             return 0
         query = select(subject_column(layout)).limit(self.threshold)
         if client:

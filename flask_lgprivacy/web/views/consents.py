@@ -56,7 +56,7 @@ def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
     """As whom the actor can consent: the kind of subject that the purpose's categories
     are about.
     """
-    policy = get_state().policy
+    policy, policy_kind = get_state().policy, get_state().runtime.models.policy_kind
     declared = policy.purposes.get(purpose)
     if declared is None or declared.basis is not Basis.CONSENT:
         resting = sorted(
@@ -69,7 +69,8 @@ def _subject(actor: Actor, purpose: str) -> tuple[str, str]:
         *(rule.categories for rule in policy.rules if purpose in rule.purposes)
     )
     kinds = frozenset().union(*(policy.categories[name].subjects for name in categories))
-    own_subject = next((candidate for candidate in actor.subjects if candidate[0] in kinds), None)
+    own = (candidate for candidate in actor.subjects if policy_kind(candidate[0]) in kinds)
+    own_subject = next(own, None)
     if own_subject is None:
         raise RequestInvalid(
             f"purpose: it is about {' or '.join(sorted(kinds))}; this account is linked to none"
