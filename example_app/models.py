@@ -11,7 +11,16 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from flask_lgprivacy import BlindIndex, belongs_to, not_personal, sealed, subject, tagged
+from flask_lgprivacy import (
+    BlindIndex,
+    belongs_to,
+    concerns,
+    delete_row,
+    not_personal,
+    sealed,
+    subject,
+    tagged,
+)
 
 
 class Base(DeclarativeBase):
@@ -181,7 +190,7 @@ class NewsletterContact(Model):
 
     __privacy__ = subject("contact")
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    account_id: Mapped[UUID] = not_personal(
-        "whose contact this is; no key leads from here to the account"
+    account_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account.id"), info=concerns(shows=(), on_erasure=delete_row())
     )
     email: Mapped[str] = sealed("commercial.contact", index=True)

@@ -13,6 +13,7 @@ from ..database.tables import missing_tables
 from ..errors import ConfigurationError
 from ..gate.actor import NO_ACTOR_LOADER
 from ..gate.declaration import Exemption
+from ..orm.personal_names import unlabelled_personal_columns
 from ..state import PrivacyState, get_state
 from ..stores import OUTSIDE, categories_by_store
 from ..web.endpoints import endpoints_of
@@ -41,6 +42,8 @@ def check(as_json: bool) -> None:
     except ConfigurationError as error:
         faults += error.message.splitlines()
         kinds = []
+    if kinds:
+        faults += unlabelled_personal_columns(state.runtime.models.graph)
     faults += _faults_of_setting_up(state)
     for recipient in state.policy.recipients.values():
         if recipient.transfer and not recipient.transfer.in_force(state.runtime.utcnow().date()):

@@ -31,14 +31,13 @@ from ..orm.row_people import RowPeople
 from ..orm.row_search import RowPerson
 from ..orm.row_state import CHANGED, changed_meanwhile
 from ..orm.tagged_value import unwrap
-from ..policy.engine import CompiledRules, Decision
 from ..policy.model import Action, Condition
 from . import forks
 from .access_log import AccessLog
 from .actor import PUBLIC_ROLE, Actor, audited_role
+from .authorization import Authorization
 from .client_spelling import acting_client
 from .declaration import Declaration
-from .facts import Evidence, FactResolver, Question
 from .runtime import Runtime
 
 READ = Action.READ.value
@@ -64,6 +63,7 @@ class ProcessingContext:
 
     __slots__ = (
         "__weakref__",
+        "_authorization",
         "_fork_count",
         "_granted",
         "_has_opened",
@@ -72,7 +72,6 @@ class ProcessingContext:
         "_own_subjects",
         "_readable",
         "_refusal",
-        "_resolver",
         "accepted",
         "actor",
         "actor_name",
@@ -123,7 +122,7 @@ class ProcessingContext:
         self._granted: set[tuple[Any, ...]] = set()
         self._readable: dict[tuple[SealedGroup, str], dict[str, SubjectKey | None]] = {}
         self._own_subjects: tuple[SubjectRef, ...] = ()
-        self._resolver: FactResolver | None = None
+        self._authorization: Authorization | None = None
 
     def __repr__(self) -> str:
         return f"<ProcessingContext {self.endpoint or 'job'}>"
@@ -172,7 +171,9 @@ class ProcessingContext:
         self.declaration = declaration
         self.actor = actor
         self._own_subjects = actor.subjects if actor is not None else ()
-        self._resolver = None
+        self._authorization = Authorization(
+            self.runtime, actor, declaration.purpose, self.log, self.session
+        )
         self._readable = {}
         self._granted = set()
         self.actor_name = None
@@ -235,7 +236,7 @@ class ProcessingContext:
         self.entered = self.declaration = None
         self._granted.clear()
         self._readable.clear()
-        self._resolver = None
+        self._authorization = None
         self.keys.release()
         self.people.release()
 
@@ -417,7 +418,7 @@ class ProcessingContext:
         self.authorize(category, Action.READ, client=client or None, subject=subject)
         touched = self.log.subjects_for(category, READ, client or None, subject[0])
         is_own = subject in self._own_subjects
-        if not is_own and not self._rules(category, Action.READ).is_about_one_subject:
+        if not is_own and not self._decisions.rules(category, Action.READ).is_about_one_subject:
             self._readable[group, client] = touched
         return touched
 
@@ -487,13 +488,9 @@ class ProcessingContext:
         may act for it.
         """
         self.require_declared(category, Action.READ, operation)
-        rules, purpose = self._rules(category, Action.READ), self._declared().purpose
-        question = Question(category, purpose, client, None)
-        facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
-        decision = self.runtime.engine.decide_by(rules, frozenset(facts | {Condition.SELF}))
-        if not decision.allowed:
-            self.refuse(_denied(decision), category=category, action=READ)
-        self._record_evidence(evidence, category, "search", None)
+        refusal = self._decisions.refusal_for_oneself(category, Action.READ, client, "search")
+        if refusal is not None:
+            self.refuse(refusal, category=category, action=READ)
         self.log.subjects_for(category, READ, client, subject_kind)
 
     def authorize(
@@ -507,28 +504,11 @@ class ProcessingContext:
         if memo in self._granted:
             return
         self.require_declared(category, action, f"{category} ({action})")
-        refusal = self._refusal_of(category, action, client, subject)
+        refusal = self._decisions.refusal(category, action, client, subject)
         if refusal is not None:
             self.refuse(refusal, category=category, action=action.value)
-        if not self._rules(category, action).is_about_one_subject:
+        if not self._decisions.rules(category, action).is_about_one_subject:
             self._granted.add(memo)
-
-    def _refusal_of(
-        self, category: str, action: Action, client: str | None, subject: SubjectRef
-    ) -> PrivacyError | None:
-        """Why an action on one subject's category is not allowed, or None where it is; then what it
-        rests on is noted.
-        """
-        for veto in self.runtime.vetoes:
-            refusal = veto.refusal(category, action, client, self.session)
-            if refusal is not None:
-                return refusal
-        rules = self._rules(category, action)
-        decision, evidence = self._decide(rules, category, client, subject)
-        if not decision.allowed:
-            return _denied(decision)
-        self._record_evidence(evidence, category, action.value, subject)
-        return None
 
     def authorize_for_any(
         self, category: str, action: Action, people: Sequence[RowPerson], model: ModelInfo
@@ -557,7 +537,7 @@ class ProcessingContext:
             if key is None:
                 continue
             client = key.client or None
-            refusal = self._refusal_of(category, action, client, person.subject)
+            refusal = self._decisions.refusal(category, action, client, person.subject)
             if refusal is None:
                 self.record_access(category, action, client=client, subject=person.subject)
                 if self.record_at_once is not None:
@@ -570,21 +550,18 @@ class ProcessingContext:
         """Allow whoever may do it for themselves to write or delete a row that is nobody's, or not
         yet; what it holds is read by nobody.
         """
+        refusal: AccessDenied | None
         if action is Action.READ:
-            clause = self.runtime.policy.purposes[self._declared().purpose].clause
-            denied = AccessDenied(
+            refusal = AccessDenied(
                 f"this {model.name} belongs to nobody; only its keys can be read",
-                clause=clause,
+                clause=self._purpose_clause(),
                 missing="an owner",
             )
-            self.refuse(denied, category=category, action=action.value)
-        rules = self._rules(category, action)
-        question = Question(category, self._declared().purpose, self.acting_client(), None)
-        facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
-        decision = self.runtime.engine.decide_by(rules, frozenset(facts | {Condition.SELF}))
-        if not decision.allowed:
-            self.refuse(_denied(decision), category=category, action=action.value)
-        self._record_evidence(evidence, category, action.value, None)
+        else:
+            client = self.acting_client()
+            refusal = self._decisions.refusal_for_oneself(category, action, client, action.value)
+        if refusal is not None:
+            self.refuse(refusal, category=category, action=action.value)
 
     def should_withhold(self, instance: Any, model: ModelInfo, category: str) -> bool:
         """Whether a category of a row is left out.
@@ -598,10 +575,10 @@ class ProcessingContext:
             subjects = [person.subject for person in self.people.of(instance, model)]
         else:
             subjects = [(model.kind, canonical_id(getattr(instance, model.subject)))]
-        rules = self._rules(category, Action.READ)
+        rules = self._decisions.rules(category, Action.READ)
         for subject in subjects:
             client = self.keys.require(object_session(instance), *subject).client or None
-            decision, _ = self._decide(rules, category, client, subject)
+            decision, _ = self._decisions.decide(rules, category, client, subject)
             if decision.allowed or not NEVER_WITHHELD.isdisjoint(decision.missing):
                 return False
         self.log.withheld[category] = None
@@ -670,34 +647,13 @@ class ProcessingContext:
 
     # --- inside ---
 
-    def _declared(self) -> Declaration:
-        return cast(Declaration, self.declaration)
+    @property
+    def _decisions(self) -> Authorization:
+        return cast(Authorization, self._authorization)  # where something is declared, there is one
 
-    def _facts(self) -> FactResolver:
-        if self._resolver is None:
-            self._resolver = FactResolver(self.runtime.facts, self.actor, self.session)
-        return self._resolver
-
-    def _rules(self, category: str, action: Action) -> CompiledRules:
-        role = self.actor.role if self.actor is not None else PUBLIC_ROLE
-        return self.runtime.engine.rules_for(role, category, action, self._declared().purpose)
-
-    def _decide(
-        self, rules: CompiledRules, category: str, client: str | None, subject: SubjectRef
-    ) -> tuple[Decision, list[Evidence]]:
-        """The decision about one subject, and what it rests on."""
-        question = Question(category, self._declared().purpose, client, subject)
-        facts, evidence = self._facts().resolve(rules.relevant_conditions, question)
-        return self.runtime.engine.decide_by(rules, frozenset(facts)), evidence
-
-    def _record_evidence(
-        self, evidence: list[Evidence], category: str, action: str, subject: SubjectRef | None
-    ) -> None:
-        """Note which grants let something happen; those of agents are shown to their client."""
-        for grant in evidence:
-            self.log.grants[grant.grant_id] = None
-            if grant.is_shown_to_client:
-                self.log.record_grant_use(grant.grant_id, category, action, subject)
+    def _purpose_clause(self) -> str | None:
+        declaration = cast(Declaration, self.declaration)
+        return self.runtime.policy.purposes[declaration.purpose].clause
 
     def _refuse_ended(self) -> None:
         if self.ended:
@@ -713,11 +669,6 @@ class ProcessingContext:
             "this process was forked from one in which the processing runs; begin one here: with "
             "privacy.processing(…)"
         )
-
-
-def _denied(decision: Decision) -> AccessDenied:
-    missing = ", ".join(decision.missing)
-    return AccessDenied(decision.reason, clause=decision.clause, missing=missing)
 
 
 def _by_kind(people: Iterable[RowPerson]) -> dict[str, list[SubjectRef]]:

@@ -54,9 +54,13 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
     except LookupError as unknown:
         raise ModelInvalid(str(unknown.args[0])) from None
     graph = OwnershipGraph(
-        subjects, {kind: tuple(infos) for kind, infos in belongings.items()}, shared, links
+        subjects,
+        {kind: tuple(infos) for kind, infos in belongings.items()},
+        shared,
+        links,
+        tuple(tables),
     )
-    check_ownership(graph, tables, policy)
+    check_ownership(graph, policy)
     for layout in shared:
         _check_categories(layout, _owning_kinds(graph, layout), policy)
     for kind, layout in subjects.items():

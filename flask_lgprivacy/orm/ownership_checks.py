@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from sqlalchemy import Column, ForeignKeyConstraint, Table
 
@@ -15,34 +15,35 @@ from .ownership_labels import Clear, DeleteRow, Keep, Meaning
 from .ownership_links import Link, foreign_keys_of
 from .registry import INFO_KEY, field_name, mapper_of_table, model_info_of_table, table_name
 
+COPIES = ("_version", "_versions", "_history", "_audit", "_log", "_archive", "_revision")
+"""What the names of tables end in that keep what rows were."""
 
-def check_ownership(graph: OwnershipGraph, tables: Collection[Table], policy: Policy) -> None:
+
+def check_ownership(graph: OwnershipGraph, policy: Policy) -> None:
     """Check every key that leads to people's rows; raises `ModelInvalid` with a line for each
     fault.
 
     Args:
         graph: The application's.
-        tables: Every table of the application's metadata.
         policy: The policy document.
     """
     reached = set().union(*(graph.reached_from(table) for table in graph.subject_tables))
     faults = [
-        *_unlabelled_keys(graph, tables, reached),
+        *_unlabelled_keys(graph, reached),
         *(fault for link in graph.links for fault in _faults_of(link, graph, reached)),
         *_unlabelled_columns(graph, reached),
         *_sealed_for_several(graph),
         *_shown_to_others(graph, policy),
+        *_unlabelled_copies(graph, reached),
     ]
     if faults:
         raise ModelInvalid("\n".join(dict.fromkeys(faults)))
 
 
-def _unlabelled_keys(
-    graph: OwnershipGraph, tables: Collection[Table], reached: set[Table]
-) -> Iterator[str]:
+def _unlabelled_keys(graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:
     """Foreign keys to rows that are somebody's, without a word on what they mean."""
     linked = {(link.table, link.columns) for link in graph.links}
-    for table in tables:
+    for table in graph.tables:
         for constraint in foreign_keys_of(table):
             target = constraint.elements[0].column.table
             if target not in reached or (table, tuple(constraint.columns)) in linked:
@@ -193,6 +194,25 @@ def _shown_to_others(graph: OwnershipGraph, policy: Policy) -> Iterator[str]:
                         f"{link.name}: shows {name!r} to a {kind}, and {category} is not a "
                         f"category of that subject; leave the field out of shows=…"
                     )
+
+
+def _unlabelled_copies(graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:
+    """Tables that keep versions of people's rows, by their name and columns, and say nothing."""
+    linked = {link.table for link in graph.links}
+    for original in sorted(reached, key=lambda candidate: candidate.key):
+        copies = {f"{original.name}{suffix}" for suffix in COPIES}
+        copies |= {f"{suffix.strip('_')}_{original.name}" for suffix in COPIES}
+        values = {column.name for column in original.columns if not column.primary_key}
+        for table in graph.tables:
+            is_copy = table.name in copies and not values.isdisjoint(table.columns.keys())
+            if is_copy and table not in linked and table not in reached:
+                primary = next(iter(original.primary_key.columns))
+                yield (
+                    f"{table_name(table)} keeps copies of {table_name(original)}, by its name and "
+                    "columns, and has no label; write info=owner(leads_to="
+                    f"'{original.name}.{primary.name}') at the column that leads there, or to the "
+                    "person, or rename the table where it holds something else"
+                )
 
 
 def _several(layout: ModelInfo, owners: list[Link]) -> str:

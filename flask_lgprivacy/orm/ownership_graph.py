@@ -27,12 +27,14 @@ class OwnershipGraph:
         belongings: The models whose rows have one owner of a kind, by a key of their own.
         shared: The labelled models whose owners their keys say.
         links: Every labelled key.
+        tables: Every table of the application.
     """
 
     subjects: dict[str, ModelInfo]
     belongings: dict[str, tuple[ModelInfo, ...]]
     shared: tuple[ModelInfo, ...] = ()
     links: tuple[Link, ...] = ()
+    tables: tuple[Table, ...] = ()
 
     def scope_column(self, kind: str) -> Any:
         """The column by which grants name groups of a kind of subject, or None."""

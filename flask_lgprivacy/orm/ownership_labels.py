@@ -92,12 +92,12 @@ def delete_row() -> DeleteRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyLabel:
-    """One label: `shows` is None for every field, `to` is None where the foreign key says it."""
+    """One label: `shows` is None for every field, `leads_to` where the foreign key says it."""
 
     meaning: Meaning
     shows: frozenset[str] | None
     on_erasure: OnErasure
-    to: str | None = None
+    leads_to: str | None = None
     when: tuple[tuple[str, Any], ...] = ()
 
 
@@ -105,7 +105,7 @@ def owner(
     *,
     shows: Shown = EVERYTHING,
     on_erasure: OnErasure = Clear(),
-    to: str | None = None,
+    leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The row belongs to whom the key leads to; it is deleted with its last owner.
@@ -113,20 +113,20 @@ def owner(
     Args:
         shows: The fields that this owner is shown; none, and the row is left out for this owner.
         on_erasure: What becomes of the row when this owner is erased and another one is left.
-        to: "table.column", where the column has no foreign key that says it.
+        leads_to: "table.column", where the column has no foreign key that says it.
         when: Values of other columns under which the key has this meaning (`object_type`).
 
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.OWNER, shows, on_erasure, to, when)
+    return _info(Meaning.OWNER, shows, on_erasure, leads_to, when)
 
 
 def concerns(
     *,
     shows: Shown,
     on_erasure: OnErasure = Clear(),
-    to: str | None = None,
+    leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The row belongs to somebody else, and is about or shared with whom the key leads to.
@@ -134,39 +134,39 @@ def concerns(
     Args:
         shows: The fields that this person is shown, or `EVERYTHING`.
         on_erasure: What becomes of the row when this person is erased.
-        to: As of `owner`.
+        leads_to: As of `owner`.
         when: As of `owner`.
 
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.CONCERNS, shows, on_erasure, to, when)
+    return _info(Meaning.CONCERNS, shows, on_erasure, leads_to, when)
 
 
 def refers(
     *,
     on_erasure: Clear | Keep = Clear(),
-    to: str | None = None,
+    leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The key gives nobody a right to the row (`created_by`, `assigned_to`).
 
     Args:
         on_erasure: What becomes of the key when the row to which it leads is deleted.
-        to: As of `owner`.
+        leads_to: As of `owner`.
         when: As of `owner`.
 
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.REFERS, (), on_erasure, to, when)
+    return _info(Meaning.REFERS, (), on_erasure, leads_to, when)
 
 
 def owns(
     *,
     shows: Shown = EVERYTHING,
     on_erasure: OnErasure = Clear(),
-    to: str | None = None,
+    leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The row to which the key leads belongs to whoever this row belongs to, or is.
@@ -174,20 +174,20 @@ def owns(
     Args:
         shows: The fields of that row that they are shown.
         on_erasure: What becomes of that row when one of them is erased and another is left.
-        to: As of `owner`.
+        leads_to: As of `owner`.
         when: As of `owner`.
 
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.OWNS, shows, on_erasure, to, when)
+    return _info(Meaning.OWNS, shows, on_erasure, leads_to, when)
 
 
 def shares(
     *,
     shows: Shown,
     on_erasure: OnErasure = Clear(),
-    to: str | None = None,
+    leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The row to which the key leads is shown to whoever this row belongs to.
@@ -195,17 +195,17 @@ def shares(
     Args:
         shows: The fields of that row that they are shown, or `EVERYTHING`.
         on_erasure: What becomes of that row when one of them is erased.
-        to: As of `owner`.
+        leads_to: As of `owner`.
         when: As of `owner`.
 
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.SHARES, shows, on_erasure, to, when)
+    return _info(Meaning.SHARES, shows, on_erasure, leads_to, when)
 
 
 def one_of(*labels: Mapping[str, Any]) -> dict[str, Any]:
-    """Several labels of one key, each with its `to` and `when` (`object_type`, `object_id`).
+    """Several labels of one key, each with its `leads_to` and `when` (`object_type`, `object_id`).
 
     Args:
         labels: What `owner`, `concerns`, `refers`, `owns` or `shares` returned.
@@ -237,7 +237,7 @@ def _info(
     meaning: Meaning,
     shows: Shown,
     on_erasure: OnErasure,
-    to: str | None,
+    leads_to: str | None,
     when: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     if not isinstance(on_erasure, Clear | Keep | DeleteRow):
@@ -248,7 +248,7 @@ def _info(
             "concerns them: write concerns(shows=…, on_erasure=delete_row())"
         )
     shown = None if shows is EVERYTHING else frozenset(_names(shows, "shows"))
-    label = KeyLabel(meaning, shown, on_erasure, to, tuple((when or {}).items()))
+    label = KeyLabel(meaning, shown, on_erasure, leads_to, tuple((when or {}).items()))
     return {INFO_KEY: {"keys": (label,)}}
 
 

@@ -122,8 +122,8 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
                 )
         for column in table.columns:
             for label in column_labels(column):
-                if label.to is not None:
-                    target = _column_named(label.to, by_name, column)
+                if label.leads_to is not None:
+                    target = _column_named(label.leads_to, by_name, column)
                     links.append(
                         Link(
                             table,
@@ -153,7 +153,7 @@ def labels_of(constraint: ForeignKeyConstraint) -> tuple[KeyLabel, ...]:
     columns = tuple(constraint.columns)
     if own or len(columns) != 1:
         return tuple(own)
-    return tuple(label for label in column_labels(columns[0]) if label.to is None)
+    return tuple(label for label in column_labels(columns[0]) if label.leads_to is None)
 
 
 def column_labels(column: Column[Any]) -> tuple[KeyLabel, ...]:
@@ -172,8 +172,8 @@ def _column_named(name: str, by_name: Mapping[str, Table], column: Column[Any]) 
     table, _, wanted = name.rpartition(".")
     if table not in by_name or wanted not in by_name[table].columns:
         raise LookupError(
-            f"{table_name(column.table)}.{field_name(column)}: to={name!r} names no column; write "
-            "'table.column'"
+            f"{table_name(column.table)}.{field_name(column)}: leads_to={name!r} names no column; "
+            "write 'table.column'"
         )
     return by_name[table].columns[wanted]
 

@@ -415,7 +415,7 @@ SHAPES: dict[str, Shape] = {
     ),
     # --- keys without a foreign key ---
     "a number without a foreign key": Shape(
-        USER, {"legacy": {"owner_number": ("", owner(to="user.id"))}},
+        USER, {"legacy": {"owner_number": ("", owner(leads_to="user.id"))}},
         rows={"user": {1: (), 2: ()}, "legacy": {1: (1,), 2: (2,)}},
         asks=("user", 1), shown={"user": [1], "legacy": [1]}, gone={"user": [1], "legacy": [1]},
     ),
@@ -428,8 +428,8 @@ SHAPES: dict[str, Shape] = {
                 "object_id": (
                     "",
                     one_of(
-                        owner(to="post.id", when={"object_type": "post"}),
-                        owner(to="doc.id", when={"object_type": "doc"}),
+                        owner(leads_to="post.id", when={"object_type": "post"}),
+                        owner(leads_to="doc.id", when={"object_type": "doc"}),
                     ),
                 ),
             },
@@ -448,8 +448,8 @@ SHAPES: dict[str, Shape] = {
                 "object_id": (
                     "",
                     one_of(
-                        owner(to="user.id", when={"object_type": "user"}),
-                        concerns(to="doc.id", when={"object_type": "doc"}, shows=("id",)),
+                        owner(leads_to="user.id", when={"object_type": "user"}),
+                        concerns(leads_to="doc.id", when={"object_type": "doc"}, shows=("id",)),
                     ),
                 ),
             },
