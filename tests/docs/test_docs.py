@@ -36,6 +36,13 @@ COMMANDS = [
     "docs/howto/compare-policy.md",
 ]
 """The pages with commands; the first ones make what the others look at."""
+MODELS_HOLD = """
+with app.app_context():
+    models = app.extensions["lgprivacy"].runtime.models
+    models.check_again()
+    assert models.graph.subjects
+"""
+"""What follows a page: its models start."""
 TRY = """
 from flask_lgprivacy.testing import acting_as, assert_refused
 
@@ -148,7 +155,9 @@ def test_the_tutorial_runs_from_top_to_bottom(tmp_path: Path) -> None:
 def test_a_how_to_page_runs_after_the_tutorial(tmp_path: Path, page: str) -> None:
     tutorial = blocks("docs/tutorial.md", "python")
     first_request = next(number for number, block in enumerate(tutorial) if "acting_as" in block)
-    run_in(tmp_path, "\n".join([*tutorial[:first_request], TRY, *blocks(page, "python")]))
+    run_in(
+        tmp_path, "\n".join([*tutorial[:first_request], TRY, *blocks(page, "python"), MODELS_HOLD])
+    )
 
 
 def test_every_command_of_the_pages_runs(tmp_path: Path) -> None:

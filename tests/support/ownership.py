@@ -121,8 +121,8 @@ def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> App
         SQLALCHEMY_DATABASE_URI=uri(folder, "data"),
         LGPRIVACY_STORES=STORES,
         LGPRIVACY_POLICY=str(folder / "policy.toml"),
-        **config,
     )
+    app.config.update(config)
     (folder / "policy.toml").write_text(policy_document(), encoding="utf-8")
     make_key_file(folder / "lgprivacy.key")
     db.init_app(app)
@@ -130,7 +130,7 @@ def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> App
     made = Application(app, privacy, db, folder)
     with app.app_context():
         if enforced and not IS_POSTGRESQL:
-            event.listen(db.engine, "connect", _enforce)
+            event.listen(db.engine, "connect", enforce)
         privacy.init_app(app)
         privacy.initialise()
         db.create_all()
@@ -139,7 +139,7 @@ def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> App
     return made
 
 
-def _enforce(connection: Any, _: Any) -> None:
+def enforce(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
