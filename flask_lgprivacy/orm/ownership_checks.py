@@ -35,6 +35,7 @@ def check_ownership(graph: OwnershipGraph, policy: Policy) -> None:
         *_sealed_for_several(graph),
         *_shown_to_others(graph, policy),
         *_unlabelled_copies(graph, reached),
+        *_deleted_by_the_database(graph, reached),
     ]
     if faults:
         raise ModelInvalid("\n".join(dict.fromkeys(faults)))
@@ -212,6 +213,24 @@ def _unlabelled_copies(graph: OwnershipGraph, reached: set[Table]) -> Iterator[s
                     "columns, and has no label; write info=owner(leads_to="
                     f"'{original.name}.{primary.name}') at the column that leads there, or to the "
                     "person, or rename the table where it holds something else"
+                )
+
+
+def _deleted_by_the_database(graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:
+    """Labelled rows that the database deletes, or takes from their client, because a row goes that
+    is nobody's.
+    """
+    for layout in graph.models:
+        client = None if layout.client is None else layout.column(layout.client)
+        for constraint in foreign_keys_of(layout.table):
+            does = (constraint.ondelete or "").upper()
+            target = constraint.elements[0].column.table
+            takes_client = does.startswith("SET") and client in tuple(constraint.columns)
+            if target not in reached and (does == "CASCADE" or takes_client):
+                yield (
+                    f"{_key_name(layout.table, constraint)}: ON DELETE {does} changes people's "
+                    f"rows past the gate when a {table_name(target)} goes; leave ondelete out, and "
+                    "erase people by a request first"
                 )
 
 

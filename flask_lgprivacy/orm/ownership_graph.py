@@ -5,12 +5,14 @@ their rows.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Table, select
 
+from ..database.sqlalchemy_internals import bind_key_of
 from ..errors import ModelInvalid
 from ..policy.model import Capacity, Policy
 from .columns import subject_column
@@ -128,22 +130,67 @@ class OwnershipGraph:
         return owned
 
     def is_direct(self, table: Table) -> bool:
-        """Whether rows of a table have one owner by a key of their own, and nothing else hangs on
-        them: then one condition finds what is to be exported or deleted.
+        """Whether one condition finds the rows of some people in a table (`direct_condition`)."""
+        return table in self.direct_tables
+
+    @cached_property
+    def direct_tables(self) -> frozenset[Table]:
+        """Tables whose rows have one owner, by a key of their own or over other such tables, where
+        nothing but such rows hangs on them: they need no search.
         """
-        about = self.about.get(table, ())
+        direct = {table for table in self.about if self._has_one_way(table)}
+        while True:
+            left_out = {
+                table
+                for table in direct
+                if not self._starts_at(table, direct)
+                or any(
+                    link.table not in direct or link is not self.about[link.table][0]
+                    for link in (*self.leading_to.get(table, ()), *self.from_source.get(table, ()))
+                )
+            }
+            if not left_out:
+                return frozenset(direct)
+            direct -= left_out
+
+    def direct_condition(self, table: Table, people: Mapping[Table, Sequence[Any]]) -> Any:
+        """The condition that selects the rows of some people in a direct table.
+
+        Args:
+            table: One of `direct_tables`.
+            people: By table of people, the values of the column to which its keys lead.
+        """
+        link = self.about[table][0]
+        key, target = link.columns[0], link.target_columns[0]
+        if link.target in self.subject_tables:
+            return key.in_(people.get(link.target, ()))
+        return key.in_(select(target).where(self.direct_condition(link.target, people)))
+
+    def owner_of_direct(self, table: Table) -> Link:
+        """The key over which a direct table is reached from its people's table."""
+        link = self.about[table][0]
+        return link if link.target in self.subject_tables else self.owner_of_direct(link.target)
+
+    def _has_one_way(self, table: Table) -> bool:
+        about = self.about[table]
+        link = about[0]
         return (
-            table not in self.subject_tables
-            and len(about) == 1
-            and about[0].source in self.subject_tables
-            and not any(link.gives_ownership for link in self.about.get(about[0].source, ()))
-            and about[0].gives_ownership
-            and not about[0].is_turned
-            and about[0].label.shows is None
-            and not about[0].when
-            and table not in self.from_source
-            and table not in self.leading_to
+            len(about) == 1
+            and table not in self.subject_tables
+            and link.gives_ownership
+            and not link.is_turned
+            and link.label.shows is None
+            and not link.when
+            and len(link.columns) == 1
+            and bind_key_of(link.table) == bind_key_of(link.target)
         )
+
+    def _starts_at(self, table: Table, direct: set[Table]) -> bool:
+        """Whether its key leads to people who belong to nobody else, or to a direct table."""
+        target = self.about[table][0].target
+        if target not in self.subject_tables:
+            return target in direct
+        return not any(link.gives_ownership for link in self.about.get(target, ()))
 
 
 def _grouped(pairs: Any) -> dict[Table, list[Link]]:

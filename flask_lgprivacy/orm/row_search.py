@@ -136,12 +136,20 @@ class RowSearch:
                     waiting.extend(self._come_over(link, batch, found, holding=holding))
         return found
 
-    def reached_directly(self, link: Link, people: Iterable[FoundRow]) -> FoundRows:
-        """The rows of a table that `reached_by` leaves out, found over its one key."""
-        found = FoundRows()
-        for _ in self._come_over(link, list(people), found, holding=False):
-            pass
+    def reached_directly(self, table: Table, people: Iterable[FoundRow]) -> list[FoundRow]:
+        """The rows of a direct table, which `reached_by` leaves out."""
+        condition = self._graph.direct_condition(table, self.direct_keys(table, people))
+        found = list(self._select(table, condition, is_owned=True))
+        for row in found:
+            row.links.add(self._graph.about[table][0])
         return found
+
+    def direct_keys(self, table: Table, people: Iterable[FoundRow]) -> dict[Table, list[Any]]:
+        """By table of people, the values by which a direct table is reached from theirs."""
+        link = self._graph.owner_of_direct(table)
+        rows = [row for row in people if row.table is link.target]
+        keys = [key[0] for row in rows if (key := row.at(link.target_columns)) is not None]
+        return {link.target: keys}
 
     def owners_left(self, rows: Iterable[FoundRow], gone: FoundRows) -> set[FoundRow]:
         """Those rows that somebody owns over rows which are not going.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -194,20 +194,21 @@ class ErasurePlan:
 
     # --- what is deleted ---
 
-    def _direct_tables(self) -> Iterator[tuple[Table, Link]]:
-        """Tables of which one condition finds the people's rows, with the key that says so."""
-        for table in self._people.by_table:
-            for link in self._graph.from_source.get(table, ()):
-                if self._graph.is_direct(link.about):
-                    yield link.about, link
+    def _direct_tables(self) -> list[Table]:
+        """Tables of which one condition finds the people's rows."""
+        graph = self._graph
+        return [
+            table
+            for table in sorted(graph.direct_tables, key=lambda table: table.key)
+            if graph.owner_of_direct(table).target in self._people.by_table
+        ]
 
     def _tables_in_order(self) -> list[Table]:
         """Those from which something goes, each before the tables that its foreign keys lead to;
         within a circle the order is of no use.
         """
         waiting = dict.fromkeys(
-            [table for table, _ in self._direct_tables()]
-            + [table for table, rows in self._gone.by_table.items() if rows]
+            self._direct_tables() + [table for table, rows in self._gone.by_table.items() if rows]
         )
         ordered: list[Table] = []
         while waiting:
@@ -243,11 +244,12 @@ class ErasurePlan:
 
     def _delete(self, table: Table) -> None:
         conditions = list(selected_by_key(table, list(self._gone.by_table.get(table, ()))))
-        for direct, link in self._direct_tables():
-            if direct is table:
-                people = self._people.by_table[link.source].values()
-                keys = [key[0] for row in people if (key := row.at(link.source_columns))]
-                conditions += [link.columns[0].in_(chunk) for chunk in chunks(keys)]
+        if table in self._direct_tables():
+            keys = self._search.direct_keys(table, self._people)
+            for people, values in keys.items():
+                conditions += [
+                    self._graph.direct_condition(table, {people: chunk}) for chunk in chunks(values)
+                ]
         for condition in conditions:
             try:
                 result: Any = self._session.execute(

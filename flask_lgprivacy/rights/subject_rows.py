@@ -71,9 +71,8 @@ def read_subject_rows(
     reader = _SharedReader(case, processing, categories)
     read_already = {layout.table for layout in layouts if graph.is_direct(layout.table)}
     for table in sorted(graph.reached_from(own) - read_already, key=lambda other: other.key):
-        over = graph.about.get(table, [])
-        if graph.is_direct(table) and over[0].source is own:
-            rows_found = list(search.reached_directly(over[0], person))
+        if graph.is_direct(table):
+            rows_found = search.reached_directly(table, person)
         else:
             rows_found = [row for row in found.by_table.get(table, {}).values() if row.links]
         if table is not own or rows_found:

@@ -296,10 +296,10 @@ def test_people_are_shown_and_leave_what_the_labels_say(schema: Schema) -> None:
                 for row in RowSearch(session, graph).reached_by(person)
                 if not row.is_left_out
             }
-            for link in graph.from_source.get(db.metadata.tables[table], ()):
-                if graph.is_direct(link.about):
-                    direct = select(link.about.c.id).where(link.columns[0] == one)
-                    shown.update({(link.about.name, key): None for key in session.scalars(direct)})
+            for direct in graph.direct_tables:
+                if graph.owner_of_direct(direct).target is db.metadata.tables[table]:
+                    rows = RowSearch(session, graph).reached_directly(direct, person)
+                    shown.update({(direct.name, row.key[0]): None for row in rows})
             assert shown == reading.shown((table, one))
             ErasurePlan(session, graph, person).carry_out()
             session.commit()
