@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..orm.bulk_read import iter_records
 from ..orm.columns import columns_by_field, subject_column
 from ..orm.model_info import VERSION_COLUMN, ModelInfo, SealedGroup
 from ..orm.registry import model_info_of_table, table_name
-from ..orm.row_search import FoundRow, RowSearch, selected_by_key
+from ..orm.row_search import FoundRow, RowKey, RowSearch, selected_by_key
 from ..orm.tagged_value import unwrap
 from ..policy.model import Action
 from .handler import RightsCase
@@ -72,14 +72,16 @@ def read_subject_rows(
     read_already = {layout.table for layout in layouts if graph.is_direct(layout.table)}
     for table in sorted(graph.reached_from(own) - read_already, key=lambda other: other.key):
         if graph.is_direct(table):
-            rows_found = search.reached_directly(table, person)
+            keys = search.direct_keys(table, person)
+            read = reader.read_all(table, graph.direct_condition(table, keys))
         else:
             rows_found = [row for row in found.by_table.get(table, {}).values() if row.links]
-        if table is not own or rows_found:
-            model = model_info_of_table(table)
-            labelled = model.labelled if model is not None else ()
-            read = list(reader.read(table, rows_found))
-            tables.append(ExportedTable(table_name(table), labelled, read))
+            if table is own and not rows_found:
+                continue
+            read = reader.read(table, rows_found)
+        model = model_info_of_table(table)
+        labelled = model.labelled if model is not None else ()
+        tables.append(ExportedTable(table_name(table), labelled, list(read)))
     return _joined(tables)
 
 
@@ -108,35 +110,50 @@ class _SharedReader:
         self._categories = frozenset(categories)
 
     def read(self, table: Table, found: Sequence[FoundRow]) -> Iterator[dict[str, Any]]:
-        """The rows with what is shown of them; NULL stands for what is not."""
-        layout = model_info_of_table(table)
-        found = [row for row in found if not row.is_left_out]
-        if not found:
-            return
-        columns = columns_by_field(table)
-        if layout is not None:
-            self._authorize(layout)
-            columns = self._readable(layout, columns)
-        hidden = [] if layout is None else [*layout.groups, VERSION_COLUMN, layout.subject]
-        if layout is not None:
-            hidden += [attribute.key for attribute in layout.plaintext_columns.values()]
-        selected = dict.fromkeys([*columns.values(), *_named(table, hidden)])
-        shown = {row.key: row.shown_fields() for row in found}
+        """Rows that were found, with what is shown of them; NULL stands for what is not."""
+        shown = {row.key: row.shown_fields() for row in found if not row.is_left_out}
         primary = list(table.primary_key.columns)
-        selected.update(dict.fromkeys(primary))
         for condition in selected_by_key(table, list(shown)):
-            read = self._case.session.execute(select(*selected).where(condition)).mappings().all()
-            keys = {} if layout is None or not layout.groups else self._keys(layout, read)
-            for row in read:
+            for row, values in self._values(table, condition, shown):
                 fields = shown[tuple(row[column] for column in primary)]
-                values = {name: unwrap(row[column]) for name, column in columns.items()}
-                if layout is not None:
-                    for group in layout.groups.values():
-                        values.update(self._opened(group, row, keys, fields))
                 yield {
                     name: value if fields is None or name in fields else None
                     for name, value in values.items()
                 }
+
+    def read_all(self, table: Table, condition: Any) -> Iterator[dict[str, Any]]:
+        """Every row that a condition selects, with all of its fields."""
+        for _, values in self._values(table, condition, {}):
+            yield values
+
+    def _values(
+        self, table: Table, condition: Any, shown: Mapping[RowKey, frozenset[str] | None]
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Rows as they are read, each with its fields opened where any of a record is shown."""
+        layout = model_info_of_table(table)
+        columns = columns_by_field(table)
+        hidden: list[str] = []
+        if layout is not None:
+            self._authorize(layout)
+            columns = self._readable(layout, columns)
+            hidden = [*layout.groups, VERSION_COLUMN, layout.subject]
+            hidden += [attribute.key for attribute in layout.plaintext_columns.values()]
+        primary = list(table.primary_key.columns)
+        selected = dict.fromkeys([*columns.values(), *_named(table, hidden), *primary])
+        names = list(columns)
+        read = self._case.session.execute(select(*selected).where(condition))
+        if layout is None or not layout.groups:
+            for plain in read:
+                yield plain._mapping, dict(zip(names, map(unwrap, plain), strict=False))
+            return
+        rows = read.mappings().all()
+        keys = self._keys(layout, rows)
+        for row in rows:
+            values = {name: unwrap(row[column]) for name, column in columns.items()}
+            fields = shown.get(tuple(row[column] for column in primary))
+            for group in layout.groups.values():
+                values.update(self._opened(group, row, keys, fields))
+            yield row, values
 
     def _authorize(self, layout: ModelInfo) -> None:
         request, processing = self._case.request, self._processing

@@ -30,6 +30,7 @@ from flask import Flask, jsonify
 from floors import Unrecorded, least_gate, opening
 from intake import intake
 from models import FIELDS, Base, School, Sealed, Utils, db, fields
+from ownership_rows import ownership
 from reference import Least, Reference, least_rows, reference_app, within
 from reference import db as reference_db
 from sqlalchemy import delete, insert, select
@@ -83,6 +84,7 @@ def measure(database: str, clock: Callable[[Work], float]) -> None:
     with keepers_app.app_context():
         db.create_all()
         custody(alone, runtime(keepers_app), row)
+    ownership(folder, row, is_postgresql=database == "PostgreSQL")
     if database == "SQLite":
         endpoint(folder)
         decisions(row)
