@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ErasureBlocked
 from ..keys.key_table import chunks
-from ..orm.columns import coerce, columns_by_field, matches_any_id, subject_column
+from ..orm.columns import coerce, columns_by_field, matches_any_id, stored_forms, subject_column
 from ..orm.own_statements import OWN_STATEMENT
 from ..orm.ownership_graph import OwnershipGraph
 from ..orm.ownership_labels import DeleteRow, Keep
@@ -48,7 +48,8 @@ class Removal:
 def find_people(
     session: Session, graph: OwnershipGraph, kind: str, ids: Sequence[str]
 ) -> list[FoundRow]:
-    """The rows of some subjects; of one whose row is gone already, what is known of it: its key.
+    """The rows of some subjects; of one whose row is gone already, what is known of it: its key, in
+    whichever spelling other rows may hold it.
 
     Args:
         session: On the data.
@@ -59,12 +60,14 @@ def find_people(
     layout = graph.subjects[kind]
     column = subject_column(layout)
     people = RowSearch(session, graph).start(layout.table, matches_any_id(column, ids))
-    present = {canonical_id(person.key[0]) for person in people}
+    present = {person.key[0] for person in people}
+    is_text = column.type.python_type is str
     for subject_id in ids:
-        if subject_id not in present:
-            key = coerce(column, subject_id)
-            values = dict.fromkeys(graph.key_columns[layout.table], None) | {column: key}
-            people.append(FoundRow(layout.table, (key,), values, is_owned=True))
+        spellings = [subject_id, *(stored_forms(subject_id) if is_text else ())]
+        for key in [coerce(column, spelling) for spelling in spellings]:
+            if key not in present:
+                values = dict.fromkeys(graph.key_columns[layout.table], None) | {column: key}
+                people.append(FoundRow(layout.table, (key,), values, is_owned=True))
     return people
 
 
@@ -101,7 +104,8 @@ class ErasurePlan:
     def subjects(self) -> list[SubjectRef]:
         """Everybody who is erased: the people, and whose row goes with one of them."""
         kinds = self._graph.subject_tables
-        return [(kinds[row.table].kind, canonical_id(row.key[0])) for row in self._people]
+        subjects = ((kinds[row.table].kind, canonical_id(row.key[0])) for row in self._people)
+        return list(dict.fromkeys(subjects))
 
     # --- which rows go ---
 
@@ -185,9 +189,8 @@ class ErasurePlan:
 
     def _clear(self, table: Table, columns: list[Column[Any]], keys: Sequence[RowKey]) -> None:
         for condition in selected_by_key(table, keys):
-            self._session.execute(
-                update(table).where(condition).values({column: null() for column in columns}),
-                execution_options=OWN_STATEMENT,
+            self._execute(
+                table, update(table).where(condition).values(dict.fromkeys(columns, null()))
             )
         for column in columns:
             self.removal.cleared[f"{table_name(table)}.{field_name(column)}"] += len(keys)
@@ -235,12 +238,8 @@ class ErasurePlan:
                 columns = [column for column in constraint.columns if column.nullable]
                 if target in earlier and columns:
                     for condition in selected_by_key(table, keys):
-                        self._session.execute(
-                            update(table)
-                            .where(condition)
-                            .values({column: null() for column in columns}),
-                            execution_options=OWN_STATEMENT,
-                        )
+                        cleared = update(table).where(condition)
+                        self._execute(table, cleared.values(dict.fromkeys(columns, null())))
 
     def _delete(self, table: Table) -> None:
         conditions = list(selected_by_key(table, list(self._gone.by_table.get(table, ()))))
@@ -251,13 +250,14 @@ class ErasurePlan:
                     self._graph.direct_condition(table, {people: chunk}) for chunk in chunks(values)
                 ]
         for condition in conditions:
-            try:
-                result: Any = self._session.execute(
-                    delete(table).where(condition), execution_options=OWN_STATEMENT
-                )
-            except IntegrityError as error:
-                raise ErasureBlocked(_refusal(table, error)) from None
+            result = self._execute(table, delete(table).where(condition))
             self.removal.erased[table_name(table)] += result.rowcount
+
+    def _execute(self, table: Table, statement: Any) -> Any:
+        try:
+            return self._session.execute(statement, execution_options=OWN_STATEMENT)
+        except IntegrityError as error:
+            raise ErasureBlocked(_refusal(table, error)) from None
 
 
 class _KeysOf:
@@ -289,8 +289,9 @@ def _refusal(table: Table, error: IntegrityError) -> str:
     diagnosis = getattr(error.orig, "diag", None)
     constraint = getattr(diagnosis, "constraint_name", None)
     holder = getattr(diagnosis, "table_name", None)
-    told = f" by {constraint} of {holder}" if constraint and holder else ""
+    told = f" ({constraint} of {holder})" if constraint and holder else ""
     return (
-        f"rows of {table_name(table)} cannot be deleted, because other rows refer to them{told}; "
-        "label the foreign key that leads to it (owner, concerns or refers), then ask again"
+        f"rows of {table_name(table)} cannot be deleted or cleared, because a constraint of the "
+        f"database holds them{told}; label the foreign key that leads to them (owner, concerns or "
+        "refers, without keep), then ask again"
     )

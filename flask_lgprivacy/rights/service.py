@@ -17,6 +17,7 @@ from ..database.identifiers import canonical_id
 from ..errors import (
     AccessDenied,
     ConfigurationError,
+    ErasureBlocked,
     PrivacyError,
     RequestConflict,
     RequestInvalid,
@@ -304,7 +305,9 @@ class RightsService:
         except Exception as error:
             session.rollback()
             refusal = _without_values(error)
-            self.requests.transition(session, request.id, "failed", note=refusal.code)
+            # which table holds rows back is what somebody has to mend; it names no value
+            note = refusal.message if isinstance(refusal, ErasureBlocked) else refusal.code
+            self.requests.transition(session, request.id, "failed", note=note)
             record_state_by_actor(self._runtime, request, "failed", refusal.clause)
             if isinstance(error, PrivacyError | SQLAlchemyError):
                 raise

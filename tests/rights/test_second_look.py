@@ -313,5 +313,13 @@ def test_what_holds_rows_back_is_named(application: Application) -> None:
     )
     with pytest.raises(ErasureBlocked, match="rows of Post cannot be deleted"):
         application.erase("account", one)
+    failed = application.db.session.scalars(
+        select(application.runtime.database.tables.request.c.id)
+    ).one()
+    stored = application.app.extensions["lgprivacy"].rights.requests.find(
+        application.db.session, failed
+    )
+    assert stored.state == "failed"
+    assert "rows of Post cannot be deleted" in stored.steps[-1].note
     run(application, "DELETE FROM scan")
     assert application.erase("account", one).state == "completed"
