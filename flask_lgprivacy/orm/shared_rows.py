@@ -38,17 +38,20 @@ class SharedRowWrites:
     def note(self, row: Any, layout: ModelInfo) -> None:
         """A row is about to be inserted or changed."""
         _, before = self._written.get(row, (layout, frozenset()))
-        self._written[row] = (layout, before | _changed_categories(row, layout))
+        self._written[row] = (layout, before | _written_categories(row, layout))
 
     def delete(self, row: Any, layout: ModelInfo) -> None:
         """A row is about to be deleted."""
         self._authorize([row], layout, layout.categories, Action.ERASE)
 
     def note_moves(self) -> None:
-        """Authorise, for those whose they were, changes of the keys that say whose rows are."""
+        """Authorise, for those whose they were, changes of the keys that say whose rows are; whose
+        they become needs no permission of theirs.
+        """
         for row, (layout, _) in self._written.items():
             if state_of(row).key is not None and has_moved(row, layout):
                 self._authorize([row], layout, layout.categories, Action.WRITE)
+                self._written[row] = (layout, frozenset())
 
     def authorize(self) -> Iterator[RowPerson]:
         """Authorise what was written; yields whom it is about."""
@@ -76,12 +79,10 @@ def has_moved(row: Any, layout: ModelInfo) -> bool:
     return any(get_history(row, name).has_changes() for name in layout.owner_keys)
 
 
-def _changed_categories(row: Any, layout: ModelInfo) -> frozenset[str]:
+def _written_categories(row: Any, layout: ModelInfo) -> frozenset[str]:
     """The categories of a row's tagged fields that are written."""
     if state_of(row).key is None:
         names = [name for name in layout.tagged if row.__dict__.get(name) is not None]
     else:
         names = [name for name in layout.tagged if get_history(row, name).has_changes()]
-    if has_moved(row, layout):
-        return layout.categories
     return frozenset(layout.tagged[name].category for name in names)
