@@ -20,6 +20,7 @@ from .audit.file_trail import FileAuditTrail
 from .config import Config
 from .crypto.providers.pool import KeyProviders
 from .database.access import Database
+from .database.sqlalchemy_internals import bind_key_of
 from .database.tables import Tables, define_tables, missing_tables
 from .errors import ConfigurationError, UndeclaredProcessing, describe_failure
 from .gate.actor import NO_ACTOR_LOADER
@@ -35,6 +36,7 @@ from .keys.store import KeyStore
 from .orm.engine_guard import check_engines
 from .orm.graph_checks import build_ownership_graph
 from .orm.labelled_models import LabelledModels
+from .orm.ownership_checks import refuse_kept_keys
 from .orm.ownership_graph import OwnershipGraph
 from .parts import Parts
 from .permissions.consents import ConsentService
@@ -80,7 +82,8 @@ def assemble(
     tables = define_tables(database.metadata, database.metadatas[config.keys_bind])
     keys = _key_store(config, tables, engines, parts.utcnow)
     models = LabelledModels(
-        lambda: _checked_graph(_mappers(database), policy, stores, config.keys_bind), policy
+        lambda: _checked_graph(_mappers(database), policy, stores, config.keys_bind, engines),
+        policy,
     )
     own_database = Database(
         tables, engines[None], lambda: _session(database), MappingProxyType(engines)
@@ -168,8 +171,10 @@ def _checked_graph(
     policy: Policy,
     stores: Mapping[str, DataStore],
     keys_bind: str | None,
+    engines: Mapping[str | None, Engine],
 ) -> OwnershipGraph:
     graph = build_ownership_graph(mappers, policy)
+    refuse_kept_keys(graph, lambda table: engines[bind_key_of(table)].dialect.name)
     check_regions(stores, graph, policy, keys_bind=keys_bind)
     return graph
 

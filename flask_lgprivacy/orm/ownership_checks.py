@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import Column, ForeignKeyConstraint, Table
 
@@ -39,6 +39,27 @@ def check_ownership(graph: OwnershipGraph, policy: Policy) -> None:
     ]
     if faults:
         raise ModelInvalid("\n".join(dict.fromkeys(faults)))
+
+
+def refuse_kept_keys(graph: OwnershipGraph, dialect_of: Callable[[Table], str]) -> None:
+    """Refuse keys that stay where the database holds them to rows which go.
+
+    Args:
+        graph: The application's.
+        dialect_of: Returns the name of the dialect of a table's database.
+
+    Raises:
+        ModelInvalid: A line for each.
+    """
+    faults = [
+        f"{link.name}: on_erasure=keep(…) cannot keep a key to a row that goes, because PostgreSQL "
+        "enforces the foreign key; write clear(), or leave the foreign key out and write leads_to="
+        for link in graph.links
+        if isinstance(link.on_erasure, Keep) and link.is_enforced and _outlives(link, graph)
+        if dialect_of(link.table) == "postgresql"
+    ]
+    if faults:
+        raise ModelInvalid("\n".join(faults))
 
 
 def _unlabelled_keys(graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:

@@ -253,6 +253,7 @@ def _info(
 
 
 def _names(names: Any, parameter: str) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(names, Collection) and not isinstance(names, str)
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise ModelInvalid(f"{parameter}=… takes names of fields, such as ('title', 'sent_at')")
     return tuple(names)
