@@ -328,7 +328,15 @@ def _owner_keys(mapper: Mapper[Any]) -> tuple[str, ...]:
         for column in constraint.columns
     }
     labelled |= {column for column in table.columns if column_labels(column)}
+    labels = [label for column in table.columns for label in column_labels(column)]
+    labels += [label for key in table.foreign_key_constraints for label in labels_of(key)]
+    conditions = {name for label in labels for name, _ in label.when}
+    labelled |= {column for column in table.columns if column.key in conditions}
     return tuple(mapper.get_property_by_column(column).key for column in labelled)
+
+
+def _is_subject(ownership: Ownership, kind: str) -> bool:
+    return ownership.is_subject and ownership.name == kind
 
 
 def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
@@ -347,7 +355,14 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
         for foreign in column.foreign_keys:
             other = registry.get(foreign.target_fullname.rpartition(".")[0])
             ownership = getattr(other.class_, "__privacy__", None) if other else None
-            if ownership is not None and ownership.is_subject and ownership.name == kind:
+            if other is not None and ownership is not None and _is_subject(ownership, kind):
+                leads_to = foreign.target_fullname.rpartition(".")[2]
+                if leads_to not in typing.cast(Table, other.local_table).primary_key.columns:
+                    raise ModelInvalid(
+                        f"{mapper.class_.__name__}.{column.key} leads to "
+                        f"{other.class_.__name__}.{leads_to}, which is not its primary key; write "
+                        "__privacy__ = belongs_to() and info=owner()"
+                    )
                 labels = labels_of(foreign.constraint) if foreign.constraint is not None else ()
                 name = mapper.get_property_by_column(column).key
                 if not labels:

@@ -31,6 +31,7 @@ def check_ownership(graph: OwnershipGraph, policy: Policy) -> None:
     faults = [
         *_unlabelled_keys(graph, reached),
         *(fault for link in graph.links for fault in _faults_of(link, graph, reached)),
+        *_without_people(graph, reached),
         *_unlabelled_columns(graph, reached),
         *_sealed_for_several(graph),
         *_shown_to_others(graph, policy),
@@ -109,14 +110,29 @@ def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterat
             yield f"{link.name}: on_erasure names {name!r}, which the row does not have"
         elif not fields[name].nullable or fields[name].primary_key:
             yield f"{link.name}: on_erasure clears {name!r}, which must be nullable for that"
-    if isinstance(action, Clear) and _outlives(link, graph):
-        for column in link.columns:
-            if not column.nullable:
-                yield (
-                    f"{link.name} must be nullable, because it is cleared when the row to which it "
-                    "leads is deleted; or write on_erasure=delete_row()"
-                )
-                break
+    can_be_cleared = any(column.nullable for column in link.own_columns)
+    if isinstance(action, Clear) and _outlives(link, graph) and not can_be_cleared:
+        remedy = "write on_erasure=delete_row()"
+        if link.meaning is Meaning.REFERS:
+            remedy = "write concerns(shows=(), on_erasure=delete_row())"
+        yield (
+            f"{link.name} must be nullable, because it is cleared when the row to which it leads "
+            f"is deleted; or {remedy}"
+        )
+    if link.is_turned and model_info_of_table(link.table) is None:
+        yield (
+            f"{link.name}: who writes such a row gives others a right to a "
+            f"{table_name(link.about)}, and no gate guards the table; make a model of it, with "
+            "__privacy__ = belongs_to()"
+        )
+    for column, target in zip(link.columns, link.target_columns, strict=True):
+        kinds = column.type.python_type, target.type.python_type
+        if kinds[0] is not kinds[1]:
+            yield (
+                f"{link.name} is {kinds[0].__name__} and {table_name(link.target)}."
+                f"{field_name(target)} is {kinds[1].__name__}; a key has the type of the column to "
+                "which it leads"
+            )
     yield from _faults_of_database_action(link, graph)
 
 
@@ -151,6 +167,16 @@ def _faults_of_database_action(link: Link, graph: OwnershipGraph) -> Iterator[st
             yield (
                 f"{link.name}: ON DELETE {does} changes a key that its label keeps; leave ondelete "
                 "out, or write on_erasure=clear()"
+            )
+
+
+def _without_people(graph: OwnershipGraph, reached: set[Table]) -> Iterator[str]:
+    """Models of shared rows from which no labelled key leads to a person."""
+    for layout in graph.shared:
+        if layout.table not in reached:
+            yield (
+                f"{layout.name}: belongs_to() needs a key with a label that leads to a person; "
+                "write info=owner() or info=concerns(shows=…) at one of its foreign keys"
             )
 
 
@@ -246,7 +272,8 @@ def _deleted_by_the_database(graph: OwnershipGraph, reached: set[Table]) -> Iter
         for constraint in foreign_keys_of(layout.table):
             does = (constraint.ondelete or "").upper()
             target = constraint.elements[0].column.table
-            takes_client = does.startswith("SET") and client in tuple(constraint.columns)
+            is_clients = any(column is client for column in constraint.columns)
+            takes_client = does.startswith("SET") and is_clients
             if target not in reached and (does == "CASCADE" or takes_client):
                 yield (
                     f"{_key_name(layout.table, constraint)}: ON DELETE {does} changes people's "

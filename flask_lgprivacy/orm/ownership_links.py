@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import Column, ForeignKeyConstraint, Table
@@ -84,6 +85,17 @@ class Link:
         return f"{table_name(self.table)}.{names}"
 
     @property
+    def own_columns(self) -> tuple[Column[Any], ...]:
+        """Those of its columns that no other foreign key of the table needs, or all."""
+        others = {
+            column
+            for constraint in self.table.foreign_key_constraints
+            if tuple(constraint.columns) != self.columns
+            for column in constraint.columns
+        }
+        return tuple(column for column in self.columns if column not in others) or self.columns
+
+    @property
     def cleared_fields(self) -> tuple[str, ...]:
         """The fields that become NULL with the person."""
         return () if isinstance(self.on_erasure, DeleteRow) else self.on_erasure.fields
@@ -102,7 +114,6 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
         for layout in layouts
         if not layout.is_subject and layout.subject
     }
-    by_name = {table.name: table for table in tables} | {table.key: table for table in tables}
     links = []
     for table in tables:
         for constraint in foreign_keys_of(table):
@@ -122,8 +133,13 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
                 )
         for column in table.columns:
             for label in column_labels(column):
+                if label.leads_to is None and not column.foreign_keys:
+                    raise LookupError(
+                        f"{table_name(table)}.{field_name(column)} has no foreign key, so its "
+                        "label says where it leads: write leads_to='table.column'"
+                    )
                 if label.leads_to is not None:
-                    target = _column_named(label.leads_to, by_name, column)
+                    target = _column_named(label.leads_to, tables, column)
                     links.append(
                         Link(
                             table,
@@ -168,21 +184,36 @@ def _implied(
         yield implied[columns[0]]
 
 
-def _column_named(name: str, by_name: Mapping[str, Table], column: Column[Any]) -> Column[Any]:
-    table, _, wanted = name.rpartition(".")
-    if table not in by_name or wanted not in by_name[table].columns:
-        raise LookupError(
-            f"{table_name(column.table)}.{field_name(column)}: leads_to={name!r} names no column; "
-            "write 'table.column'"
-        )
-    return by_name[table].columns[wanted]
+def _column_named(name: str, tables: Iterable[Table], column: Column[Any]) -> Column[Any]:
+    """The column that a label names: of the key's own database where it has such a table."""
+    table_named, _, wanted = name.rpartition(".")
+    named = [table for table in tables if table_named in (table.name, table.key)]
+    own = [table for table in named if table.metadata is column.table.metadata]
+    place = f"{table_name(column.table)}.{field_name(column)}: leads_to={name!r}"
+    candidates = own or named
+    if len(candidates) > 1:
+        raise LookupError(f"{place} names tables of several databases; name the table otherwise")
+    if not candidates or wanted not in candidates[0].columns:
+        raise LookupError(f"{place} names no column; write 'table.column'")
+    return candidates[0].columns[wanted]
 
 
 def _conditions(table: Table, label: KeyLabel) -> tuple[tuple[Column[Any], Any], ...]:
-    for name, _ in label.when:
+    conditions = []
+    for name, told in label.when:
         if name not in table.columns:
             raise LookupError(f"{table_name(table)}: when={{{name!r}: …}} names no column of it")
-    return tuple((table.columns[name], value) for name, value in label.when)
+        column = table.columns[name]
+        expected = column.type.python_type
+        is_member = issubclass(expected, Enum) and told in expected.__members__
+        value = expected[told] if is_member else told
+        if not isinstance(value, expected):
+            raise LookupError(  # noqa: TRY004  the caller says it as a fault of the model
+                f"{table_name(table)}: when={{{name!r}: …}} takes {expected.__name__}, not "
+                f"{type(value).__name__}"
+            )
+        conditions.append((column, value))
+    return tuple(conditions)
 
 
 def kept_reason(link: Link) -> str | None:

@@ -5,15 +5,15 @@ back to their people.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Column, Table, and_, select, tuple_
 from sqlalchemy.orm import Session
 
 from ..database.identifiers import SubjectRef, canonical_id
-from ..keys.key_table import chunks
+from ..keys.key_table import CHUNK, chunks
 from .ownership_graph import OwnershipGraph
 from .ownership_links import Link
 from .tagged_value import unwrap
@@ -32,6 +32,7 @@ class FoundRow:
         values: Of the columns that take part in labelled keys.
         is_owned: Whether it is theirs.
         links: The keys over which they come to it; none for a person's own row.
+        owned_over: Those of them that come from rows which are theirs.
     """
 
     table: Table
@@ -39,6 +40,7 @@ class FoundRow:
     values: dict[Column[Any], Any]
     is_owned: bool
     links: set[Link] = field(default_factory=set)
+    owned_over: set[Link] = field(default_factory=set)
 
     def at(self, columns: Sequence[Column[Any]]) -> RowKey | None:
         """Its values of some columns, or None where one is NULL."""
@@ -267,29 +269,31 @@ class RowSearch:
         """The rows to which people come over a key for the first time, or for the first time as
         owners.
         """
-        owned: dict[RowKey, bool] = {}
+        from_owned: dict[RowKey, bool] = {}
         for source in sources:
-            key = source.at(link.source_columns) if _is_meant_by(link, source) else None
+            key = source.at(link.source_columns) if is_meant_by(link, source) else None
             if key is None or (not source.is_owned and source.table in self._graph.subject_tables):
                 continue
-            is_owned = link.gives_ownership and source.is_owned
-            owned[key] = owned.get(key, False) or is_owned
+            from_owned[key] = from_owned.get(key, False) or source.is_owned
         meant = _is_meant(link, link.about)
-        for condition in _any_of(link.about_columns, owned):
+        for condition in _any_of(link.about_columns, from_owned):
             statement = and_(condition, *meant)
             for row in self._select(link.about, statement, is_owned=False, holding=holding):
-                is_owned = owned[row.at(link.about_columns) or ()]
+                source_is_owned = _same_key(from_owned, row.at(link.about_columns))
+                is_owned = link.gives_ownership and source_is_owned
                 known = found.find(row.table, row.key)
+                is_new = known is None or (is_owned and not known.is_owned)
                 if known is None:
                     found.add(row)
                     known = row
-                elif known.is_owned or not is_owned:
-                    if known.links:
-                        known.links.add(link)
-                    continue
-                known.is_owned = is_owned
+                elif known.is_owned and not known.links:
+                    continue  # a person's own row
+                known.is_owned = known.is_owned or is_owned
                 known.links.add(link)
-                yield known
+                if source_is_owned:
+                    known.owned_over.add(link)
+                if is_new:
+                    yield known
 
     def _sources(
         self, link: Link, rows: list[FoundRow], known: FoundRows
@@ -297,14 +301,14 @@ class RowSearch:
         """Rows of a table, each with a row over which people come to it."""
         by_key: defaultdict[RowKey, list[FoundRow]] = defaultdict(list)
         for row in rows:
-            key = row.at(link.about_columns) if _is_meant_by(link, row) else None
+            key = row.at(link.about_columns) if is_meant_by(link, row) else None
             if key is not None:
                 by_key[key].append(row)
         meant = _is_meant(link, link.source)
         for condition in _any_of(link.source_columns, by_key):
             for read in self._select(link.source, and_(condition, *meant), is_owned=False):
                 source = known.find(read.table, read.key) or read
-                for row in by_key[read.at(link.source_columns) or ()]:
+                for row in _same_key(by_key, read.at(link.source_columns)):
                     yield row, source
 
     def _select(
@@ -315,7 +319,7 @@ class RowSearch:
         if holding:
             query = query.with_for_update()
         primary = [columns.index(column) for column in table.primary_key.columns]
-        for read in self._session.execute(query).all():
+        for read in self._session.execute(query, bind_arguments={"clause": table}).all():
             values = [unwrap(value) for value in read]
             yield FoundRow(
                 table,
@@ -335,18 +339,36 @@ def _shown(links: Iterable[Link]) -> frozenset[str] | None:
     return shown
 
 
-def selected_by_key(table: Table, keys: Iterable[RowKey]) -> Iterator[Any]:
+def selected_by_key(table: Table, keys: Iterable[RowKey], *, at_once: int = CHUNK) -> Iterator[Any]:
     """Conditions that select rows by primary key, one for each portion."""
-    return _any_of(list(table.primary_key.columns), keys)
+    return _any_of(list(table.primary_key.columns), keys, at_once=at_once)
 
 
-def _any_of(columns: Sequence[Column[Any]], keys: Iterable[RowKey]) -> Iterator[Any]:
+def _any_of(
+    columns: Sequence[Column[Any]], keys: Iterable[RowKey], *, at_once: int = CHUNK
+) -> Iterator[Any]:
     """Conditions that some columns hold any of some keys, one for each portion."""
-    for chunk in chunks(list(keys)):
+    for chunk in chunks(list(keys), at_once):
         if len(columns) == 1:
             yield columns[0].in_([key[0] for key in chunk])
         else:
             yield tuple_(*columns).in_(list(chunk))
+
+
+V = TypeVar("V")
+
+
+def _same_key(values: Mapping[RowKey, V], key: RowKey | None) -> V:
+    """What is kept under a key that the database found equal, by its own rules of case."""
+    exact = key or ()
+    if exact in values:
+        return values[exact]
+    folded = {_folded(other): value for other, value in values.items()}
+    return folded[_folded(exact)]
+
+
+def _folded(key: RowKey) -> RowKey:
+    return tuple(part.casefold().strip() if isinstance(part, str) else part for part in key)
 
 
 def _is_meant(link: Link, table: Table) -> list[Any]:
@@ -354,7 +376,8 @@ def _is_meant(link: Link, table: Table) -> list[Any]:
     return [column == value for column, value in link.when if table is link.table]
 
 
-def _is_meant_by(link: Link, row: FoundRow) -> bool:
+def is_meant_by(link: Link, row: FoundRow) -> bool:
+    """Whether a row's key has the meaning of a link; always where the key is another row's."""
     return row.table is not link.table or all(
         row.values[column] == value for column, value in link.when
     )

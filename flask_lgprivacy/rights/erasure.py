@@ -183,7 +183,10 @@ def erase_subject(
     sifted = remove_from_inbox(runtime, session, subject, client)
     column = subject_column(runtime.models.graph.subjects[kind])
     rows = list(
-        session.execute(select(column).where(matches_any_id(column, [subject_id]))).scalars()
+        session.execute(
+            select(column).where(matches_any_id(column, [subject_id])),
+            bind_arguments={"clause": column.table},
+        ).scalars()
     ) or [subject_id]
     removal = remove_rows(runtime, session, kind, rows) + Removal(Counter(inbox=sifted))
     for name, count in pseudonymise_evidence(runtime, session, kind, [subject_id]).items():
@@ -205,9 +208,8 @@ def find_remaining(
     kind, subject_id = subject
     left = {}
     for name, table, condition in owned_tables(runtime, kind, [subject_id]):
-        count = session.execute(
-            select(func.count()).select_from(table).where(condition)
-        ).scalar_one()
+        counted = select(func.count()).select_from(table).where(condition)
+        count = session.execute(counted, bind_arguments={"clause": table}).scalar_one()
         if count:
             left[name] = int(count)
     if waiting := inbox_entries_about(runtime, session, subject, client):

@@ -13,14 +13,17 @@ from sqlalchemy.orm import Session
 
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ErasureBlocked
-from ..keys.key_table import chunks
+from ..keys.key_table import CHUNK, chunks
 from ..orm.columns import coerce, columns_by_field, matches_any_id, stored_forms, subject_column
 from ..orm.own_statements import OWN_STATEMENT
 from ..orm.ownership_graph import OwnershipGraph
 from ..orm.ownership_labels import DeleteRow, Keep
 from ..orm.ownership_links import Link
 from ..orm.registry import field_name, table_name
-from ..orm.row_search import FoundRow, FoundRows, RowKey, RowSearch, selected_by_key
+from ..orm.row_search import FoundRow, FoundRows, RowKey, RowSearch, is_meant_by, selected_by_key
+
+MOST_NAMED = 30_000
+"""How many parameters every database takes in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,9 @@ class ErasurePlan:
         self._search = RowSearch(session, graph)
         self._people = FoundRows()
         self._reached = FoundRows()
-        self._take_in(people)
-        self._gone = self._rows_that_go()
+        self._gone = FoundRows()
+        while people:
+            people = self._take_in(people)
         self.removal = Removal()
 
     def carry_out(self) -> Removal:
@@ -109,38 +113,47 @@ class ErasurePlan:
 
     # --- which rows go ---
 
-    def _take_in(self, people: Sequence[FoundRow]) -> None:
-        """Take in some people, and those whose own row goes with one of theirs."""
-        while people:
-            for person in people:
-                self._people.add(replace(person, is_owned=True, links=set()))
-            self._reached = self._search.reached_by(self._people, holding=True)
-            people = [
-                row
-                for row in self._reached
-                if row.table in self._graph.subject_tables
-                and row not in self._people
-                and any(isinstance(link.on_erasure, DeleteRow) for link in row.links)
-            ]
+    def _take_in(self, people: Sequence[FoundRow]) -> list[FoundRow]:
+        """Take in some people; returns whose own row goes with one of theirs."""
+        for person in people:
+            self._people.add(replace(person, is_owned=True, links=set(), owned_over=set()))
+        self._reached = self._search.reached_by(self._people, holding=True)
+        self._gone = self._rows_that_go()
+        return [
+            row
+            for row in self._gone
+            if row.table in self._graph.subject_tables and row not in self._people
+        ]
 
     def _rows_that_go(self) -> FoundRows:
         """The people, what goes with any of them, and what nobody owns any more."""
         gone = FoundRows()
-        for row in self._reached:
-            if row in self._people or any(
-                isinstance(link.on_erasure, DeleteRow) for link in row.links
-            ):
-                gone.add(row)
+        for person in self._people:
+            gone.add(person)
         while True:
-            lost = self._without_owner(gone)
+            going = _KeysOf(gone)
+            lost = [row for row in self._reached if row not in gone and self._goes(row, going)]
+            lost = lost or self._without_owner(gone, going)
             if not lost:
                 return gone
             for row in lost:
                 gone.add(row)
 
-    def _without_owner(self, gone: FoundRows) -> list[FoundRow]:
+    def _goes(self, row: FoundRow, going: _KeysOf) -> bool:
+        """Whether a key takes the row along: its label says so, and it leads to what is the
+        people's, or goes.
+        """
+        return any(
+            isinstance(link.on_erasure, DeleteRow) and self._counts(link, row, going)
+            for link in row.links
+        )
+
+    @staticmethod
+    def _counts(link: Link, row: FoundRow, going: _KeysOf) -> bool:
+        return link in row.owned_over or going.has(link, row)
+
+    def _without_owner(self, gone: FoundRows, going: _KeysOf) -> list[FoundRow]:
         """Rows that the people own, or that belong to rows which go, and that nobody else owns."""
-        going = _KeysOf(gone)
         in_question = [
             row
             for row in self._reached
@@ -160,9 +173,13 @@ class ErasurePlan:
     def _clear_fields(self) -> None:
         """Clear what the keys name over which the people come to rows that stay."""
         cleared: defaultdict[tuple[Table, frozenset[str]], list[RowKey]] = defaultdict(list)
+        going = _KeysOf(self._gone)
         for row in self._reached:
-            names = frozenset(name for link in row.links for name in link.cleared_fields)
-            if names and row not in self._gone:
+            if row in self._gone:
+                continue
+            links = [link for link in row.links if self._counts(link, row, going)]
+            names = frozenset(name for link in links for name in link.cleared_fields)
+            if names:
                 cleared[row.table, names].append(row.key)
         for (table, names), keys in cleared.items():
             columns = columns_by_field(table)
@@ -184,7 +201,7 @@ class ErasurePlan:
                     reason = link.on_erasure.reason
                     self.removal.kept[link.name] = (count + len(holders), reason)
                 elif holders:
-                    columns = [column for column in link.columns if column.nullable]
+                    columns = [column for column in link.own_columns if column.nullable]
                     self._clear(link.table, columns, [row.key for row in holders])
 
     def _clear(self, table: Table, columns: list[Column[Any]], keys: Sequence[RowKey]) -> None:
@@ -235,14 +252,18 @@ class ErasurePlan:
             keys = list(self._gone.by_table.get(table, ()))
             for constraint in table.foreign_key_constraints:
                 target = constraint.elements[0].column.table
-                columns = [column for column in constraint.columns if column.nullable]
+                columns = [column for column in constraint.columns if column.nullable][:1]
                 if target in earlier and columns:
                     for condition in selected_by_key(table, keys):
                         cleared = update(table).where(condition)
                         self._execute(table, cleared.values(dict.fromkeys(columns, null())))
 
     def _delete(self, table: Table) -> None:
-        conditions = list(selected_by_key(table, list(self._gone.by_table.get(table, ()))))
+        conditions = list(
+            selected_by_key(
+                table, list(self._gone.by_table.get(table, ())), at_once=_at_once(table)
+            )
+        )
         if table in self._direct_tables():
             keys = self._search.direct_keys(table, self._people)
             for people, values in keys.items():
@@ -255,7 +276,9 @@ class ErasurePlan:
 
     def _execute(self, table: Table, statement: Any) -> Any:
         try:
-            return self._session.execute(statement, execution_options=OWN_STATEMENT)
+            return self._session.execute(
+                statement, execution_options=OWN_STATEMENT, bind_arguments={"clause": table}
+            )
         except IntegrityError as error:
             raise ErasureBlocked(_refusal(table, error)) from None
 
@@ -271,9 +294,19 @@ class _KeysOf:
         """Whether the row is about one of them, over a key."""
         if link not in self._keys:
             sources = self._rows.by_table.get(link.source, {}).values()
-            keys = (source.at(link.source_columns) for source in sources)
+            meant = (source for source in sources if is_meant_by(link, source))
+            keys = (source.at(link.source_columns) for source in meant)
             self._keys[link] = {key for key in keys if key is not None}
+        if not is_meant_by(link, row):
+            return False
         return row.at(link.about_columns) in self._keys[link]
+
+
+def _at_once(table: Table) -> int:
+    """How many rows one statement deletes: where rows lead to rows of their own table, as many as
+    a statement can name, because the order within one does not matter.
+    """
+    return MOST_NAMED if table in _leads_to(table) else CHUNK
 
 
 def _leads_to(table: Table) -> set[Table]:

@@ -60,7 +60,8 @@ def traces_of(session: Session, graph: OwnershipGraph, subject: SubjectRef) -> T
     if not columns:
         return Traces()
     is_subject = matches_any_id(subject_column(layout), [subject[1]])
-    rows = session.execute(select(*columns).where(is_subject)).all()
+    query = select(*columns).where(is_subject)
+    rows = session.execute(query, bind_arguments={"clause": layout.table}).all()
     return Traces(tuple(value for row in rows for value in row if value is not None))
 
 
@@ -98,7 +99,7 @@ class _Search:
         self._indexes = list(traces.indexes)
         reached = set().union(*(graph.reached_from(other) for other in graph.subject_tables))
         self._peoples = {other.name for other in reached}
-        self._declared = {other.name for other in layout.table.metadata.tables.values()}
+        self._declared = {other.name for other in graph.tables}
         self._kept = {
             (link.table.name, member.name)
             for link in graph.links
@@ -111,10 +112,8 @@ class _Search:
             for index in model.indexes.values()
         }
         leading = [link for link in graph.links if link.target is layout.table]
-        self._names = {member.name for link in leading if not link.when for member in link.columns}
-        self._conditional = {
-            (link.table.name, link.columns[0].name): link.when for link in leading if link.when
-        }
+        self._links = [link for link in leading if len(link.columns) == 1]
+        self._names = {member.name for link in leading for member in link.columns} - {"id"}
         self._names |= {f"{self._table}_id", f"{subject[0]}_id"}
 
     def count(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
@@ -171,16 +170,20 @@ class _Search:
         """
         if kind not in (ValueKind.NUMBER, ValueKind.ANYTHING):
             return None
+        if self._leads_to_person(found, name):
+            condition: ColumnElement[bool] = place == self._value
+            return condition
+        if found.name in self._declared:
+            own = [
+                and_(place == self._value, *(column(other.name) == is_ for other, is_ in link.when))
+                for link in self._links
+                if (link.table.name, link.columns[0].name) == (found.name, name)
+            ]
+            return or_(*own) if own else None
         leads_elsewhere = any(
             name in key.columns and key.target != self._table for key in found.keys
         )
-        when = self._conditional.get((found.name, name))
-        if when is not None:
-            return and_(place == self._value, *(column(other.name) == is_ for other, is_ in when))
-        if self._leads_to_person(found, name) or (name in self._names and not leads_elsewhere):
-            condition: ColumnElement[bool] = place == self._value
-            return condition
-        return None
+        return place == self._value if name in self._names and not leads_elsewhere else None
 
     def _leads_to_person(self, found: CatalogueTable, name: str) -> bool:
         own_key = found.name == self._table and name == self._key.name

@@ -141,7 +141,9 @@ class _SharedReader:
         primary = list(table.primary_key.columns)
         selected = dict.fromkeys([*columns.values(), *_named(table, hidden), *primary])
         names = list(columns)
-        read = self._case.session.execute(select(*selected).where(condition))
+        read = self._case.session.execute(
+            select(*selected).where(condition), bind_arguments={"clause": table}
+        )
         if layout is None or not layout.groups:
             for plain in read:
                 yield plain._mapping, dict(zip(names, map(unwrap, plain), strict=False))

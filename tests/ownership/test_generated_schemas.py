@@ -186,48 +186,53 @@ class Reading:
         """The rows that are there after a person was erased."""
         people = {person}
         while True:
-            reached = {row: self._over_any(people, row) for row in self._reached(people)}
-            more = {
-                row
-                for row, keys in reached.items()
-                if row[0] in self.schema.people and any(key.action == "delete" for key in keys)
-            } - people
-            if not more:
-                break
-            people |= more
-        gone = people | {
-            row for row, keys in reached.items() if any(key.action == "delete" for key in keys)
-        }
+            gone = self._gone(people)
+            with_them = {row for row in gone if row[0] in self.schema.people} - people
+            if not with_them:
+                return self._without(gone, people)
+            people |= with_them
+
+    def _gone(self, people: set[Row]) -> set[Row]:
+        gone = set(people)
         owned = {row for who, row in self.owners(self.rows) if who in people}
         while True:
-            left = self.rows - gone
-            alive = {row for _, row in self.owners(left)}
-            lost = {
-                about
-                for over, about, _, key in self.edges(self.rows)
-                if key.meaning in ("owner", "owns") and over in gone
-            }
-            more = {
-                row
-                for row in left & set(reached)
-                if row not in alive and (row in owned or row in lost)
-            }
-            if not more:
-                break
-            gone |= more
-        return self._without(gone, {row: keys for row, keys in reached.items() if row not in gone})
+            taken = {
+                row for row, keys in self._acting(people, gone).items() if any(key.action == "delete" for key in keys)
+            } - gone  # fmt: skip
+            if not taken:
+                alive = {row for _, row in self.owners(self.rows - gone)}
+                reached = {row for who, row in self.comes(self.rows) if who in people}
+                lost = {
+                    about
+                    for over, about, _, key in self.edges(self.rows)
+                    if key.meaning in ("owner", "owns") and over in gone
+                }
+                taken = {
+                    row
+                    for row in reached - gone
+                    if row not in alive and (row in owned or row in lost)
+                }
+            if not taken:
+                return gone
+            gone |= taken
 
-    def _reached(self, people: set[Row]) -> set[Row]:
-        return {row for who, row in self.comes(self.rows) if who in people}
+    def _acting(self, people: set[Row], gone: set[Row]) -> dict[Row, list[Key]]:
+        """By row, the keys that say what becomes of it: they come from what is the people's, or goes."""
+        owned = {row for who, row in self.owners(self.rows) if who in people}
+        acting: dict[Row, list[Key]] = {}
+        for who in people:
+            for row in {row for other, row in self.comes(self.rows) if other == who} - people:
+                for over, about, _, key in self.edges(self.rows):
+                    comes = (who, over) in self.comes(self.rows)
+                    passes = over[0] not in self.schema.people or (who, over) in self.owners(
+                        self.rows
+                    )
+                    if about == row and comes and passes and (over in owned or over in gone):
+                        acting.setdefault(row, []).append(key)
+        return acting
 
-    def _over_any(self, people: set[Row], row: Row) -> list[Key]:
-        if row in people:
-            return []
-        return [key for person in people for _, key in self.over(person, row)]
-
-    def _without(
-        self, gone: set[Row], reached: dict[Row, list[Key]]
-    ) -> dict[str, dict[int, dict[str, Any]]]:
+    def _without(self, gone: set[Row], people: set[Row]) -> dict[str, dict[int, dict[str, Any]]]:
+        acting = self._acting(people, gone)
         result: dict[str, dict[int, dict[str, Any]]] = {}
         for table, rows in self.schema.rows.items():
             result[table] = {}
@@ -239,7 +244,7 @@ class Reading:
                     if (key.target, after[key.name]) in gone:
                         after[key.name] = None
                 if any(
-                    key.cleared and key.action == "clear" for key in reached.get((table, one), [])
+                    key.cleared and key.action == "clear" for key in acting.get((table, one), [])
                 ):
                     after["b"] = None
                 result[table][one] = after

@@ -539,7 +539,8 @@ def models_of(shape: Shape) -> Any:
             ]
             db.made[table] = db.Table(table, *named, note)
         else:
-            is_owned = any(label for _, label in keys.values()) or leads_here(shape, table)
+            is_owned = any(gives_right(label) for _, label in keys.values())
+            is_owned = is_owned or leads_here(shape, table)
             body = {"note": tagged("account.identity", String(40), nullable=True), **columns}
             if is_owned:
                 body["__privacy__"] = belongs_to()
@@ -558,6 +559,11 @@ def leads_here(shape: Shape, table: str) -> bool:
         for target, label in keys.values()
         if label and is_turned(label)
     )
+
+
+def gives_right(label: dict[str, Any]) -> bool:
+    keys = label.get("lgprivacy", {}).get("keys", ())
+    return any(key.meaning in ("owner", "concerns") for key in keys)
 
 
 def is_turned(label: dict[str, Any]) -> bool:
