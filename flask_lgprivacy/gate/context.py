@@ -548,7 +548,7 @@ class ProcessingContext:
 
     def _authorize_for_nobody(self, category: str, action: Action, model: ModelInfo) -> None:
         """Allow whoever may do it for themselves to write or delete a row that is nobody's, or not
-        yet; what it holds is read by nobody.
+        yet; what it holds is read by nobody, and who makes it theirs is asked as its owner.
         """
         refusal: AccessDenied | None
         if action is Action.READ:

@@ -140,6 +140,8 @@ def _identifier_of(row: Any, name: str, column: Column[Any]) -> Any:
     value = row.__dict__.get(name)
     if value is None and state_of(row).key is not None:
         value = getattr(row, name)
+    if value is None and column.foreign_keys:
+        value = parent_value(row, name)
     if value is not None:
         return value
     if can_be_reserved(column):
@@ -159,7 +161,7 @@ def _identifier_of(row: Any, name: str, column: Column[Any]) -> Any:
 def _subject_of(row: Any, layout: ModelInfo) -> str:
     value = getattr(row, layout.subject)
     if value is None:
-        value = _parent_value(row, layout.subject)
+        value = parent_value(row, layout.subject)
     if value is None:
         raise RequestInvalid(
             f"{layout.name}.{layout.subject}: must be set before the row is written"
@@ -172,11 +174,11 @@ def _client_of(row: Any, layout: ModelInfo) -> str | None:
         return None
     value = row.__dict__.get(layout.client) or getattr(row, layout.client)
     if value is None:
-        value = _parent_value(row, layout.client)
+        value = parent_value(row, layout.client)
     return None if value is None else canonical_id(value)
 
 
-def _parent_value(row: Any, name: str) -> Any:
+def parent_value(row: Any, name: str) -> Any:
     """The value that a foreign key will have, where only the relationship was assigned."""
     mapper = inspect(type(row))
     column = mapper.columns[name]

@@ -14,11 +14,13 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, func, select, text
 from sqlalchemy import Sequence as DatabaseSequence
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from ..database.sqlalchemy_internals import state_of
 from ..errors import RequestInvalid
 
+RESERVED = "lgprivacy_reserved"
+"""Where a session keeps what was reserved in its transaction."""
 Wanted = tuple[Any, str, Column[Any]]
 """A row, the attribute of its primary key, and its column."""
 
@@ -56,6 +58,21 @@ def reserve(session: Session, counters: Table, wanted: Iterable[Wanted]) -> None
             made = _from_counter(connection, own, counters, column, len(rows))
         for (row, attribute), identifier in zip(rows, made, strict=True):
             row.__dict__[attribute] = identifier
+            session.info.setdefault(RESERVED, []).append((row, attribute, identifier))
+
+
+def give_back(session: Session, _transaction: SessionTransaction) -> None:
+    """Take a reserved identifier out of rows that a rollback kept from being stored, as if it had
+    never been given.
+    """
+    for row, attribute, identifier in session.info.pop(RESERVED, ()):
+        if state_of(row).key is None and row.__dict__.get(attribute) == identifier:
+            del row.__dict__[attribute]
+
+
+def keep_given(session: Session) -> None:
+    """What was committed stays."""
+    session.info.pop(RESERVED, None)
 
 
 def _from_sequence(connection: Connection, column: Column[Any], count: int) -> list[int]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, object_session
 from .key_access import no_session
 from .labelled_models import LabelledModels
 from .model_info import ModelInfo
+from .ownership_links import Link
 from .row_search import RowKey, RowPerson, RowSearch
 
 MOST_AT_ONCE = 1000
@@ -53,6 +54,28 @@ class RowPeople:
         """Who comes to rows of a table as the database has them now, by primary key."""
         search = RowSearch(session, self._models.graph)
         return search.people_of(search.read(table, keys))
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Every labelled key of the application."""
+        return self._models.graph.links
+
+    def of_target(
+        self, session: Session, link: Link, values: RowKey
+    ) -> dict[RowKey, tuple[RowPerson, ...]]:
+        """Who comes to the rows to which a key leads, as the database has them now."""
+        search = RowSearch(session, self._models.graph)
+        return search.people_of(search.led_to(link, values))
+
+    def categories_behind(self, layout: ModelInfo) -> frozenset[str]:
+        """The categories of a model; where it has none, of all that is reached over its rows."""
+        if layout.categories:
+            return layout.categories
+        graph = self._models.graph
+        reached = graph.reached_from(layout.table)
+        return frozenset().union(
+            *(model.categories for model in graph.models if model.table in reached)
+        )
 
     def forget(self) -> None:
         """Look anew at the next use: a key may lead elsewhere."""

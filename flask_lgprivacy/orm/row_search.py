@@ -198,6 +198,14 @@ class RowSearch:
             for row in self._select(table, condition, is_owned=False)
         ]
 
+    def led_to(self, link: Link, values: RowKey) -> list[FoundRow]:
+        """The rows to which a key with some values leads."""
+        return [
+            row
+            for condition in _any_of(link.target_columns, [values])
+            for row in self._select(link.target, condition, is_owned=False)
+        ]
+
     def people_of(self, rows: Iterable[FoundRow]) -> dict[RowKey, tuple[RowPerson, ...]]:
         """Who comes to some rows of one table, by the rows' primary keys."""
         asked = list(rows)

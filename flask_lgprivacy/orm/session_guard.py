@@ -30,6 +30,7 @@ from .flush_events import (
 )
 from .own_statements import _TOKEN
 from .registry import labelled_tables, model_info_of_table
+from .reserved_identifiers import give_back, keep_given
 from .row_state import SLOT
 
 _OUTER = "lgprivacy_outer_flush"
@@ -45,6 +46,8 @@ def guard_sessions() -> None:
     event.listen(Session, "after_flush", _end_flush)
     event.listen(Session, "after_transaction_end", transaction_ended)
     event.listen(Session, "after_soft_rollback", rolled_back)
+    event.listen(Session, "after_soft_rollback", give_back)
+    event.listen(Session, "after_commit", keep_given)
     event.listen(Session, "do_orm_execute", _refuse_bulk_statement)
     event.listen(Session, "after_begin", _guard_connection)
     for name in ("bulk_save_objects", "bulk_insert_mappings", "bulk_update_mappings"):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
@@ -13,8 +14,11 @@ from ..database.sqlalchemy_internals import state_of
 from ..policy.model import Action
 from .context import AccessContext
 from .model_info import ModelInfo
+from .ownership_links import Link
+from .pending_row import parent_value
+from .registry import model_info_of_table
 from .row_people import key_of
-from .row_search import RowPerson
+from .row_search import RowKey, RowPerson
 
 
 class SharedRowWrites:
@@ -45,13 +49,45 @@ class SharedRowWrites:
         self._authorize([row], layout, layout.categories, Action.ERASE)
 
     def note_moves(self) -> None:
-        """Authorise, for those whose they were, changes of the keys that say whose rows are; whose
-        they become needs no permission of theirs.
+        """Authorise, before the flush, changes of keys that say whose rows are.
+
+        For a row's own keys the owners are asked whose it was; whose it becomes needs no permission
+        of theirs. For a row that says whose another row is, the owners of that one are asked.
         """
-        for row, (layout, _) in self._written.items():
-            if state_of(row).key is not None and has_moved(row, layout):
-                self._authorize([row], layout, layout.categories, Action.WRITE)
+        for row, (layout, _) in list(self._written.items()):
+            is_stored = state_of(row).key is not None
+            has_keys_changed = not is_stored or has_moved(row, layout)
+            if is_stored and has_moved(row, layout):
+                people = self._context.people.now(self._session, layout.table, [key_of(row)])
+                self._ask_owners(layout, people)
                 self._written[row] = (layout, frozenset())
+            for link in self._turned(layout) if has_keys_changed else ():
+                self._ask_owners_of_target(row, link)
+
+    def _turned(self, layout: ModelInfo) -> list[Link]:
+        return [
+            link
+            for link in self._context.people.links
+            if link.is_turned and link.table is layout.table
+        ]
+
+    def _ask_owners_of_target(self, row: Any, link: Link) -> None:
+        """Ask whoever owns the rows to which a key with `owns` or `shares` is made to lead."""
+        mapper = inspect(type(row))
+        names = [mapper.get_property_by_column(column).key for column in link.columns]
+        values = tuple(row.__dict__.get(name) or parent_value(row, name) for name in names)
+        if None in values:
+            return  # it leads nowhere
+        people = self._context.people.of_target(self._session, link, values)
+        target = model_info_of_table(link.about)
+        if target is not None and any(people.values()):
+            self._ask_owners(target, people)
+
+    def _ask_owners(self, layout: ModelInfo, people: Mapping[RowKey, Sequence[RowPerson]]) -> None:
+        """Ask the owners of rows for every category that depends on whose the rows are."""
+        for category in sorted(self._context.people.categories_behind(layout)):
+            for persons in people.values():
+                self._context.authorize_for_any(category, Action.WRITE, owners_of(persons), layout)
 
     def authorize(self) -> Iterator[RowPerson]:
         """Authorise what was written; yields whom it is about."""
@@ -70,8 +106,14 @@ class SharedRowWrites:
         people = self._context.people.now(self._session, layout.table, keys)
         for category in sorted(categories):
             for persons in people.values():
-                self._context.authorize_for_any(category, action, persons, layout)
+                self._context.authorize_for_any(category, action, owners_of(persons), layout)
         return [person for persons in people.values() for person in persons]
+
+
+def owners_of(people: Sequence[RowPerson]) -> list[RowPerson]:
+    """The owners of a row; of one without owners, whom it concerns and who are shown something."""
+    owners = [person for person in people if person.is_owner]
+    return owners or [person for person in people if person.shows != frozenset()]
 
 
 def has_moved(row: Any, layout: ModelInfo) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import delete, null, select, update
@@ -90,7 +91,10 @@ def remove_client_rows(
                 session.rollback()
                 note()
                 raise
-            done = added_to(done, remove_rows(runtime, session, kind, subject_ids))
+            removal = remove_rows(runtime, session, kind, subject_ids)
+            for subject in removal.subjects:
+                done = added_to(done, Removal(Counter(dict(runtime.stores.erase(subject)))))
+            done = added_to(done, replace(removal, subjects=()))
             note()
             yield len(subject_ids)
     _mark_subjects_erased(runtime, session, client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from sqlalchemy import func, select
@@ -114,12 +115,15 @@ def _erase(case: RightsCase) -> Outcome:
 
     traces = traces_of(session, runtime.models.graph, subject)
     retry_conflicts(session, lambda: erase_subject(runtime, session, subject, client, record))
-    for store, count in runtime.stores.erase(subject):
-        record(Removal(Counter({store: count})))
-        session.commit()
-    left = retry_conflicts(
-        session, lambda: find_remaining(runtime, session, subject, client, traces)
-    )
+    done = recorded()
+    gone: list[SubjectRef] = [subject, *((kind, one) for kind, one in done.get("with_them", ()))]
+    left: dict[str, int] = {}
+    for person in gone:
+        for store, count in runtime.stores.erase(person):
+            record(Removal(Counter({store: count})))
+            session.commit()
+        look = partial(find_remaining, runtime, session, person, client, traces)
+        left.update(retry_conflicts(session, look))
     done = recorded()
     kept_rows: dict[str, tuple[int, str]] = done.get("kept_rows", {})
     details = {
@@ -127,6 +131,7 @@ def _erase(case: RightsCase) -> Outcome:
         "cleared": done.get("cleared", {}),
         "key": "still there" if "key" in left else "destroyed",
         "left": left,
+        **({"erased with them": len(gone) - 1} if len(gone) > 1 else {}),
         "kept": {
             **KEPT,
             **{name: f"{count} {reason}" for name, (count, reason) in kept_rows.items()},
@@ -152,6 +157,7 @@ def added_to(outcome: Mapping[str, Any], removal: Removal) -> dict[str, Any]:
         "erased": dict(after.erased),
         "cleared": dict(after.cleared),
         "kept_rows": {name: list(kept) for name, kept in after.kept.items()},
+        "with_them": [*outcome.get("with_them", ()), *(list(other) for other in removal.subjects)],
     }
 
 
@@ -189,8 +195,12 @@ def erase_subject(
         ).scalars()
     ) or [subject_id]
     removal = remove_rows(runtime, session, kind, rows) + Removal(Counter(inbox=sifted))
-    for name, count in pseudonymise_evidence(runtime, session, kind, [subject_id]).items():
-        removal.kept[name] = (count, WITHOUT_THE_NAME)
+    for other in removal.subjects:
+        remove_from_inbox(runtime, session, other, client)
+    for other in (subject, *removal.subjects):
+        for name, count in pseudonymise_evidence(runtime, session, other[0], [other[1]]).items():
+            before, _ = removal.kept.get(name, (0, ""))
+            removal.kept[name] = (before + count, WITHOUT_THE_NAME)
     if runtime.keys.shares_the_data:
         runtime.keys.destroy(session, kind, subject_id, client=client)
     mark_erasure(session, runtime, subject=subject)

@@ -34,18 +34,21 @@ class Removal:
         erased: Rows that were deleted, by model or table.
         cleared: Rows that lost a value, by field.
         kept: Rows that keep a key, by key, and why.
+        subjects: Whose row went with that of somebody who was to be erased.
     """
 
     erased: Counter[str] = field(default_factory=Counter)
     cleared: Counter[str] = field(default_factory=Counter)
     kept: dict[str, tuple[int, str]] = field(default_factory=dict)
+    subjects: tuple[SubjectRef, ...] = ()
 
     def __add__(self, other: Removal) -> Removal:
         """What was done in two steps."""
         kept = dict(self.kept)
         for name, (count, reason) in other.kept.items():
             kept[name] = (kept.get(name, (0, ""))[0] + count, reason)
-        return Removal(self.erased + other.erased, self.cleared + other.cleared, kept)
+        subjects = tuple(dict.fromkeys((*self.subjects, *other.subjects)))
+        return Removal(self.erased + other.erased, self.cleared + other.cleared, kept, subjects)
 
 
 def find_people(

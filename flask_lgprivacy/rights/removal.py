@@ -63,13 +63,13 @@ def remove_rows(
     texts = [canonical_id(subject_id) for subject_id in subject_ids]
     plan = ErasurePlan(session, graph, find_people(session, graph, kind, texts))
     asked = {(kind, text) for text in texts}
-    for subject in plan.subjects:
-        if subject not in asked:  # whose row goes with that of somebody who asked
-            runtime.keys.destroy(session, *subject)
+    with_them = [subject for subject in plan.subjects if subject not in asked]
+    for subject in with_them:
+        runtime.keys.destroy(session, *subject)
     by_kind: defaultdict[str, list[str]] = defaultdict(list)
     for subject_kind, subject_id in plan.subjects:
         by_kind[subject_kind].append(subject_id)
-    removal = Removal()
+    removal = Removal(subjects=tuple(with_them))
     for subject_kind, ids in by_kind.items():
         for name, table, condition in _own_tables(runtime, subject_kind, ids):
             result: Any = session.execute(

@@ -17,6 +17,7 @@ from flask_lgprivacy import (
     concerns,
     not_personal,
     owner,
+    owns,
     sealed,
     subject,
     tagged,
@@ -224,3 +225,82 @@ def test_it_is_written_through_the_session_only(chat: Chat) -> None:
 
     with chat.acting(0, WRITE), pytest.raises(PrivacyError, match="bulk statements"):
         chat.session.execute(update(chat.models["message"]).values(words="all"))
+
+
+@pytest.fixture
+def teams(tmp_path: Path) -> Iterator[Chat]:
+    """A team of the first member, with a tagged name, whose memberships hold nothing but keys."""
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = sealed("account.identity")
+
+    class Team(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = tagged("account.identity")
+
+    class Membership(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        id: Mapped[int] = mapped_column(primary_key=True)
+        member_id: Mapped[int | None] = mapped_column(ForeignKey("member.id"), info=owner())
+        team_id: Mapped[int | None] = mapped_column(ForeignKey("team.id"), info=owns())
+
+    Membership.team = relationship(Team)
+    application = start(db, tmp_path / "teams")
+    with application.app.app_context():
+        made = Chat.__new__(Chat)
+        made.application, made.session = application, db.session
+        made.models = {"member": Member, "team": Team, "membership": Membership}
+        with application.writing():
+            people = [Member(name=f"member {number}") for number in range(2)]
+            team = Team(name="ours")
+            db.session.add_all([*people, team])
+            db.session.flush()
+            made.ids = [person.id for person in people]
+            db.session.add(Membership(member_id=made.ids[0], team_id=team.id))
+            db.session.commit()
+        db.session.expunge_all()
+        yield made
+
+
+def test_a_member_takes_somebody_in(teams: Chat) -> None:
+    team = teams.session.scalars(select(teams.models["team"].id)).one()
+    with teams.acting(0, WRITE):
+        teams.session.add(teams.models["membership"](member_id=teams.ids[1], team_id=team))
+        teams.session.commit()
+    with teams.acting(1):
+        assert teams.session.scalars(select(teams.models["team"])).one().name == "ours"
+
+
+def test_nobody_joins_by_themselves(teams: Chat) -> None:
+    team = teams.session.scalars(select(teams.models["team"].id)).one()
+    with teams.acting(1, WRITE), pytest.raises(AccessDenied):
+        teams.session.add(teams.models["membership"](member_id=teams.ids[1], team_id=team))
+        teams.session.commit()
+    teams.session.rollback()
+
+
+def test_nobody_joins_over_a_relationship(teams: Chat) -> None:
+    with teams.acting(1, WRITE), pytest.raises(AccessDenied):
+        team = teams.session.scalars(select(teams.models["team"])).one()
+        teams.session.add(teams.models["membership"](member_id=teams.ids[1], team=team))
+        teams.session.commit()
+    teams.session.rollback()
+
+
+def test_nobody_takes_a_membership_over(teams: Chat) -> None:
+    with teams.acting(1, WRITE), pytest.raises(AccessDenied):
+        teams.session.scalars(select(teams.models["membership"])).one().member_id = teams.ids[1]
+        teams.session.commit()
+    teams.session.rollback()
+
+
+def test_who_is_only_named_does_not_make_it_theirs(chat: Chat) -> None:
+    with chat.acting(2, WRITE), pytest.raises(AccessDenied):
+        message = chat.message()
+        message.sender, message.about = chat.ids[2], None
+        chat.session.commit()
+    chat.session.rollback()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from databases import IS_POSTGRESQL
 from ownership import Application, fresh_database, start
-from sqlalchemy import ForeignKey, Identity, Integer, Sequence, select
+from sqlalchemy import ForeignKey, Identity, Integer, Sequence, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from flask_lgprivacy import Actor, belongs_to, sealed, subject, tagged
@@ -154,3 +155,56 @@ def test_a_row_without_sealed_fields_needs_no_reservation(tmp_path: Path) -> Non
         assert [visit["place"] for visit in shown["Visit"]] == ["place 1", "place 2"]
         application.erase("account", one_id)
         assert application.stored("visit") == []
+
+
+def test_a_number_of_a_failed_flush_is_not_kept(tmp_path: Path) -> None:
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        id: Mapped[int] = mapped_column(primary_key=True)
+        email: Mapped[str] = sealed("account.identity", unique=True)
+
+    application = start(db, tmp_path / "club")
+    with application.app.app_context(), application.writing():
+        session = db.session
+        session.add(Member(email="ann@home.example"))
+        session.commit()
+        failed = Member(email="ann@home.example")
+        session.add(failed)
+        with pytest.raises(IntegrityError):
+            session.flush()
+        session.rollback()
+        assert failed.id is None
+        session.add(Member(email="ben@home.example"))
+        session.commit()
+        failed.email = "cat@home.example"
+        session.add(failed)
+        session.commit()
+        assert session.scalar(select(func.count()).select_from(Member)) == 3
+
+
+def test_a_row_whose_key_is_its_owners_takes_it_from_the_relationship(tmp_path: Path) -> None:
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = sealed("account.identity")
+
+    class Profile(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to("account")
+        member_id: Mapped[int] = mapped_column(ForeignKey("member.id"), primary_key=True)
+        words: Mapped[str] = sealed("account.identity")
+
+    Profile.member = relationship(Member)
+    application = start(db, tmp_path / "club")
+    with application.app.app_context():
+        with application.writing():
+            one = Member(name="new")
+            db.session.add(Profile(member=one, words="about"))
+            db.session.commit()
+            one_id = one.id
+        db.session.expunge_all()
+        with reading(application, one_id):
+            assert db.session.get(Profile, one_id).words == "about"
