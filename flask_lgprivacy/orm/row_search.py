@@ -130,9 +130,7 @@ class RowSearch:
             found.add(person)
             waiting.append(person)
         while waiting:
-            table = waiting[0].table
-            batch = [row for row in waiting if row.table is table]
-            waiting = [row for row in waiting if row.table is not table]
+            table, batch = _take_table(waiting)
             for link in self._graph.from_source.get(table, ()):
                 if not self._graph.is_direct(link.about):
                     waiting.extend(self._come_over(link, batch, found, holding=holding))
@@ -167,9 +165,7 @@ class RowSearch:
         for row in waiting:
             known.add(row)
         while waiting:
-            table = waiting[0].table
-            batch = [row for row in waiting if row.table is table]
-            waiting = [row for row in waiting if row.table is not table]
+            table, batch = _take_table(waiting)
             if table in self._graph.subject_tables:
                 owned.extend(batch)
                 continue
@@ -215,9 +211,7 @@ class RowSearch:
         for row in waiting:
             known.add(row)
         while waiting:
-            table = waiting[0].table
-            batch = [row for row in waiting if row.table is table]
-            waiting = [row for row in waiting if row.table is not table]
+            table, batch = _take_table(waiting)
             for link in self._graph.about.get(table, ()):
                 for row, found in self._sources(link, batch, known):
                     source = known.find(found.table, found.key) or found
@@ -361,6 +355,14 @@ def _any_of(
             yield columns[0].in_([key[0] for key in chunk])
         else:
             yield tuple_(*columns).in_(list(chunk))
+
+
+def _take_table(waiting: list[FoundRow]) -> tuple[Table, list[FoundRow]]:
+    """Take the rows of one table out of those that wait."""
+    table = waiting[0].table
+    batch = [row for row in waiting if row.table is table]
+    waiting[:] = [row for row in waiting if row.table is not table]
+    return table, batch
 
 
 V = TypeVar("V")
