@@ -83,28 +83,42 @@ class OwnershipGraph:
     @cached_property
     def from_source(self) -> dict[Table, list[Link]]:
         """By table, the keys over which its people come to other rows."""
-        return _grouped((link.source, link) for link in self.links if link.meaning != "refers")
+        return _grouped(
+            (labelled_key.source, labelled_key)
+            for labelled_key in self.links
+            if labelled_key.meaning != "refers"
+        )
 
     @cached_property
     def about(self) -> dict[Table, list[Link]]:
         """By table, the keys over which people come to its rows."""
-        return _grouped((link.about, link) for link in self.links if link.meaning != "refers")
+        return _grouped(
+            (labelled_key.about, labelled_key)
+            for labelled_key in self.links
+            if labelled_key.meaning != "refers"
+        )
 
     @cached_property
     def leading_to(self) -> dict[Table, list[Link]]:
         """By table, the keys that lead to its rows."""
-        return _grouped((link.target, link) for link in self.links)
+        return _grouped((labelled_key.target, labelled_key) for labelled_key in self.links)
 
     @cached_property
     def key_columns(self) -> dict[Table, tuple[Column[Any], ...]]:
         """By table, the columns that take part in a labelled key, and those of its own key."""
         columns: dict[Table, dict[Column[Any], None]] = defaultdict(dict)
-        for link in self.links:
-            columns[link.table].update(dict.fromkeys(link.table.primary_key.columns))
-            columns[link.target].update(dict.fromkeys(link.target.primary_key.columns))
-            columns[link.table].update(dict.fromkeys(link.columns))
-            columns[link.table].update(dict.fromkeys(column for column, _ in link.when))
-            columns[link.target].update(dict.fromkeys(link.target_columns))
+        for labelled_key in self.links:
+            columns[labelled_key.table].update(
+                dict.fromkeys(labelled_key.table.primary_key.columns)
+            )
+            columns[labelled_key.target].update(
+                dict.fromkeys(labelled_key.target.primary_key.columns)
+            )
+            columns[labelled_key.table].update(dict.fromkeys(labelled_key.columns))
+            columns[labelled_key.table].update(
+                dict.fromkeys(column for column, _ in labelled_key.when)
+            )
+            columns[labelled_key.target].update(dict.fromkeys(labelled_key.target_columns))
         for table in self.subject_tables:
             columns[table].update(dict.fromkeys(table.primary_key.columns))
         return {table: tuple(columns[table]) for table in columns}
@@ -113,20 +127,20 @@ class OwnershipGraph:
         """The tables to whose rows somebody of a table may come, that table among them."""
         reached, waiting = {table}, [table]
         while waiting:
-            for link in self.from_source.get(waiting.pop(), ()):
-                if link.about not in reached:
-                    reached.add(link.about)
-                    waiting.append(link.about)
+            for labelled_key in self.from_source.get(waiting.pop(), ()):
+                if labelled_key.about not in reached:
+                    reached.add(labelled_key.about)
+                    waiting.append(labelled_key.about)
         return reached
 
     def owned_from(self, table: Table) -> set[Table]:
         """The tables whose rows somebody of a table may own, that table among them."""
         owned, waiting = {table}, [table]
         while waiting:
-            for link in self.from_source.get(waiting.pop(), ()):
-                if link.gives_ownership and link.about not in owned:
-                    owned.add(link.about)
-                    waiting.append(link.about)
+            for labelled_key in self.from_source.get(waiting.pop(), ()):
+                if labelled_key.gives_ownership and labelled_key.about not in owned:
+                    owned.add(labelled_key.about)
+                    waiting.append(labelled_key.about)
         return owned
 
     def is_direct(self, table: Table) -> bool:
@@ -145,8 +159,12 @@ class OwnershipGraph:
                 for table in direct
                 if not self._starts_at(table, direct)
                 or any(
-                    link.table not in direct or link is not self.about[link.table][0]
-                    for link in (*self.leading_to.get(table, ()), *self.from_source.get(table, ()))
+                    labelled_key.table not in direct
+                    or labelled_key is not self.about[labelled_key.table][0]
+                    for labelled_key in (
+                        *self.leading_to.get(table, ()),
+                        *self.from_source.get(table, ()),
+                    )
                 )
             }
             if not left_out:
@@ -160,29 +178,33 @@ class OwnershipGraph:
             table: One of `direct_tables`.
             people: By table of people, the values of the column to which its keys lead.
         """
-        link = self.about[table][0]
-        key, target = link.columns[0], link.target_columns[0]
-        if link.target in self.subject_tables:
-            return key.in_(people.get(link.target, ()))
-        return key.in_(select(target).where(self.direct_condition(link.target, people)))
+        labelled_key = self.about[table][0]
+        key, target = labelled_key.columns[0], labelled_key.target_columns[0]
+        if labelled_key.target in self.subject_tables:
+            return key.in_(people.get(labelled_key.target, ()))
+        return key.in_(select(target).where(self.direct_condition(labelled_key.target, people)))
 
     def owner_of_direct(self, table: Table) -> Link:
         """The key over which a direct table is reached from its people's table."""
-        link = self.about[table][0]
-        return link if link.target in self.subject_tables else self.owner_of_direct(link.target)
+        labelled_key = self.about[table][0]
+        return (
+            labelled_key
+            if labelled_key.target in self.subject_tables
+            else self.owner_of_direct(labelled_key.target)
+        )
 
     def _has_one_way(self, table: Table) -> bool:
         about = self.about[table]
-        link = about[0]
+        labelled_key = about[0]
         return (
             len(about) == 1
             and table not in self.subject_tables
-            and link.gives_ownership
-            and not link.is_turned
-            and link.label.shows is None
-            and not link.when
-            and len(link.columns) == 1
-            and bind_key_of(link.table) == bind_key_of(link.target)
+            and labelled_key.gives_ownership
+            and not labelled_key.is_turned
+            and labelled_key.label.shows is None
+            and not labelled_key.when
+            and len(labelled_key.columns) == 1
+            and bind_key_of(labelled_key.table) == bind_key_of(labelled_key.target)
         )
 
     def _starts_at(self, table: Table, direct: set[Table]) -> bool:
@@ -190,13 +212,13 @@ class OwnershipGraph:
         target = self.about[table][0].target
         if target not in self.subject_tables:
             return target in direct
-        return not any(link.gives_ownership for link in self.about.get(target, ()))
+        return not any(labelled_key.gives_ownership for labelled_key in self.about.get(target, ()))
 
 
 def _grouped(pairs: Any) -> dict[Table, list[Link]]:
     grouped: defaultdict[Table, list[Link]] = defaultdict(list)
-    for table, link in pairs:
-        grouped[table].append(link)
+    for table, labelled_key in pairs:
+        grouped[table].append(labelled_key)
     return dict(grouped)
 
 

@@ -61,11 +61,11 @@ class RowPeople:
         return self._models.graph.links
 
     def of_target(
-        self, session: Session, link: Link, values: RowKey
+        self, session: Session, labelled_key: Link, values: RowKey
     ) -> dict[RowKey, tuple[RowPerson, ...]]:
         """Who comes to the rows to which a key leads, as the database has them now."""
         search = RowSearch(session, self._models.graph)
-        return search.people_of(search.led_to(link, values))
+        return search.people_of(search.led_to(labelled_key, values))
 
     def categories_behind(self, layout: ModelInfo) -> frozenset[str]:
         """The categories of a model; where it has none, of all that is reached over its rows."""

@@ -54,7 +54,7 @@ class FoundRow:
     @property
     def is_left_out(self) -> bool:
         """Whether a key over which they come shows nothing of the row."""
-        return any(link.label.shows == frozenset() for link in self.links)
+        return any(labelled_key.label.shows == frozenset() for labelled_key in self.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,12 @@ class FoundRows:
         for rows in self.by_table.values():
             yield from rows.values()
 
-    def __contains__(self, row: FoundRow) -> bool:
-        return row.key in self.by_table.get(row.table, {})
+    def __contains__(self, found_row: FoundRow) -> bool:
+        return found_row.key in self.by_table.get(found_row.table, {})
 
-    def add(self, row: FoundRow) -> None:
+    def add(self, found_row: FoundRow) -> None:
         """Take a row in."""
-        self.by_table[row.table][row.key] = row
+        self.by_table[found_row.table][found_row.key] = found_row
 
     def find(self, table: Table, key: RowKey) -> FoundRow | None:
         """The row of a table with a primary key, or None."""
@@ -131,25 +131,29 @@ class RowSearch:
             waiting.append(person)
         while waiting:
             table, batch = _take_table(waiting)
-            for link in self._graph.from_source.get(table, ()):
-                if not self._graph.is_direct(link.about):
-                    waiting.extend(self._come_over(link, batch, found, holding=holding))
+            for labelled_key in self._graph.from_source.get(table, ()):
+                if not self._graph.is_direct(labelled_key.about):
+                    waiting.extend(self._come_over(labelled_key, batch, found, holding=holding))
         return found
 
     def reached_directly(self, table: Table, people: Iterable[FoundRow]) -> list[FoundRow]:
         """The rows of a direct table, which `reached_by` leaves out."""
         condition = self._graph.direct_condition(table, self.direct_keys(table, people))
         found = list(self._select(table, condition, is_owned=True))
-        for row in found:
-            row.links.add(self._graph.about[table][0])
+        for found_row in found:
+            found_row.links.add(self._graph.about[table][0])
         return found
 
     def direct_keys(self, table: Table, people: Iterable[FoundRow]) -> dict[Table, list[Any]]:
         """By table of people, the values by which a direct table is reached from theirs."""
-        link = self._graph.owner_of_direct(table)
-        rows = [row for row in people if row.table is link.target]
-        keys = [key[0] for row in rows if (key := row.at(link.target_columns)) is not None]
-        return {link.target: keys}
+        labelled_key = self._graph.owner_of_direct(table)
+        rows = [found_row for found_row in people if found_row.table is labelled_key.target]
+        keys = [
+            key[0]
+            for found_row in rows
+            if (key := found_row.at(labelled_key.target_columns)) is not None
+        ]
+        return {labelled_key.target: keys}
 
     def owners_left(self, rows: Iterable[FoundRow], gone: FoundRows) -> set[FoundRow]:
         """Those rows that somebody owns over rows which are not going.
@@ -161,45 +165,45 @@ class RowSearch:
         known = FoundRows()
         depends: defaultdict[FoundRow, list[FoundRow]] = defaultdict(list)
         owned: list[FoundRow] = []
-        waiting = [row for row in rows if row not in gone]
-        for row in waiting:
-            known.add(row)
+        waiting = [found_row for found_row in rows if found_row not in gone]
+        for found_row in waiting:
+            known.add(found_row)
         while waiting:
             table, batch = _take_table(waiting)
             if table in self._graph.subject_tables:
                 owned.extend(batch)
                 continue
-            for link in self._graph.about.get(table, ()):
-                if link.gives_ownership:
-                    for row, source in self._sources(link, batch, known):
+            for labelled_key in self._graph.about.get(table, ()):
+                if labelled_key.gives_ownership:
+                    for found_row, source in self._sources(labelled_key, batch, known):
                         if source in gone:
                             continue
                         if source not in known:
                             known.add(source)
                             waiting.append(source)
-                        depends[source].append(row)
+                        depends[source].append(found_row)
         left = set(owned)
         while owned:
-            for row in depends.pop(owned.pop(), ()):
-                if row not in left:
-                    left.add(row)
-                    owned.append(row)
+            for found_row in depends.pop(owned.pop(), ()):
+                if found_row not in left:
+                    left.add(found_row)
+                    owned.append(found_row)
         return left
 
     def read(self, table: Table, keys: Iterable[RowKey]) -> list[FoundRow]:
         """Rows of a table by primary key."""
         return [
-            row
+            found_row
             for condition in selected_by_key(table, keys)
-            for row in self._select(table, condition, is_owned=False)
+            for found_row in self._select(table, condition, is_owned=False)
         ]
 
-    def led_to(self, link: Link, values: RowKey) -> list[FoundRow]:
+    def led_to(self, labelled_key: Link, values: RowKey) -> list[FoundRow]:
         """The rows to which a key with some values leads."""
         return [
-            row
-            for condition in _any_of(link.target_columns, [values])
-            for row in self._select(link.target, condition, is_owned=False)
+            found_row
+            for condition in _any_of(labelled_key.target_columns, [values])
+            for found_row in self._select(labelled_key.target, condition, is_owned=False)
         ]
 
     def people_of(self, rows: Iterable[FoundRow]) -> dict[RowKey, tuple[RowPerson, ...]]:
@@ -208,17 +212,17 @@ class RowSearch:
         known = FoundRows()
         leads: defaultdict[FoundRow, list[tuple[FoundRow, Link]]] = defaultdict(list)
         waiting = list(asked)
-        for row in waiting:
-            known.add(row)
+        for found_row in waiting:
+            known.add(found_row)
         while waiting:
             table, batch = _take_table(waiting)
-            for link in self._graph.about.get(table, ()):
-                for row, found in self._sources(link, batch, known):
+            for labelled_key in self._graph.about.get(table, ()):
+                for found_row, found in self._sources(labelled_key, batch, known):
                     source = known.find(found.table, found.key) or found
                     if source is found and source not in known:
                         known.add(source)
                         waiting.append(source)
-                    leads[source].append((row, link))
+                    leads[source].append((found_row, labelled_key))
         return self._spread(asked, known, leads)
 
     def _spread(
@@ -232,86 +236,102 @@ class RowSearch:
         people = defaultdict(dict)
         waiting: list[tuple[FoundRow, SubjectRef]] = []
         for table, layout in self._graph.subject_tables.items():
-            for row in known.by_table.get(table, {}).values():
-                subject = (layout.kind, canonical_id(row.key[0]))
-                people[row][subject] = (True, set())
-                waiting.append((row, subject))
+            for found_row in known.by_table.get(table, {}).values():
+                subject = (layout.kind, canonical_id(found_row.key[0]))
+                people[found_row][subject] = (True, set())
+                waiting.append((found_row, subject))
         while waiting:
             source, subject = waiting.pop()
             is_owner, _ = people[source][subject]
             if not is_owner and source.table in self._graph.subject_tables:
                 continue
-            for row, link in leads.get(source, ()):
-                owns = is_owner and link.gives_ownership
-                was_owner, links = people[row].get(subject, (False, set()))
-                if subject not in people[row] or (owns and not was_owner):
-                    waiting.append((row, subject))
-                people[row][subject] = (was_owner or owns, links | {link})
+            for found_row, labelled_key in leads.get(source, ()):
+                owns = is_owner and labelled_key.gives_ownership
+                was_owner, links = people[found_row].get(subject, (False, set()))
+                if subject not in people[found_row] or (owns and not was_owner):
+                    waiting.append((found_row, subject))
+                people[found_row][subject] = (was_owner or owns, links | {labelled_key})
         return {
-            row.key: tuple(
+            found_row.key: tuple(
                 RowPerson(subject, is_owner, _shown(links))
-                for subject, (is_owner, links) in sorted(people[row].items())
+                for subject, (is_owner, links) in sorted(people[found_row].items())
             )
-            for row in asked
+            for found_row in asked
         }
 
-    def holders(self, link: Link, targets: Iterable[FoundRow]) -> Iterator[FoundRow]:
+    def holders(self, labelled_key: Link, targets: Iterable[FoundRow]) -> Iterator[FoundRow]:
         """The rows whose key leads to some rows."""
-        keys = {key for row in targets if (key := row.at(link.target_columns)) is not None}
-        for condition in _any_of(link.columns, keys):
+        keys = {
+            key
+            for found_row in targets
+            if (key := found_row.at(labelled_key.target_columns)) is not None
+        }
+        for condition in _any_of(labelled_key.columns, keys):
             yield from self._select(
-                link.table, and_(condition, *_is_meant(link, link.table)), is_owned=False
+                labelled_key.table,
+                and_(condition, *_is_meant(labelled_key, labelled_key.table)),
+                is_owned=False,
             )
 
     # --- inside ---
 
     def _come_over(
-        self, link: Link, sources: list[FoundRow], found: FoundRows, *, holding: bool
+        self, labelled_key: Link, sources: list[FoundRow], found: FoundRows, *, holding: bool
     ) -> Iterator[FoundRow]:
         """The rows to which people come over a key for the first time, or for the first time as
         owners.
         """
         from_owned: dict[RowKey, bool] = {}
         for source in sources:
-            key = source.at(link.source_columns) if is_meant_by(link, source) else None
+            key = (
+                source.at(labelled_key.source_columns)
+                if is_meant_by(labelled_key, source)
+                else None
+            )
             if key is None or (not source.is_owned and source.table in self._graph.subject_tables):
                 continue
             from_owned[key] = from_owned.get(key, False) or source.is_owned
-        meant = _is_meant(link, link.about)
-        for condition in _any_of(link.about_columns, from_owned):
+        meant = _is_meant(labelled_key, labelled_key.about)
+        for condition in _any_of(labelled_key.about_columns, from_owned):
             statement = and_(condition, *meant)
-            for row in self._select(link.about, statement, is_owned=False, holding=holding):
-                source_is_owned = _same_key(from_owned, row.at(link.about_columns))
-                is_owned = link.gives_ownership and source_is_owned
-                known = found.find(row.table, row.key)
+            for found_row in self._select(
+                labelled_key.about, statement, is_owned=False, holding=holding
+            ):
+                source_is_owned = _same_key(from_owned, found_row.at(labelled_key.about_columns))
+                is_owned = labelled_key.gives_ownership and source_is_owned
+                known = found.find(found_row.table, found_row.key)
                 is_new = known is None or (is_owned and not known.is_owned)
                 if known is None:
-                    found.add(row)
-                    known = row
+                    found.add(found_row)
+                    known = found_row
                 elif known.is_owned and not known.links:
                     continue  # a person's own row
                 known.is_owned = known.is_owned or is_owned
-                known.links.add(link)
+                known.links.add(labelled_key)
                 if source_is_owned:
-                    known.owned_over.add(link)
+                    known.owned_over.add(labelled_key)
                 if is_new:
                     yield known
 
     def _sources(
-        self, link: Link, rows: list[FoundRow], known: FoundRows
+        self, labelled_key: Link, rows: list[FoundRow], known: FoundRows
     ) -> Iterator[tuple[FoundRow, FoundRow]]:
         """Rows of a table, each with a row over which people come to it."""
         by_key: defaultdict[RowKey, list[FoundRow]] = defaultdict(list)
-        for row in rows:
-            key = row.at(link.about_columns) if is_meant_by(link, row) else None
+        for found_row in rows:
+            key = (
+                found_row.at(labelled_key.about_columns)
+                if is_meant_by(labelled_key, found_row)
+                else None
+            )
             if key is not None:
-                by_key[key].append(row)
-        meant = _is_meant(link, link.source)
-        for condition in _any_of(link.source_columns, by_key):
-            for read in self._select(link.source, and_(condition, *meant), is_owned=False):
+                by_key[key].append(found_row)
+        meant = _is_meant(labelled_key, labelled_key.source)
+        for condition in _any_of(labelled_key.source_columns, by_key):
+            for read in self._select(labelled_key.source, and_(condition, *meant), is_owned=False):
                 source = known.find(read.table, read.key) or read
-                for row in _same_key(by_key, read.at(link.source_columns)):
-                    yield row, source
+                for found_row in _same_key(by_key, read.at(labelled_key.source_columns)):
+                    yield found_row, source
 
     def _select(
         self, table: Table, condition: Any, *, is_owned: bool, holding: bool = False
@@ -334,8 +354,8 @@ class RowSearch:
 def _shown(links: Iterable[Link]) -> frozenset[str] | None:
     """The fields that every one of some keys shows; None for all."""
     shown: frozenset[str] | None = None
-    for link in links:
-        fields = link.label.shows
+    for labelled_key in links:
+        fields = labelled_key.label.shows
         if fields is not None:
             shown = fields if shown is None else shown & fields
     return shown
@@ -360,8 +380,8 @@ def _any_of(
 def _take_table(waiting: list[FoundRow]) -> tuple[Table, list[FoundRow]]:
     """Take the rows of one table out of those that wait."""
     table = waiting[0].table
-    batch = [row for row in waiting if row.table is table]
-    waiting[:] = [row for row in waiting if row.table is not table]
+    batch = [found_row for found_row in waiting if found_row.table is table]
+    waiting[:] = [found_row for found_row in waiting if found_row.table is not table]
     return table, batch
 
 
@@ -381,13 +401,13 @@ def _folded(key: RowKey) -> RowKey:
     return tuple(part.casefold().strip() if isinstance(part, str) else part for part in key)
 
 
-def _is_meant(link: Link, table: Table) -> list[Any]:
+def _is_meant(labelled_key: Link, table: Table) -> list[Any]:
     """The conditions under which a key of a table has the meaning of a link."""
-    return [column == value for column, value in link.when if table is link.table]
+    return [column == value for column, value in labelled_key.when if table is labelled_key.table]
 
 
-def is_meant_by(link: Link, row: FoundRow) -> bool:
+def is_meant_by(labelled_key: Link, found_row: FoundRow) -> bool:
     """Whether a row's key has the meaning of a link; always where the key is another row's."""
-    return row.table is not link.table or all(
-        row.values[column] == value for column, value in link.when
+    return found_row.table is not labelled_key.table or all(
+        found_row.values[column] == value for column, value in labelled_key.when
     )

@@ -61,25 +61,25 @@ class SharedRowWrites:
                 people = self._context.people.now(self._session, layout.table, [key_of(row)])
                 self._ask_owners(layout, people)
                 self._written[row] = (layout, frozenset())
-            for link in self._turned(layout) if has_keys_changed else ():
-                self._ask_owners_of_target(row, link)
+            for labelled_key in self._turned(layout) if has_keys_changed else ():
+                self._ask_owners_of_target(row, labelled_key)
 
     def _turned(self, layout: ModelInfo) -> list[Link]:
         return [
-            link
-            for link in self._context.people.links
-            if link.is_turned and link.table is layout.table
+            labelled_key
+            for labelled_key in self._context.people.links
+            if labelled_key.is_turned and labelled_key.table is layout.table
         ]
 
-    def _ask_owners_of_target(self, row: Any, link: Link) -> None:
+    def _ask_owners_of_target(self, row: Any, labelled_key: Link) -> None:
         """Ask whoever owns the rows to which a key with `owns` or `shares` is made to lead."""
         mapper = inspect(type(row))
-        names = [mapper.get_property_by_column(column).key for column in link.columns]
+        names = [mapper.get_property_by_column(column).key for column in labelled_key.columns]
         values = tuple(row.__dict__.get(name) or parent_value(row, name) for name in names)
         if None in values:
             return  # it leads nowhere
-        people = self._context.people.of_target(self._session, link, values)
-        target = model_info_of_table(link.about)
+        people = self._context.people.of_target(self._session, labelled_key, values)
+        target = model_info_of_table(labelled_key.about)
         if target is not None and any(people.values()):
             self._ask_owners(target, people)
 

@@ -111,7 +111,10 @@ class ErasurePlan:
     def subjects(self) -> list[SubjectRef]:
         """Everybody who is erased: the people, and whose row goes with one of them."""
         kinds = self._graph.subject_tables
-        subjects = ((kinds[row.table].kind, canonical_id(row.key[0])) for row in self._people)
+        subjects = (
+            (kinds[found_row.table].kind, canonical_id(found_row.key[0]))
+            for found_row in self._people
+        )
         return list(dict.fromkeys(subjects))
 
     # --- which rows go ---
@@ -123,9 +126,9 @@ class ErasurePlan:
         self._reached = self._search.reached_by(self._people, holding=True)
         self._gone = self._rows_that_go()
         return [
-            row
-            for row in self._gone
-            if row.table in self._graph.subject_tables and row not in self._people
+            found_row
+            for found_row in self._gone
+            if found_row.table in self._graph.subject_tables and found_row not in self._people
         ]
 
     def _rows_that_go(self) -> FoundRows:
@@ -135,40 +138,45 @@ class ErasurePlan:
             gone.add(person)
         while True:
             going = _KeysOf(gone)
-            lost = [row for row in self._reached if row not in gone and self._goes(row, going)]
+            lost = [
+                found_row
+                for found_row in self._reached
+                if found_row not in gone and self._goes(found_row, going)
+            ]
             lost = lost or self._without_owner(gone, going)
             if not lost:
                 return gone
-            for row in lost:
-                gone.add(row)
+            for found_row in lost:
+                gone.add(found_row)
 
-    def _goes(self, row: FoundRow, going: _KeysOf) -> bool:
+    def _goes(self, found_row: FoundRow, going: _KeysOf) -> bool:
         """Whether a key takes the row along: its label says so, and it leads to what is the
         people's, or goes.
         """
         return any(
-            isinstance(link.on_erasure, DeleteRow) and self._counts(link, row, going)
-            for link in row.links
+            isinstance(labelled_key.on_erasure, DeleteRow)
+            and self._counts(labelled_key, found_row, going)
+            for labelled_key in found_row.links
         )
 
     @staticmethod
-    def _counts(link: Link, row: FoundRow, going: _KeysOf) -> bool:
-        return link in row.owned_over or going.has(link, row)
+    def _counts(labelled_key: Link, found_row: FoundRow, going: _KeysOf) -> bool:
+        return labelled_key in found_row.owned_over or going.has(labelled_key, found_row)
 
     def _without_owner(self, gone: FoundRows, going: _KeysOf) -> list[FoundRow]:
         """Rows that the people own, or that belong to rows which go, and that nobody else owns."""
         in_question = [
-            row
-            for row in self._reached
-            if row not in gone and (row.is_owned or self._loses_owner(row, going))
+            found_row
+            for found_row in self._reached
+            if found_row not in gone and (found_row.is_owned or self._loses_owner(found_row, going))
         ]
         left = self._search.owners_left(in_question, gone)
-        return [row for row in in_question if row not in left]
+        return [found_row for found_row in in_question if found_row not in left]
 
-    def _loses_owner(self, row: FoundRow, going: _KeysOf) -> bool:
+    def _loses_owner(self, found_row: FoundRow, going: _KeysOf) -> bool:
         return any(
-            link.gives_ownership and going.has(link, row)
-            for link in self._graph.about.get(row.table, ())
+            labelled_key.gives_ownership and going.has(labelled_key, found_row)
+            for labelled_key in self._graph.about.get(found_row.table, ())
         )
 
     # --- what is cleared ---
@@ -177,13 +185,19 @@ class ErasurePlan:
         """Clear what the keys name over which the people come to rows that stay."""
         cleared: defaultdict[tuple[Table, frozenset[str]], list[RowKey]] = defaultdict(list)
         going = _KeysOf(self._gone)
-        for row in self._reached:
-            if row in self._gone:
+        for found_row in self._reached:
+            if found_row in self._gone:
                 continue
-            links = [link for link in row.links if self._counts(link, row, going)]
-            names = frozenset(name for link in links for name in link.cleared_fields)
+            links = [
+                labelled_key
+                for labelled_key in found_row.links
+                if self._counts(labelled_key, found_row, going)
+            ]
+            names = frozenset(
+                name for labelled_key in links for name in labelled_key.cleared_fields
+            )
             if names:
-                cleared[row.table, names].append(row.key)
+                cleared[found_row.table, names].append(found_row.key)
         for (table, names), keys in cleared.items():
             columns = columns_by_field(table)
             self._clear(table, [columns[name] for name in sorted(names)], keys)
@@ -191,21 +205,23 @@ class ErasurePlan:
     def _clear_keys(self) -> None:
         """Clear the keys that lead to rows which go, or count those that stay with a reason."""
         for table, rows in list(self._gone.by_table.items()):
-            for link in self._graph.leading_to.get(table, ()):
-                if link.gives_ownership and self._graph.is_direct(link.table):
+            for labelled_key in self._graph.leading_to.get(table, ()):
+                if labelled_key.gives_ownership and self._graph.is_direct(labelled_key.table):
                     continue  # these rows go too
                 holders = [
-                    row
-                    for row in self._search.holders(link, rows.values())
-                    if row not in self._gone
+                    found_row
+                    for found_row in self._search.holders(labelled_key, rows.values())
+                    if found_row not in self._gone
                 ]
-                if holders and isinstance(link.on_erasure, Keep):
-                    count, _ = self.removal.kept.get(link.name, (0, ""))
-                    reason = link.on_erasure.reason
-                    self.removal.kept[link.name] = (count + len(holders), reason)
+                if holders and isinstance(labelled_key.on_erasure, Keep):
+                    count, _ = self.removal.kept.get(labelled_key.name, (0, ""))
+                    reason = labelled_key.on_erasure.reason
+                    self.removal.kept[labelled_key.name] = (count + len(holders), reason)
                 elif holders:
-                    columns = [column for column in link.own_columns if column.nullable]
-                    self._clear(link.table, columns, [row.key for row in holders])
+                    columns = [column for column in labelled_key.own_columns if column.nullable]
+                    self._clear(
+                        labelled_key.table, columns, [found_row.key for found_row in holders]
+                    )
 
     def _clear(self, table: Table, columns: list[Column[Any]], keys: Sequence[RowKey]) -> None:
         for condition in selected_by_key(table, keys):
@@ -293,16 +309,16 @@ class _KeysOf:
         self._rows = rows
         self._keys: dict[Link, set[RowKey]] = {}
 
-    def has(self, link: Link, row: FoundRow) -> bool:
+    def has(self, labelled_key: Link, found_row: FoundRow) -> bool:
         """Whether the row is about one of them, over a key."""
-        if link not in self._keys:
-            sources = self._rows.by_table.get(link.source, {}).values()
-            meant = (source for source in sources if is_meant_by(link, source))
-            keys = (source.at(link.source_columns) for source in meant)
-            self._keys[link] = {key for key in keys if key is not None}
-        if not is_meant_by(link, row):
+        if labelled_key not in self._keys:
+            sources = self._rows.by_table.get(labelled_key.source, {}).values()
+            meant = (source for source in sources if is_meant_by(labelled_key, source))
+            keys = (source.at(labelled_key.source_columns) for source in meant)
+            self._keys[labelled_key] = {key for key in keys if key is not None}
+        if not is_meant_by(labelled_key, found_row):
             return False
-        return row.at(link.about_columns) in self._keys[link]
+        return found_row.at(labelled_key.about_columns) in self._keys[labelled_key]
 
 
 def _at_once(table: Table) -> int:

@@ -101,19 +101,23 @@ class _Search:
         self._peoples = {other.name for other in reached}
         self._declared = {other.name for other in graph.tables}
         self._kept = {
-            (link.table.name, member.name)
-            for link in graph.links
-            if isinstance(link.on_erasure, Keep)
-            for member in link.columns
+            (labelled_key.table.name, member.name)
+            for labelled_key in graph.links
+            if isinstance(labelled_key.on_erasure, Keep)
+            for member in labelled_key.columns
         }
         self._index_columns = {
             (model.table.name, index.column)
             for model in graph.models
             for index in model.indexes.values()
         }
-        leading = [link for link in graph.links if link.target is layout.table]
-        self._links = [link for link in leading if len(link.columns) == 1]
-        self._names = {member.name for link in leading for member in link.columns} - {"id"}
+        leading = [
+            labelled_key for labelled_key in graph.links if labelled_key.target is layout.table
+        ]
+        self._links = [labelled_key for labelled_key in leading if len(labelled_key.columns) == 1]
+        self._names = {
+            member.name for labelled_key in leading for member in labelled_key.columns
+        } - {"id"}
         self._names |= {f"{self._table}_id", f"{subject[0]}_id"}
 
     def count(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
@@ -175,9 +179,12 @@ class _Search:
             return condition
         if found.name in self._declared:
             own = [
-                and_(place == self._value, *(column(other.name) == is_ for other, is_ in link.when))
-                for link in self._links
-                if (link.table.name, link.columns[0].name) == (found.name, name)
+                and_(
+                    place == self._value,
+                    *(column(other.name) == is_ for other, is_ in labelled_key.when),
+                )
+                for labelled_key in self._links
+                if (labelled_key.table.name, labelled_key.columns[0].name) == (found.name, name)
             ]
             return or_(*own) if own else None
         leads_elsewhere = any(
