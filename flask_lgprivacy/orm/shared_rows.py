@@ -37,12 +37,12 @@ class SharedRowWrites:
     def __init__(self, session: Session, context: AccessContext) -> None:
         self._session = session
         self._context = context
-        self._written: dict[Any, tuple[ModelInfo, frozenset[str]]] = {}
+        self._written: dict[Any, tuple[ModelInfo, frozenset[str]]] = {}  # by the row's state
 
     def note(self, row: Any, layout: ModelInfo) -> None:
         """A row is about to be inserted or changed."""
-        _, before = self._written.get(row, (layout, frozenset()))
-        self._written[row] = (layout, before | _written_categories(row, layout))
+        _, before = self._written.get(state_of(row), (layout, frozenset()))
+        self._written[state_of(row)] = (layout, before | _written_categories(row, layout))
 
     def delete(self, row: Any, layout: ModelInfo) -> None:
         """A row is about to be deleted."""
@@ -54,13 +54,13 @@ class SharedRowWrites:
         For a row's own keys the owners are asked whose it was; whose it becomes needs no permission
         of theirs. For a row that says whose another row is, the owners of that one are asked.
         """
-        for row, (layout, _) in list(self._written.items()):
-            is_stored = state_of(row).key is not None
+        for state, (layout, _) in list(self._written.items()):
+            row, is_stored = state.obj(), state.key is not None
             has_keys_changed = not is_stored or has_moved(row, layout)
             if is_stored and has_moved(row, layout):
                 people = self._context.people.now(self._session, layout.table, [key_of(row)])
                 self._ask_owners(layout, people)
-                self._written[row] = (layout, frozenset())
+                self._written[state] = (layout, frozenset())
             for labelled_key in self._turned(layout) if has_keys_changed else ():
                 self._ask_owners_of_target(row, labelled_key)
 
@@ -75,7 +75,7 @@ class SharedRowWrites:
         """Ask whoever owns the rows to which a key with `owns` or `shares` is made to lead."""
         mapper = inspect(type(row))
         names = [mapper.get_property_by_column(column).key for column in labelled_key.columns]
-        values = tuple(row.__dict__.get(name) or parent_value(row, name) for name in names)
+        values = tuple(_value_of(row, name) for name in names)
         if None in values:
             return  # it leads nowhere
         people = self._context.people.of_target(self._session, labelled_key, values)
@@ -92,8 +92,8 @@ class SharedRowWrites:
     def authorize(self) -> Iterator[RowPerson]:
         """Authorise what was written; yields whom it is about."""
         together: defaultdict[tuple[ModelInfo, frozenset[str]], list[Any]] = defaultdict(list)
-        for row, written in self._written.items():
-            together[written].append(row)
+        for state, written in self._written.items():
+            together[written].append(state.obj())
         for (layout, categories), rows in together.items():
             yield from self._authorize(rows, layout, categories, Action.WRITE)
         self._context.people.forget()
@@ -108,6 +108,12 @@ class SharedRowWrites:
             for persons in people.values():
                 self._context.authorize_for_any(category, action, owners_of(persons), layout)
         return [person for persons in people.values() for person in persons]
+
+
+def _value_of(row: Any, name: str) -> Any:
+    """The value that a key of a row will have when the row is written."""
+    value = row.__dict__.get(name)
+    return parent_value(row, name) if value is None else value
 
 
 def owners_of(people: Sequence[RowPerson]) -> list[RowPerson]:
