@@ -145,6 +145,11 @@ class KeyStore:
                 row.wrapped is None for row in self.table.subject_rows(connection, kind, ids)
             )
 
+    def known(self, session: Session, kind: str, ids: Sequence[str]) -> set[str]:
+        """Those of some identifiers that the table has, with a key or a tombstone."""
+        with self._transaction(session) as (connection, _):
+            return {row.subject for row in self.table.subject_rows(connection, kind, ids)}
+
     def is_alive(self, session: Session, kind: str, subject_id: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
         with self._transaction(session) as (connection, _):

@@ -88,13 +88,32 @@ class FlushSealer:
             self._rows[state_of(pending.row)] = pending
 
     def _reserve_identifiers(self, new: list[tuple[Any, ModelInfo]]) -> None:
-        wanted = [
-            (row, layout.key, layout.column(layout.key))
+        """Give new rows the numbers that the database counts; one under which somebody has, or had,
+        a key is passed over: a backup that was put back counts from before it.
+        """
+        waiting = [
+            (row, layout)
             for row, layout in new
             if layout.is_reserved and row.__dict__.get(layout.key) is None
         ]
-        if wanted:
+        while waiting:
+            wanted = [(row, layout.key, layout.column(layout.key)) for row, layout in waiting]
             self._context.reserve_identifiers(self._session, wanted)
+            waiting = self._given_before(waiting)
+            for row, layout in waiting:
+                del row.__dict__[layout.key]
+
+    def _given_before(self, rows: list[tuple[Any, ModelInfo]]) -> list[tuple[Any, ModelInfo]]:
+        ids: defaultdict[str, list[str]] = defaultdict(list)
+        for row, layout in rows:
+            if layout.is_subject:
+                ids[layout.kind].append(canonical_id(row.__dict__[layout.key]))
+        known = {kind: self._context.keys.known(self._session, kind, ids[kind]) for kind in ids}
+        return [
+            (row, layout)
+            for row, layout in rows
+            if layout.is_subject and canonical_id(row.__dict__[layout.key]) in known[layout.kind]
+        ]
 
     def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
         """Authorise the deletion of rows; a data subject is erased by a request."""

@@ -193,6 +193,10 @@ class SubjectKeyAccess:
             self.held[subject_kind].clear()
             self._refuse(SubjectErased())
 
+    def known(self, session: Session, subject_kind: str, subject_ids: Sequence[str]) -> set[str]:
+        """Those of some identifiers under which somebody has a key, or had one."""
+        return self._store.known(session, subject_kind, subject_ids)
+
     def is_processor_of(self, subject_kind: str) -> bool:
         """Whether the data of a kind of subject is held for its client."""
         return self._models.is_processor_of(subject_kind)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from flask_lgprivacy import Actor, belongs_to, sealed, subject, tagged
+from flask_lgprivacy.crypto.keys import PUBLISHER
 from flask_lgprivacy.errors import SubjectErased
 
 
@@ -208,3 +209,20 @@ def test_a_row_whose_key_is_its_owners_takes_it_from_the_relationship(tmp_path: 
         db.session.expunge_all()
         with reading(application, one_id):
             assert db.session.get(Profile, one_id).words == "about"
+
+
+def test_a_number_with_a_key_from_before_a_restore_is_passed_over(club: Any) -> None:
+    application, _, member, _ = club
+    with application.app.app_context():
+        session, keys = application.db.session, application.runtime.keys
+        with application.writing():
+            session.add(member(name="first"))
+            session.commit()
+            first = session.scalars(select(member.id)).one()
+        keys.create(session(), "account", {str(first + 1): None}, lambda _: PUBLISHER)
+        keys.destroy(session(), "account", str(first + 2))
+        session.commit()
+        with application.writing():
+            session.add(member(name="next"))
+            session.commit()
+        assert session.scalars(select(func.max(member.id))).one() > first + 2
