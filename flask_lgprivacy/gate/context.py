@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NoReturn, cast
 
@@ -39,6 +39,7 @@ from .authorization import Authorization
 from .client_spelling import acting_client
 from .declaration import Declaration
 from .runtime import Runtime
+from .shared_authorization import AllowedFor, decide_for_any, own_first
 
 READ = Action.READ.value
 _numbers = itertools.count()
@@ -514,7 +515,7 @@ class ProcessingContext:
         self, category: str, action: Action, people: Sequence[RowPerson], model: ModelInfo
     ) -> None:
         """Allow an action on behalf of any of a row's people, and note it, or raise for the one who
-        is asked last.
+        is asked first.
 
         Args:
             category: Of the row's field.
@@ -523,45 +524,28 @@ class ProcessingContext:
             model: Of the row, for the message where nobody is left.
         """
         self.require_declared(category, action, f"{category} ({action})")
-        if not people:
-            self._authorize_for_nobody(category, action, model)
-            return
-        loaded = {
-            kind: self.keys.load(None, kind, [subject[1] for subject in subjects])
-            for kind, subjects in _by_kind(people).items()
-        }
-        first_refusal: PrivacyError | None = None
-        for person in sorted(people, key=lambda one: one.subject not in self._own_subjects):
-            kind, subject_id = person.subject
-            key = loaded[kind].get(subject_id)
-            if key is None:
-                continue
-            client = key.client or None
-            refusal = self._decisions.refusal(category, action, client, person.subject)
-            if refusal is None:
-                self.record_access(category, action, client=client, subject=person.subject)
-                if self.record_at_once is not None:
-                    self.record_at_once(self)
-                return
-            first_refusal = first_refusal or refusal
-        self.refuse(first_refusal or SubjectErased(), category=category, action=action.value)
-
-    def _authorize_for_nobody(self, category: str, action: Action, model: ModelInfo) -> None:
-        """Allow whoever may do it for themselves to write or delete a row that is nobody's, or not
-        yet; what it holds is read by nobody, and who makes it theirs is asked as its owner.
-        """
-        refusal: AccessDenied | None
-        if action is Action.READ:
-            refusal = AccessDenied(
+        decisions = self._decisions
+        answer: AllowedFor | PrivacyError | None
+        if people:
+            subjects = own_first([person.subject for person in people], self._own_subjects)
+            answer = decide_for_any(decisions, self.keys, category, action, subjects)
+        elif action is Action.READ:
+            declaration = cast(Declaration, self.declaration)
+            clause = self.runtime.policy.purposes[declaration.purpose].clause
+            answer = AccessDenied(
                 f"this {model.name} belongs to nobody; only its keys can be read",
-                clause=self._purpose_clause(),
+                clause=clause,
                 missing="an owner",
             )
-        else:
+        else:  # what it holds is read by nobody, and who makes it theirs is asked as its owner
             client = self.acting_client()
-            refusal = self._decisions.refusal_for_oneself(category, action, client, action.value)
-        if refusal is not None:
-            self.refuse(refusal, category=category, action=action.value)
+            answer = decisions.refusal_for_oneself(category, action, client, action.value)
+        if isinstance(answer, PrivacyError):
+            self.refuse(answer, category=category, action=action.value)
+        if answer is not None:
+            self.record_access(category, action, client=answer.client, subject=answer.subject)
+            if self.record_at_once is not None:
+                self.record_at_once(self)
 
     def should_withhold(self, instance: Any, model: ModelInfo, category: str) -> bool:
         """Whether a category of a row is left out.
@@ -651,10 +635,6 @@ class ProcessingContext:
     def _decisions(self) -> Authorization:
         return cast(Authorization, self._authorization)  # where something is declared, there is one
 
-    def _purpose_clause(self) -> str | None:
-        declaration = cast(Declaration, self.declaration)
-        return self.runtime.policy.purposes[declaration.purpose].clause
-
     def _refuse_ended(self) -> None:
         if self.ended:
             raise UndeclaredProcessing(
@@ -669,10 +649,3 @@ class ProcessingContext:
             "this process was forked from one in which the processing runs; begin one here: with "
             "privacy.processing(…)"
         )
-
-
-def _by_kind(people: Iterable[RowPerson]) -> dict[str, list[SubjectRef]]:
-    subjects: defaultdict[str, list[SubjectRef]] = defaultdict(list)
-    for person in people:
-        subjects[person.subject[0]].append(person.subject)
-    return subjects

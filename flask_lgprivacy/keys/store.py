@@ -101,7 +101,7 @@ class KeyStore:
     def _read(
         self, session: Session, kind: str, ids: list[str], cached: dict[str, SubjectKey]
     ) -> dict[str, SubjectKey]:
-        with self._transaction(session) as (connection, scope):
+        with self._reading_transaction(session) as (connection, scope):
             rows = self.table.subject_rows(connection, kind, ids)
             return self.subjects.unwrapped(connection, scope, kind, rows, cached)
 
@@ -118,7 +118,7 @@ class KeyStore:
         Where keys share the data's transaction, they stay until it ends: whoever destroys one
         waits.
         """
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             table = self.table
             if self.shares_the_data:
                 subject_rows, client_rows = table.held_subject_rows, table.held_client_rows
@@ -147,19 +147,19 @@ class KeyStore:
 
     def known(self, session: Session, kind: str, ids: Sequence[str]) -> set[str]:
         """Those of some identifiers that the table has, with a key or a tombstone."""
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             return {row.subject for row in self.table.subject_rows(connection, kind, ids)}
 
     def is_alive(self, session: Session, kind: str, subject_id: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             return self.table.active_versions(connection, kind, subject_id) > 0
 
     def is_erased(
         self, session: Session, kind: str, subject_id: str, *, client: str | None = None
     ) -> bool:
         """Whether a tombstone stands for a subject, for its holder or for `client`."""
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             rows = list(self.table.subject_rows(connection, kind, [subject_id]))
             if any(row.wrapped is None for row in rows):
                 return True
@@ -187,7 +187,7 @@ class KeyStore:
         """
         keys: dict[str, SubjectKey] = {}
         self._caches[kind].forget_all(subjects)
-        with self._transaction(session, writing=True) as (connection, scope):
+        with self._writing_transaction(session) as (connection, scope):
             scope.clients.clear()
             existing = list(self.table.subject_rows(connection, kind, list(subjects)))
             if any(row.wrapped is None for row in existing):
@@ -237,7 +237,7 @@ class KeyStore:
         """Wait for whoever writes under a subject's key in the data's transaction, and let nobody
         begin to until this one ends.
         """
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             self.table.lock_subjects(connection, kind, [subject_id])
 
     def destroy(
@@ -246,7 +246,7 @@ class KeyStore:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for
         nobody.
         """
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             self.table.mark_subject_erased(
                 connection, kind, subject_id, client or PUBLISHER, self.utcnow()
             )
@@ -274,7 +274,7 @@ class KeyStore:
             raise RequestInvalid(
                 "the publisher's own key does not belong to a client; a request cannot erase it"
             )
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             erased = self.table.mark_client_erased(connection, client, self.utcnow())
         self._forget_destroyed(session, lambda: self.forget_client(client))
         return erased
@@ -284,7 +284,7 @@ class KeyStore:
         client_key = self.clients.cached(holder)
         if client_key is not None:
             return client_key.index_key
-        with self._transaction(session, writing=True) as (connection, scope):
+        with self._writing_transaction(session) as (connection, scope):
             return self.clients.current(connection, holder, scope).index_key
 
     def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
@@ -293,7 +293,7 @@ class KeyStore:
 
         None for a holder that has no key, of which there is nothing to find: asking makes no key.
         """
-        with self._transaction(session) as (connection, scope):
+        with self._reading_transaction(session) as (connection, scope):
             rows = self.table.client_rows(connection, holder)
             if rows and not any(active(rows)):
                 raise SubjectErased
@@ -321,7 +321,7 @@ class KeyStore:
 
     def erased_clients(self, session: Session) -> list[str]:
         """The clients whose every key was destroyed."""
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             return [client for client, _ in self.table.erased_clients(connection)]
 
     def has_other_erasures(
@@ -335,12 +335,12 @@ class KeyStore:
         """Whether anybody but this subject, or this client and its subjects, was erased since a
         moment.
         """
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             return self.table.has_other_burials(connection, since, subject=subject, client=client)
 
     def last_erasure(self, session: Session) -> dt.datetime | None:
         """When the last key of a subject or client was destroyed, as the key table says."""
-        with self._transaction(session) as (connection, _):
+        with self._reading_transaction(session) as (connection, _):
             return self.table.last_burial(connection)
 
     def has_keys(self, engine: Engine) -> bool:
@@ -384,34 +384,48 @@ class KeyStore:
         """A connection to the key table: the session's own transaction, or one of its own,
         committed at the end.
         """
-        with self._transaction(session, writing=True) as (connection, _):
+        with self._writing_transaction(session) as (connection, _):
             yield connection
 
     @contextmanager
-    def _transaction(
-        self, session: Session, *, writing: bool = False
+    def _reading_transaction(
+        self, session: Session
     ) -> Iterator[tuple[Connection, TransactionKeys]]:
         """The session's own transaction, or one of its own where keys have a database of their own.
 
-        There a key is on disk before the row that needs it: a crash leaves a key without a row,
-        never the reverse. Keys reach the process-wide caches only when no rollback can take them
-        back any more.
+        Keys reach the process-wide caches only when no rollback can take them back any more.
         """
+        scope = TransactionKeys(is_fresh=False)
         if self._engine is not None:
-            scope = TransactionKeys(is_fresh=writing)
             with self._engine().begin() as connection:
                 yield connection, scope
             self._publish(scope)
-            return
-        shared = (
-            session.info.setdefault(FRESH, TransactionKeys(is_fresh=True))
-            if writing
-            else session.info.get(FRESH)
-        )
-        scope = shared or TransactionKeys(is_fresh=False)
-        yield session.connection(bind_arguments={"clause": self.table.subjects}), scope
-        if shared is None:
+        elif FRESH in session.info:
+            yield self._connection_of(session), session.info[FRESH]
+        else:
+            yield self._connection_of(session), scope
             self._publish(scope)
+
+    @contextmanager
+    def _writing_transaction(
+        self, session: Session
+    ) -> Iterator[tuple[Connection, TransactionKeys]]:
+        """The same to change keys: until a session's transaction ends, it alone has them.
+
+        In a database of their own, a key is on disk before the row that needs it: a crash leaves a
+        key without a row, never the reverse.
+        """
+        if self._engine is not None:
+            scope = TransactionKeys(is_fresh=True)
+            with self._engine().begin() as connection:
+                yield connection, scope
+            self._publish(scope)
+        else:
+            scope = session.info.setdefault(FRESH, TransactionKeys(is_fresh=True))
+            yield self._connection_of(session), scope
+
+    def _connection_of(self, session: Session) -> Connection:
+        return session.connection(bind_arguments={"clause": self.table.subjects})
 
     def _publish(self, scope: TransactionKeys) -> None:
         self.clients.keep(scope)

@@ -8,7 +8,7 @@ to lose. Old keys are destroyed only when nothing stands under them any more.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, null, select, tuple_, update
@@ -187,14 +187,31 @@ class Rotation:
             elif self._destroy_older_epochs(session, client, epoch):
                 return
 
-    def new_epoch(
-        self, session: Session, client: str, *, before: dt.datetime, with_index_key: bool = False
-    ) -> int | None:
-        """Make a client's next key, unless it was made since a moment; `with_index_key` renews that
-        of its blind indexes too.
+    def new_epoch(self, session: Session, client: str, *, before: dt.datetime) -> int | None:
+        """Make a client's next key, unless it was made since a moment; the key of its blind indexes
+        stays.
 
         Returns the newest epoch, or None for a client without a living key.
         """
+        randomness = self._keys.randomness
+        return self._next_epoch(
+            session, client, before, lambda key: renewed_client_material(key, randomness)
+        )
+
+    def new_epoch_with_index_key(
+        self, session: Session, client: str, *, before: dt.datetime
+    ) -> int | None:
+        """The same, and the key of its blind indexes is renewed too."""
+        randomness = self._keys.randomness
+        return self._next_epoch(session, client, before, lambda _: new_client_material(randomness))
+
+    def _next_epoch(
+        self,
+        session: Session,
+        client: str,
+        before: dt.datetime,
+        renewed: Callable[[ClientKey], bytes],
+    ) -> int | None:
         clients = self._table.clients.c
         with self._keys.connected(session) as connection:
             self._table.lock_client(connection, client)
@@ -211,10 +228,9 @@ class Rotation:
                     self._keys.clients.services.named(newest.service), client, epoch, newest.wrapped
                 )
                 epoch = int(rows[0].epoch) + 1
-                material = renewed_client_material(key, self._keys.randomness)
-                if with_index_key:
-                    material = new_client_material(self._keys.randomness)
-                self._keys.clients.insert_epoch(connection, client, epoch, newest.service, material)
+                self._keys.clients.insert_epoch(
+                    connection, client, epoch, newest.service, renewed(key)
+                )
         session.commit()
         return epoch
 

@@ -162,7 +162,7 @@ class MaintenanceRunner:
         with self._run("indexes", None) as (before, counts):
             clients = self._clients(None, before)
             for client_id in clients:
-                self._rotation.new_epoch(session, client_id, before=before, with_index_key=True)
+                self._rotation.new_epoch_with_index_key(session, client_id, before=before)
             counts["clients"] = len(clients)
             self._reindex(counts)
             self._sleep(grace)

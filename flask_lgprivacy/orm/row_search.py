@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Table, and_, select, tuple_
+from sqlalchemy import Column, Select, Table, and_, select, tuple_
 from sqlalchemy.orm import Session
 
 from ..database.identifiers import SubjectRef, canonical_id
@@ -114,7 +114,7 @@ class RowSearch:
         """The rows of subjects that a condition selects."""
         return list(self._select(table, condition, is_owned=True))
 
-    def reached_by(self, people: Iterable[FoundRow], *, holding: bool = False) -> FoundRows:
+    def reached_by(self, people: Iterable[FoundRow]) -> FoundRows:
         """Every row to which some people come, their own rows among them.
 
         Tables of which one condition finds all rows are left out (`OwnershipGraph.is_direct`).
@@ -122,7 +122,6 @@ class RowSearch:
 
         Args:
             people: Rows of subjects.
-            holding: Keep the rows as they are until the transaction ends.
         """
         found = FoundRows()
         waiting: list[FoundRow] = []
@@ -133,7 +132,7 @@ class RowSearch:
             table, batch = _take_table(waiting)
             for labelled_key in self._graph.from_source.get(table, ()):
                 if not self._graph.is_direct(labelled_key.about):
-                    waiting.extend(self._come_over(labelled_key, batch, found, holding=holding))
+                    waiting.extend(self._come_over(labelled_key, batch, found))
         return found
 
     def reached_directly(self, table: Table, people: Iterable[FoundRow]) -> list[FoundRow]:
@@ -276,7 +275,7 @@ class RowSearch:
     # --- inside ---
 
     def _come_over(
-        self, labelled_key: Link, sources: list[FoundRow], found: FoundRows, *, holding: bool
+        self, labelled_key: Link, sources: list[FoundRow], found: FoundRows
     ) -> Iterator[FoundRow]:
         """The rows to which people come over a key for the first time, or for the first time as
         owners.
@@ -294,8 +293,8 @@ class RowSearch:
         meant = _is_meant(labelled_key, labelled_key.about)
         for condition in _any_of(labelled_key.about_columns, from_owned):
             statement = and_(condition, *meant)
-            for found_row in self._select(
-                labelled_key.about, statement, is_owned=False, holding=holding
+            for found_row in self._read(
+                labelled_key.about, self._query_reached(labelled_key.about, statement)
             ):
                 source_is_owned = _same_key(from_owned, found_row.at(labelled_key.about_columns))
                 is_owned = labelled_key.gives_ownership and source_is_owned
@@ -333,13 +332,19 @@ class RowSearch:
                 for found_row in _same_key(by_key, read.at(labelled_key.source_columns)):
                     yield found_row, source
 
-    def _select(
-        self, table: Table, condition: Any, *, is_owned: bool, holding: bool = False
-    ) -> Iterator[FoundRow]:
+    def _query(self, table: Table, condition: Any) -> Select[Any]:
+        return select(*self._graph.key_columns[table]).where(condition)
+
+    def _query_reached(self, table: Table, condition: Any) -> Select[Any]:
+        return self._query(table, condition)
+
+    def _select(self, table: Table, condition: Any, *, is_owned: bool) -> Iterator[FoundRow]:
+        for found_row in self._read(table, self._query(table, condition)):
+            found_row.is_owned = is_owned
+            yield found_row
+
+    def _read(self, table: Table, query: Select[Any]) -> Iterator[FoundRow]:
         columns = self._graph.key_columns[table]
-        query = select(*columns).where(condition)
-        if holding:
-            query = query.with_for_update()
         primary = [columns.index(column) for column in table.primary_key.columns]
         for read in self._session.execute(query, bind_arguments={"clause": table}).all():
             values = [unwrap(value) for value in read]
@@ -347,8 +352,15 @@ class RowSearch:
                 table,
                 tuple(values[number] for number in primary),
                 dict(zip(columns, values, strict=True)),
-                is_owned,
+                is_owned=False,
             )
+
+
+class HeldRowSearch(RowSearch):
+    """A search that keeps the rows that it reaches as they are until the transaction ends."""
+
+    def _query_reached(self, table: Table, condition: Any) -> Select[Any]:
+        return self._query(table, condition).with_for_update()
 
 
 def _shown(links: Iterable[Link]) -> frozenset[str] | None:

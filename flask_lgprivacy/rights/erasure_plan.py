@@ -20,7 +20,15 @@ from ..orm.ownership_graph import OwnershipGraph
 from ..orm.ownership_labels import DeleteRow, Keep
 from ..orm.ownership_links import Link
 from ..orm.registry import field_name, table_name
-from ..orm.row_search import FoundRow, FoundRows, RowKey, RowSearch, is_meant_by, selected_by_key
+from ..orm.row_search import (
+    FoundRow,
+    FoundRows,
+    HeldRowSearch,
+    RowKey,
+    RowSearch,
+    is_meant_by,
+    selected_by_key,
+)
 
 MOST_NAMED = 30_000
 """How many parameters every database takes in one statement."""
@@ -123,7 +131,7 @@ class ErasurePlan:
         """Take in some people; returns whose own row goes with one of theirs."""
         for person in people:
             self._people.add(replace(person, is_owned=True, links=set(), owned_over=set()))
-        self._reached = self._search.reached_by(self._people, holding=True)
+        self._reached = HeldRowSearch(self._session, self._graph).reached_by(self._people)
         self._gone = self._rows_that_go()
         return [
             found_row
