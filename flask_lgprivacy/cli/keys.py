@@ -18,6 +18,7 @@ from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError
 from ..inbox import SealedInbox
 from ..maintenance.runner import Advance, MaintenanceRunner
+from ..orm.model_info import RECORD_KINDS
 from ..state import get_state
 from .group import PrivacyGroup, privacy
 
@@ -43,18 +44,28 @@ def maintenance() -> MaintenanceRunner:
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def list_keys(as_json: bool) -> None:
     """Clients with the epochs of their keys, the key service that wraps them and how many subjects
-    hang on them.
+    and records of shared rows hang on them.
     """
     state = get_state()
     table = state.runtime.keys.table
     clients, subjects = table.clients.c, table.subjects.c
+    is_record = subjects.kind.startswith(RECORD_KINDS)
     counted = (
-        select(subjects.holder, subjects.epoch, func.count(subjects.wrapped).label("subjects"))
+        select(
+            subjects.holder,
+            subjects.epoch,
+            func.count(subjects.wrapped).filter(~is_record).label("subjects"),
+            func.count(subjects.wrapped).filter(is_record).label("records"),
+        )
         .group_by(subjects.holder, subjects.epoch)
         .subquery()
     )
     query = (
-        select(table.clients, func.coalesce(counted.c.subjects, 0).label("subjects"))
+        select(
+            table.clients,
+            func.coalesce(counted.c.subjects, 0).label("subjects"),
+            func.coalesce(counted.c.records, 0).label("records"),
+        )
         .outerjoin(
             counted, (counted.c.holder == clients.client) & (counted.c.epoch == clients.epoch)
         )
@@ -70,6 +81,7 @@ def list_keys(as_json: bool) -> None:
                 "made": row.made_at.isoformat(timespec="seconds"),
                 "wrapped": row.wrapped_at.isoformat(timespec="seconds"),
                 "subjects": row.subjects,
+                "records": row.records,
             }
             for row in connection.execute(query)
         ]

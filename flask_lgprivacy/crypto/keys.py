@@ -5,7 +5,7 @@ unwrapped.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from hashlib import blake2s
 from typing import Final, NoReturn
@@ -91,10 +91,14 @@ class SubjectKey(_Secret):
 
     def at(self, version: int) -> SubjectKey | None:
         """This key, or the older one of the same subject, that a record names by its version."""
+        return next((key for key in self.versions() if key.version == version), None)
+
+    def versions(self) -> Iterator[SubjectKey]:
+        """This key and the older ones of the same subject, the newest first."""
         key: SubjectKey | None = self
-        while key is not None and key.version != version:
+        while key is not None:
+            yield key
             key = key.older
-        return key
 
     def after(self, older: SubjectKey | None) -> SubjectKey:
         """Return a copy of this key whose `older` is another key; this one is shared and
@@ -138,6 +142,11 @@ class SubjectKey(_Secret):
     def key(self) -> bytes:
         """The 32 bytes that seal records."""
         return SecretBytes(self._material[:32])
+
+    @property
+    def material(self) -> bytes:
+        """Key and secret, to be wrapped."""
+        return SecretBytes(self._material)
 
     @property
     def secret(self) -> bytes:

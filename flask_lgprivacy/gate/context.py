@@ -349,6 +349,27 @@ class ProcessingContext:
             group, subject_id, subject, client, envelope, version, key, instance
         )
 
+    def open_shared_group(self, instance: Any, group: SealedGroup, name: str) -> dict[str, Any]:
+        """A field of a shared row, with those of its group that the same people are shown."""
+        layout = group.layout
+        for needed in group.needs:
+            getattr(instance, needed)
+        _, own_id, _, envelope, version = group.place(instance.__dict__)
+        people = self.people.of(instance, layout)
+        shown_to = [person for person in people if person.is_shown(name)]
+        self.authorize_for_any(group.category, Action.READ, shown_to, layout)
+        row_id = canonical_id(own_id)
+        key = self.keys.of_record(instance, layout, row_id)
+        key_name = (layout.key_kind, row_id)
+        fields = self._unsealed(group, row_id, key_name, envelope, version, key, instance)
+        opened = {
+            field: value
+            for field, value in fields.items()
+            if [person for person in people if person.is_shown(field)] == shown_to
+        }
+        self.opened_values.append(opened.values())
+        return opened
+
     def _open_plaintext(
         self, instance: Any, group: SealedGroup, subject: SubjectRef
     ) -> dict[str, Any] | None:
@@ -390,26 +411,41 @@ class ProcessingContext:
         touched = self._readable.get((group, client))
         if touched is None or (self._own_subjects and subject in self._own_subjects):
             touched = self._authorize_reading(group, client, subject)
-        try:
-            if client != key.client:
-                raise SealBroken
-            try:
-                fields = group.unsealed(key, envelope, row_id, version)
-            except SealBroken:  # while keys are rotated, a record may name the previous one
-                previous = self.keys.named_by(envelope, subject, key)
-                fields = group.unsealed(previous, envelope, row_id, version)
-        except (SealBroken, TypeError):  # TypeError: the envelope or the version is NULL
-            is_stale = instance is not None and changed_meanwhile(instance, version)
-            self.refuse(
-                RequestConflict(CHANGED) if is_stale else SealBroken(),
-                category=group.category,
-                action=READ,
-            )
+        if client != key.client:
+            self._refuse_broken(group, version, instance)
+        fields = self._unsealed(group, row_id, subject, envelope, version, key, instance)
         touched[subject[1]] = key
         self.opened_values.append(fields.values())
         if self.record_at_once is not None:
             self.record_at_once(self)
         return fields
+
+    def _unsealed(
+        self,
+        group: SealedGroup,
+        row_id: str,
+        key_name: tuple[str, str],
+        envelope: bytes,
+        version: int,
+        key: SubjectKey,
+        instance: Any,
+    ) -> dict[str, Any]:
+        try:
+            try:
+                return group.unsealed(key, envelope, row_id, version)
+            except SealBroken:  # while keys are rotated, a record may name the previous one
+                previous = self.keys.named_by(envelope, key_name, key)
+                return group.unsealed(previous, envelope, row_id, version)
+        except (SealBroken, TypeError):  # TypeError: the envelope or the version is NULL
+            self._refuse_broken(group, version, instance)
+
+    def _refuse_broken(self, group: SealedGroup, version: int, instance: Any) -> NoReturn:
+        is_stale = instance is not None and changed_meanwhile(instance, version)
+        self.refuse(
+            RequestConflict(CHANGED) if is_stale else SealBroken(),
+            category=group.category,
+            action=READ,
+        )
 
     def _authorize_reading(
         self, group: SealedGroup, client: str, subject: SubjectRef

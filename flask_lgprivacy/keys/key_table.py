@@ -20,6 +20,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    delete,
     func,
     null,
     select,
@@ -120,6 +121,42 @@ class KeyTable:
     def _insert(connection: Connection, table: Table) -> Any:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         return dialect.insert(table)
+
+    def subjects_held_by(
+        self, connection: Connection, kind: str, holder: str, *, after: str
+    ) -> list[str]:
+        """The next portion of identifiers whose keys a holder's key wraps."""
+        return self._portion(connection, kind, self.subjects.c.holder == holder, after)
+
+    def subjects_made_before(
+        self, connection: Connection, kind: str, moment: dt.datetime, *, after: str
+    ) -> list[str]:
+        """The next portion of identifiers whose keys were made before a moment."""
+        return self._portion(connection, kind, self.subjects.c.made_at < moment, after)
+
+    def _portion(self, connection: Connection, kind: str, condition: Any, after: str) -> list[str]:
+        columns = self.subjects.c
+        query = (
+            select(columns.subject)
+            .where(
+                columns.kind == kind,
+                columns.subject > after,
+                columns.wrapped.is_not(None),
+                condition,
+            )
+            .distinct()
+            .order_by(columns.subject)
+            .limit(CHUNK)
+        )
+        return list(connection.execute(query).scalars())
+
+    def delete_subjects(self, connection: Connection, kind: str, ids: Sequence[str]) -> None:
+        """Delete every version of some keys, without a tombstone."""
+        columns = self.subjects.c
+        for chunk in chunks(ids):
+            connection.execute(
+                delete(self.subjects).where(columns.kind == kind, columns.subject.in_(list(chunk)))
+            )
 
     def mark_subject_erased(
         self, connection: Connection, kind: str, subject_id: str, holder: str, now: dt.datetime

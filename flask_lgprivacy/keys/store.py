@@ -21,8 +21,10 @@ from ..database.tables import Tables
 from ..errors import RequestInvalid, SubjectErased
 from .client_keys import ClientKeys
 from .key_table import KeyTable, active, chunks
+from .key_transactions import KeyTransactions
+from .record_keys import RecordKeys
 from .subject_keys import SubjectKeys
-from .transaction import DESTROYED, FRESH, EpochName, TransactionKeys
+from .transaction import EpochName, TransactionKeys
 
 
 class KeyStore:
@@ -53,7 +55,6 @@ class KeyStore:
         self.randomness = randomness
         self.utcnow = utcnow
         self.cache_seconds = cache_seconds
-        self._engine = engine
         cache: KeyCache[EpochName, ClientKey] = KeyCache(
             size=cache_size, seconds=cache_seconds, clock=time.monotonic
         )
@@ -61,6 +62,10 @@ class KeyStore:
         self.subjects = SubjectKeys(self.table, self.clients, randomness=randomness)
         self._caches: defaultdict[str, KeyCache[str, SubjectKey]] = defaultdict(
             lambda: KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
+        )
+        self._transactions = KeyTransactions(self.table, self.clients, self._caches, engine)
+        self.records = RecordKeys(
+            self.table, self.subjects, self._transactions, randomness=randomness, utcnow=utcnow
         )
 
     def __repr__(self) -> str:
@@ -101,14 +106,14 @@ class KeyStore:
     def _read(
         self, session: Session, kind: str, ids: list[str], cached: dict[str, SubjectKey]
     ) -> dict[str, SubjectKey]:
-        with self._reading_transaction(session) as (connection, scope):
+        with self._transactions.reading(session) as (connection, scope):
             rows = self.table.subject_rows(connection, kind, ids)
             return self.subjects.unwrapped(connection, scope, kind, rows, cached)
 
     @property
     def shares_the_data(self) -> bool:
         """Whether keys stand in the data's database, so that one transaction changes both."""
-        return self._engine is None
+        return self._transactions.share_the_data
 
     def are_alive(
         self, session: Session, kind: str, ids: Sequence[str], holders: Iterable[str]
@@ -118,7 +123,7 @@ class KeyStore:
         Where keys share the data's transaction, they stay until it ends: whoever destroys one
         waits.
         """
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             table = self.table
             if self.shares_the_data:
                 subject_rows, client_rows = table.held_subject_rows, table.held_client_rows
@@ -137,7 +142,7 @@ class KeyStore:
         """Whether a tombstone stands for any of some subjects, as a connection of its own
         sees it.
         """
-        engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+        engine = self._transactions.engine_of(session)
         if not isinstance(engine, Engine):
             return False
         with engine.connect() as connection:
@@ -147,19 +152,19 @@ class KeyStore:
 
     def known(self, session: Session, kind: str, ids: Sequence[str]) -> set[str]:
         """Those of some identifiers that the table has, with a key or a tombstone."""
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             return {row.subject for row in self.table.subject_rows(connection, kind, ids)}
 
     def is_alive(self, session: Session, kind: str, subject_id: str) -> bool:
         """Whether the table, not a cache, still has a key that opens a subject's records."""
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             return self.table.active_versions(connection, kind, subject_id) > 0
 
     def is_erased(
         self, session: Session, kind: str, subject_id: str, *, client: str | None = None
     ) -> bool:
         """Whether a tombstone stands for a subject, for its holder or for `client`."""
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             rows = list(self.table.subject_rows(connection, kind, [subject_id]))
             if any(row.wrapped is None for row in rows):
                 return True
@@ -187,7 +192,7 @@ class KeyStore:
         """
         keys: dict[str, SubjectKey] = {}
         self._caches[kind].forget_all(subjects)
-        with self._writing_transaction(session) as (connection, scope):
+        with self._transactions.writing(session) as (connection, scope):
             scope.clients.clear()
             existing = list(self.table.subject_rows(connection, kind, list(subjects)))
             if any(row.wrapped is None for row in existing):
@@ -237,7 +242,7 @@ class KeyStore:
         """Wait for whoever writes under a subject's key in the data's transaction, and let nobody
         begin to until this one ends.
         """
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             self.table.lock_subjects(connection, kind, [subject_id])
 
     def destroy(
@@ -246,11 +251,11 @@ class KeyStore:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for
         nobody.
         """
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             self.table.mark_subject_erased(
                 connection, kind, subject_id, client or PUBLISHER, self.utcnow()
             )
-        self._forget_destroyed(session, lambda: self.forget(kind, subject_id))
+        self._transactions.forget_destroyed(session, lambda: self.forget(kind, subject_id))
 
     def forget(self, kind: str, subject_id: str) -> None:
         """Read a subject's keys from the table at the next use."""
@@ -274,9 +279,9 @@ class KeyStore:
             raise RequestInvalid(
                 "the publisher's own key does not belong to a client; a request cannot erase it"
             )
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             erased = self.table.mark_client_erased(connection, client, self.utcnow())
-        self._forget_destroyed(session, lambda: self.forget_client(client))
+        self._transactions.forget_destroyed(session, lambda: self.forget_client(client))
         return erased
 
     def index_key(self, session: Session, holder: str) -> bytes:
@@ -284,7 +289,7 @@ class KeyStore:
         client_key = self.clients.cached(holder)
         if client_key is not None:
             return client_key.index_key
-        with self._writing_transaction(session) as (connection, scope):
+        with self._transactions.writing(session) as (connection, scope):
             return self.clients.current(connection, holder, scope).index_key
 
     def index_keys(self, session: Session, holder: str) -> tuple[bytes, ...]:
@@ -293,7 +298,7 @@ class KeyStore:
 
         None for a holder that has no key, of which there is nothing to find: asking makes no key.
         """
-        with self._reading_transaction(session) as (connection, scope):
+        with self._transactions.reading(session) as (connection, scope):
             rows = self.table.client_rows(connection, holder)
             if rows and not any(active(rows)):
                 raise SubjectErased
@@ -308,9 +313,7 @@ class KeyStore:
         first use.
         """
         if self.clients.cached(PUBLISHER) is None:
-            engine = (
-                self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
-            )
+            engine = self._transactions.engine_of(session)
             if isinstance(engine, Engine):
                 with engine.begin() as connection:
                     if not self.table.client_rows(connection, PUBLISHER):
@@ -321,7 +324,7 @@ class KeyStore:
 
     def erased_clients(self, session: Session) -> list[str]:
         """The clients whose every key was destroyed."""
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             return [client for client, _ in self.table.erased_clients(connection)]
 
     def has_other_erasures(
@@ -335,12 +338,12 @@ class KeyStore:
         """Whether anybody but this subject, or this client and its subjects, was erased since a
         moment.
         """
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             return self.table.has_other_burials(connection, since, subject=subject, client=client)
 
     def last_erasure(self, session: Session) -> dt.datetime | None:
         """When the last key of a subject or client was destroyed, as the key table says."""
-        with self._reading_transaction(session) as (connection, _):
+        with self._transactions.reading(session) as (connection, _):
             return self.table.last_burial(connection)
 
     def has_keys(self, engine: Engine) -> bool:
@@ -369,65 +372,16 @@ class KeyStore:
         Returns whether it is empty; where somebody reads for longer than the database waits, it is
         not.
         """
-        engine = self._engine() if self._engine else session.get_bind(clause=self.table.subjects)
+        engine = self._transactions.engine_of(session)
         if not isinstance(engine, Engine) or engine.dialect.name != "sqlite":
             return True
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as alone:
             return not alone.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
-
-    def _forget_destroyed(self, session: Session, forget: Callable[[], None]) -> None:
-        forget()
-        session.info.setdefault(DESTROYED, []).append(forget)
 
     @contextmanager
     def connected(self, session: Session) -> Iterator[Connection]:
         """A connection to the key table: the session's own transaction, or one of its own,
         committed at the end.
         """
-        with self._writing_transaction(session) as (connection, _):
+        with self._transactions.writing(session) as (connection, _):
             yield connection
-
-    @contextmanager
-    def _reading_transaction(
-        self, session: Session
-    ) -> Iterator[tuple[Connection, TransactionKeys]]:
-        """The session's own transaction, or one of its own where keys have a database of their own.
-
-        Keys reach the process-wide caches only when no rollback can take them back any more.
-        """
-        scope = TransactionKeys(is_fresh=False)
-        if self._engine is not None:
-            with self._engine().begin() as connection:
-                yield connection, scope
-            self._publish(scope)
-        elif FRESH in session.info:
-            yield self._connection_of(session), session.info[FRESH]
-        else:
-            yield self._connection_of(session), scope
-            self._publish(scope)
-
-    @contextmanager
-    def _writing_transaction(
-        self, session: Session
-    ) -> Iterator[tuple[Connection, TransactionKeys]]:
-        """The same to change keys: until a session's transaction ends, it alone has them.
-
-        In a database of their own, a key is on disk before the row that needs it: a crash leaves a
-        key without a row, never the reverse.
-        """
-        if self._engine is not None:
-            scope = TransactionKeys(is_fresh=True)
-            with self._engine().begin() as connection:
-                yield connection, scope
-            self._publish(scope)
-        else:
-            scope = session.info.setdefault(FRESH, TransactionKeys(is_fresh=True))
-            yield self._connection_of(session), scope
-
-    def _connection_of(self, session: Session) -> Connection:
-        return session.connection(bind_arguments={"clause": self.table.subjects})
-
-    def _publish(self, scope: TransactionKeys) -> None:
-        self.clients.keep(scope)
-        for kind, keys in scope.subjects.items():
-            self._caches[kind].put_all(keys)

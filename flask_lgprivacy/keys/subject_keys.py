@@ -31,7 +31,7 @@ class SubjectKeys:
         self, table: KeyTable, clients: ClientKeys, *, randomness: Callable[[int], bytes]
     ) -> None:
         self._table = table
-        self._clients = clients
+        self.clients = clients
         self._randomness = randomness
 
     def __repr__(self) -> str:
@@ -125,7 +125,7 @@ class SubjectKeys:
     ) -> ClientKey | None:
         """The key of an epoch; None where the client is erased."""
         try:
-            return self._clients.of_epoch(connection, holder, epoch, scope)
+            return self.clients.of_epoch(connection, holder, epoch, scope)
         except SubjectErased:
             return None
 

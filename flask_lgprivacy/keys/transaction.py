@@ -20,6 +20,8 @@ DESTROYED = "lgprivacy_destroyed"
 """What a session destroyed: forgotten once more when its transaction ends, whoever cached it
 meanwhile.
 """
+AT_COMMIT = "lgprivacy_at_commit"
+"""What a session does with keys in a database of their own when its transaction is committed."""
 EpochName = tuple[str, int | None]
 """A client and one of its epochs, or None for the newest."""
 
@@ -45,10 +47,18 @@ class TransactionKeys:
         return "<keys of a transaction>"
 
 
+def committed(session: Session) -> None:
+    """Do what was waiting for the commit of a session's outermost transaction."""
+    if not session.in_nested_transaction():
+        for act in session.info.pop(AT_COMMIT, ()):
+            act()
+
+
 def transaction_ended(session: Session, transaction: SessionTransaction) -> None:
     """Let go of the keys that a session's outermost transaction made."""
     if transaction.parent is None:
         session.info.pop(FRESH, None)
+        session.info.pop(AT_COMMIT, None)
         for forget in session.info.pop(DESTROYED, ()):
             forget()
 
@@ -57,6 +67,7 @@ def rolled_back(session: Session, _transaction: SessionTransaction) -> None:
     """Forget keys that a rollback, be it to a savepoint, may have taken back; the table is read
     again.
     """
+    session.info.pop(AT_COMMIT, None)  # some of it may have been done within the savepoint
     scope = session.info.get(FRESH)
     if scope is not None:
         scope.clear()

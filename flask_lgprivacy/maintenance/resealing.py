@@ -31,7 +31,7 @@ class Resealing(TableScan):
         query = (
             select(
                 self._key.label("_key"),
-                layout.column(layout.subject).label("_owner"),
+                layout.column(layout.key_attribute).label("_key_name"),
                 columns[VERSION_COLUMN],
                 *(columns[group.column] for group in self._groups),
             )
@@ -56,16 +56,16 @@ class Resealing(TableScan):
 
     def changed(self, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """What rows become under the newest keys; raises `KeyLost` where one has no key."""
-        kind = self.layout.kind
+        kind = self.layout.key_kind
         keys = self._keys.load_for_writing(
-            session, kind, {canonical_id(row._owner) for row in rows}
+            session, kind, {canonical_id(row._key_name) for row in rows}
         )
         changed = []
         for row in rows:
-            owner = canonical_id(row._owner)
-            newest = keys.get(owner)
+            key_name = canonical_id(row._key_name)
+            newest = keys.get(key_name)
             if newest is None:
-                if self._keys.is_erased(session, kind, owner):
+                if self._keys.is_erased(session, kind, key_name):
                     continue
                 raise KeyLost
             envelopes = {group.column: getattr(row, group.column) for group in self._groups}

@@ -6,10 +6,15 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError, SubjectErased
 from ..gate.runtime import Runtime
+from ..orm.columns import matches_any_id
 from ..orm.model_info import ModelInfo
 from ..rights.archive_store import reseal_archives
 from .plaintext_migration import PlaintextMigration, migrating_model
@@ -264,8 +269,7 @@ class MaintenanceRunner:
         return [canonical_id(client)]
 
     def _sealed(self) -> list[ModelInfo]:
-        graph = self._runtime.models.graph
-        return [layout for kind in graph.subjects for layout in graph.of(kind) if layout.groups]
+        return [layout for layout in self._runtime.models.graph.models if layout.groups]
 
     def _reseal(self, counts: dict[str, int]) -> int:
         """Go through all rows once; returns how many were resealed."""
@@ -278,6 +282,12 @@ class MaintenanceRunner:
                     resealed += done
                     advance(seen)
             counts["broken records"] += resealing.broken
+            if layout.has_own_key and not layout.is_subject:
+                present = partial(_present, session, layout)
+                removed = self._runtime.keys.records.remove_orphans(
+                    session, layout.key_kind, present
+                )
+                counts["keys of gone rows"] = counts.get("keys of gone rows", 0) + removed
         resealed += reseal_archives(session, self._runtime.keys, self._runtime.database.tables)
         counts["records resealed"] = counts.get("records resealed", 0) + resealed
         return resealed
@@ -304,3 +314,10 @@ class MaintenanceRunner:
     def _tell(self, what: str, stage: str, client: str | None, counts: dict[str, int]) -> None:
         operation = f"rotate-{what}" if what in ROTATIONS else what
         self._runtime.audit.key_operation(operation, stage, client=client, counts=counts)
+
+
+def _present(session: Session, layout: ModelInfo, row_ids: list[str]) -> set[str]:
+    """Those of some identifiers that have a row."""
+    key = layout.column(layout.key)
+    query = select(key).where(matches_any_id(key, row_ids))
+    return {canonical_id(value) for value in session.execute(query).scalars()}

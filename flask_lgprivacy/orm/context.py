@@ -47,6 +47,10 @@ class AccessContext(Protocol):
         """The same for one record that is not an instance; `client` is "" where there is none."""
         ...
 
+    def open_shared_group(self, instance: Any, group: SealedGroup, name: str) -> dict[str, Any]:
+        """A field of a shared row, with those of its group that the same people are shown."""
+        ...
+
     def authorize_plaintext_read(
         self, model: ModelInfo, group: SealedGroup, subject: SubjectRef, client: str | None
     ) -> None:

@@ -155,7 +155,10 @@ class SealedField:
         if opened is None or context is None or opened.life is not context.lifetime_token:
             return self._look(instance, row, context)
         if opened.envelope is row.get(self.column):
-            return opened.values[self.name]
+            try:
+                return opened.values[self.name]
+            except KeyError:  # of a shared row, only what somebody is shown was opened
+                return self._look(instance, row, context)
         return self._look(instance, row, context)
 
     def _look(self, instance: Any, row: dict[str, Any], context: AccessContext | None) -> Any:
@@ -177,7 +180,13 @@ class SealedField:
         if state_of(instance).key is None and self.column not in row:
             return None  # never stored and never assigned
         opened = DecryptedGroup()
-        opened.values = context.open_group(instance, group)
+        if group.layout.is_shared:
+            opened.values = context.open_shared_group(instance, group, self.name)
+            before = row.get(self.opened_at)
+            if before is not None and before.life is context.lifetime_token:
+                opened.values = {**before.values, **opened.values}
+        else:
+            opened.values = context.open_group(instance, group)
         envelope = row[self.column]
         opened.life, opened.envelope = (
             context.lifetime_token,

@@ -26,6 +26,7 @@ from .pending_row import PendingRow, refuse_moving
 from .record_sealing import RecordSealer
 from .registry import model_info_of, model_info_on
 from .row_state import SLOT, PendingFields
+from .shared_records import SharedRecordKeys
 from .shared_rows import SharedRowWrites
 
 
@@ -57,7 +58,8 @@ class FlushSealer:
         self._context = _context(names)
         self._keys: defaultdict[str, dict[str, SubjectKey]] = defaultdict(dict)
         self._sealer = RecordSealer(session, self._context)
-        self._shared = SharedRowWrites(session, self._context)
+        self._records = SharedRecordKeys(session, self._context)
+        self._shared = SharedRowWrites(session, self._context, self._records)
         self._about: defaultdict[str, set[str]] = defaultdict(set)
         self._made_for: defaultdict[str, set[str]] = defaultdict(set)
         self._rows: dict[Any, PendingRow | None] = {}
@@ -71,8 +73,8 @@ class FlushSealer:
                 self._rows[state_of(row)] = None
         self._shared.note_moves()
         self._reserve_identifiers(new)
-        new = [(row, layout) for row, layout in new if not layout.is_shared]
-        changed = [(row, layout) for row, layout in changed if not layout.is_shared]
+        new = [(row, layout) for row, layout in new if layout.is_sealed_or_owned]
+        changed = [(row, layout) for row, layout in changed if layout.is_sealed_or_owned]
         for row, layout in changed:
             refuse_moving(row, layout)
         fresh = [PendingRow(row, layout, is_new=True) for row, layout in new]
@@ -82,7 +84,10 @@ class FlushSealer:
             if pending.layout.is_subject:
                 self._authorize(pending, pending.client)
         self._create_keys(fresh)
-        self._load_keys(rows)
+        self._load_keys([pending for pending in rows if not pending.layout.is_shared])
+        self._records.load(
+            pending for pending in rows if pending.layout.is_shared and not pending.is_new
+        )
         for pending in rows:
             self._write(pending)
             self._rows[state_of(pending.row)] = pending
@@ -106,13 +111,14 @@ class FlushSealer:
     def _given_before(self, rows: list[tuple[Any, ModelInfo]]) -> list[tuple[Any, ModelInfo]]:
         ids: defaultdict[str, list[str]] = defaultdict(list)
         for row, layout in rows:
-            if layout.is_subject:
-                ids[layout.kind].append(canonical_id(row.__dict__[layout.key]))
+            if layout.has_own_key:
+                ids[layout.key_kind].append(canonical_id(row.__dict__[layout.key]))
         known = {kind: self._context.keys.known(self._session, kind, ids[kind]) for kind in ids}
         return [
             (row, layout)
             for row, layout in rows
-            if layout.is_subject and canonical_id(row.__dict__[layout.key]) in known[layout.kind]
+            if layout.has_own_key
+            and canonical_id(row.__dict__[layout.key]) in known[layout.key_kind]
         ]
 
     def delete(self, deleted: list[tuple[Any, ModelInfo]]) -> None:
@@ -149,6 +155,7 @@ class FlushSealer:
         for person in self._shared.authorize():
             kind, subject_id = person.subject
             self._about[kind].add(subject_id)
+        self._records.destroy_deleted()
         for kind in {*self._about, *self._made_for}:
             self._context.keys.refuse_erased(
                 self._session, kind, sorted(self._about[kind]), self._made_for[kind]
@@ -200,6 +207,8 @@ class FlushSealer:
         if pending.is_written:
             return False
         draft = row.__dict__.get(SLOT)
+        if pending.layout.is_shared:
+            self._shared.note(row, pending.layout)
         pending.take((draft.assigned if draft is not None else None) or {})
         self._write(pending)
         return True
@@ -334,6 +343,10 @@ class FlushSealer:
         return key
 
     def _write(self, pending: PendingRow) -> None:
+        if pending.layout.is_shared:  # it is authorised when the database knows whose it is
+            if pending.values or pending.is_new:
+                self._sealer.seal(pending, self._records.key_of(pending))
+            return
         key = self._key_of(pending)
         client = key.client or None
         if not (pending.is_new and pending.layout.is_subject):

@@ -5,7 +5,7 @@ into the trail.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
 from weakref import WeakSet
@@ -14,12 +14,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, object_session
 
 from ..crypto.envelope import envelope_key_version
-from ..crypto.keys import SubjectKey
+from ..crypto.keys import PUBLISHER, SubjectKey
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import (
     KeyLost,
     KeyUnavailable,
     PrivacyError,
+    RequestInvalid,
     SealBroken,
     SubjectErased,
     UndeclaredProcessing,
@@ -29,6 +30,7 @@ from ..keys.transaction import CONTEXTS
 from .columns import matches_any_id
 from .erasure_locks import refuse_erased
 from .labelled_models import LabelledModels
+from .model_info import ModelInfo
 from .prefetch import subject_ids_in
 
 
@@ -127,6 +129,75 @@ class SubjectKeyAccess:
             neighbours = subject_ids_in(session, self._models.graph.of(subject_kind))
             held = self.load(session, subject_kind, neighbours)
         return held.get(subject_id) or self.require(session, subject_kind, subject_id)
+
+    def of_record(self, instance: Any, layout: ModelInfo, row_id: str) -> SubjectKey:
+        """The key of a shared row's records, loaded with those of the other rows in its session."""
+        kind = layout.key_kind
+        held = self.held[kind]
+        if row_id not in held:
+            session = object_session(instance)
+            neighbours = subject_ids_in(session, [layout]) if session is not None else []
+            held = self.load(session, kind, neighbours)
+        return held.get(row_id) or self.require(object_session(instance), kind, row_id)
+
+    def new_record_key(self) -> SubjectKey:
+        """A key for the records of a shared row that is about to be inserted."""
+        return self._store.records.new()
+
+    def keep_records(
+        self,
+        session: Session,
+        layout: ModelInfo,
+        records: Mapping[str, tuple[SubjectKey, Collection[SubjectRef]]],
+        acting_client: str | None,
+    ) -> None:
+        """Keep the keys of shared rows, wrapped by the key of whoever holds them.
+
+        Args:
+            session: That inserted the rows.
+            layout: Of the rows.
+            records: By identifier, the key and who owns the row.
+            acting_client: For whom the actor acts, where a row is nobody's yet.
+        """
+        session.info.setdefault(CONTEXTS, WeakSet()).add(self)
+        held_by = {
+            row_id: (key, self._record_holder(session, layout, owners, acting_client))
+            for row_id, (key, owners) in records.items()
+        }
+        try:
+            self._store.records.keep(session, layout.key_kind, held_by)
+        except KeyUnavailable as unavailable:
+            self._refuse(unavailable)
+        self.held[layout.key_kind].update({row_id: key for row_id, (key, _) in records.items()})
+
+    def _record_holder(
+        self,
+        session: Session,
+        layout: ModelInfo,
+        owners: Collection[SubjectRef],
+        acting_client: str | None,
+    ) -> str:
+        if not self._models.is_held_for_client(layout):
+            return PUBLISHER
+        for kind, subject_id in owners:
+            key = self.load(session, kind, [subject_id]).get(subject_id)
+            if key is not None and key.client:
+                return key.client
+        if acting_client is None:
+            raise RequestInvalid(
+                f"{layout.name}: it is sealed for the client of its owners, and nobody with a "
+                "client owns the row; set the key that says whose it is, or write the row that "
+                "says so, in the same flush"
+            )
+        return acting_client
+
+    def destroy_records(self, session: Session, kind: str, row_ids: Sequence[str]) -> None:
+        """Destroy the keys of shared rows that are deleted, with their transaction or right after
+        it.
+        """
+        self._store.records.destroy_at_commit(session, kind, row_ids)
+        for row_id in row_ids:
+            self.held[kind].pop(row_id, None)
 
     def named_by(self, envelope: bytes, subject: SubjectRef, newest: SubjectKey) -> SubjectKey:
         """The key of another version that a record names, while keys are rotated.

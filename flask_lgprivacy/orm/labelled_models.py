@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..crypto.keys import PUBLISHER
 from ..policy.model import Capacity, Policy
+from .model_info import ModelInfo
 from .ownership_graph import OwnershipGraph, capacity_of
 
 
@@ -42,6 +43,14 @@ class LabelledModels:
         if subject_kind not in self._capacities:
             self._capacities[subject_kind] = capacity_of(self.graph, subject_kind, self._policy)
         return self._capacities[subject_kind] is Capacity.PROCESSOR
+
+    def is_held_for_client(self, layout: ModelInfo) -> bool:
+        """Whether what a shared model seals is held as processor for the client of its owners."""
+        categories = self._policy.categories
+        return any(
+            categories[group.category].capacity is Capacity.PROCESSOR
+            for group in layout.groups.values()
+        )
 
     def policy_kind(self, subject_kind: str) -> str:
         """What subjects of a name are in the policy document."""

@@ -44,11 +44,8 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
                 "one column"
             )
         _refuse_late_identifier(primary, name)
-    if sealed_fields and not ownership.kind:
-        raise ModelInvalid(
-            f"{name}: sealed fields are sealed under the key of one owner; write belongs_to(kind) "
-            "and give the row a foreign key to them, or use tagged(category)"
-        )
+    if not ownership.kind:
+        _refuse_searching_shared(sealed_fields)
     if ownership.client is not None and ownership.client not in mapper.columns:
         raise ModelInvalid(f"{name}: client={ownership.client!r} names no column")
     key = mapper.get_property_by_column(primary).key
@@ -101,6 +98,18 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     listen_to_rows(model)
     if layout.labelled:
         model.__reduce_ex__ = _refuse_carrying_away  # type: ignore[method-assign, assignment]
+
+
+def _refuse_searching_shared(sealed_fields: list[SealedField]) -> None:
+    """Blind indexes and plain text that is migrated stand under the key of one owner."""
+    for field in sealed_fields:
+        if field.blind is not None or field.migrates_from is not None:
+            option = "an index" if field.blind is not None else "migrates_from"
+            raise ModelInvalid(
+                f"{field.qualified}: {option} needs rows of one owner, and the labels of its keys "
+                "say whose these are; leave it out, or write belongs_to(kind) where every row has "
+                "one owner by a foreign key"
+            )
 
 
 def _refuse_mapping(mapper: Mapper[Any], name: str) -> None:
@@ -280,9 +289,9 @@ def _add_groups(layout: ModelInfo, sealed_fields: list[SealedField]) -> None:
                 "own"
             )
         needs = (
-            layout.subject,
+            layout.key_attribute,
             layout.key,
-            layout.client or layout.subject,
+            layout.client or layout.key_attribute,
             column,
             VERSION_COLUMN,
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from typing import Any
 
 import orjson
@@ -160,6 +161,30 @@ class ModelInfo:
         return not self.subject
 
     @property
+    def has_own_key(self) -> bool:
+        """Whether each row has a key of its own: a subject, or a shared row with sealed fields."""
+        return self.is_subject or (self.is_shared and bool(self.groups))
+
+    @property
+    def is_sealed_or_owned(self) -> bool:
+        """Whether its rows need a key when they are written: sealed fields, or one owner."""
+        return bool(self.groups) or not self.is_shared
+
+    @property
+    def key_kind(self) -> str:
+        """The kind under which the key table has the keys of its records: that of its subject, or,
+        where rows are shared and each has a key of its own, one of the table.
+        """
+        return self.kind or record_kind(self.table)
+
+    @property
+    def key_attribute(self) -> str:
+        """The attribute by whose value the key of a row's records is found: its subject's, or, of
+        a shared row, its own identifier.
+        """
+        return self.subject or self.key
+
+    @property
     def categories(self) -> frozenset[str]:
         """Every category that the model holds."""
         return frozenset(self.field_categories.values())
@@ -191,6 +216,21 @@ class ModelInfo:
         return self.field_categories.get(name)
 
 
+def record_kind(table: Table) -> str:
+    """The kind under which the key table has the keys of a table's shared records.
+
+    The column takes 64 characters, as many as PostgreSQL takes for the name of a table.
+    """
+    kind = f"{RECORD_KINDS}{table.name}"
+    if len(kind) <= MOST_OF_A_KIND:
+        return kind
+    digest = blake2s(table.name.encode(), digest_size=8).hexdigest()
+    return f"{kind[: MOST_OF_A_KIND - len(digest)]}{digest}"
+
+
+RECORD_KINDS = "row:"
+"""Begins the kind of keys of shared records; no kind of subject has a colon."""
+MOST_OF_A_KIND = 64
 PLAINTEXT_PREFIX = "lgprivacy_plain_"
 """Begins the attribute's name; the field's follows."""
 VERSION_COLUMN = "lgprivacy_version"

@@ -95,21 +95,7 @@ def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterat
             "no key leads on to a person; label that one's keys, or leave this label out"
         )
         return
-    fields = columns_by_field(link.about)
-    layout = model_info_of_table(link.about)
-    sealed = {name for group in layout.groups.values() for name in group.fields} if layout else ()
-    for name in sorted((link.label.shows or frozenset()) - fields.keys() - set(sealed)):
-        yield f"{link.name}: shows names {name!r}, which {table_name(link.about)} does not have"
-    for name in link.cleared_fields:
-        if name in sealed:
-            yield (
-                f"{link.name}: on_erasure names {name!r}, which is sealed under its owner's key "
-                "and cannot be cleared without it; move it to a row of its own"
-            )
-        elif name not in fields:
-            yield f"{link.name}: on_erasure names {name!r}, which the row does not have"
-        elif not fields[name].nullable or fields[name].primary_key:
-            yield f"{link.name}: on_erasure clears {name!r}, which must be nullable for that"
+    yield from _faults_of_fields(link)
     can_be_cleared = any(column.nullable for column in link.own_columns)
     if isinstance(action, Clear) and _outlives(link, graph) and not can_be_cleared:
         remedy = "write on_erasure=delete_row()"
@@ -134,6 +120,33 @@ def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterat
                 "which it leads"
             )
     yield from _faults_of_database_action(link, graph)
+
+
+def _faults_of_fields(link: Link) -> Iterator[str]:
+    """Fields that a label shows or clears."""
+    fields = columns_by_field(link.about)
+    layout = model_info_of_table(link.about)
+    groups = layout.groups.values() if layout is not None else ()
+    sealed = {name: kind for group in groups for name, kind in group.fields.items()}
+    is_sealed_for_one = layout is not None and not layout.is_shared
+    for name in sorted((link.label.shows or frozenset()) - fields.keys() - sealed.keys()):
+        yield f"{link.name}: shows names {name!r}, which {table_name(link.about)} does not have"
+    for name in link.cleared_fields:
+        if name in sealed and is_sealed_for_one:
+            yield (
+                f"{link.name}: on_erasure names {name!r}, which is sealed under its owner's key "
+                "and cannot be cleared without it; move it to a row of its own"
+            )
+        elif name in sealed:
+            if not sealed[name].optional:
+                yield (
+                    f"{link.name}: on_erasure clears {name!r}, which must be optional for that "
+                    "(Mapped[… | None])"
+                )
+        elif name not in fields:
+            yield f"{link.name}: on_erasure names {name!r}, which the row does not have"
+        elif not fields[name].nullable or fields[name].primary_key:
+            yield f"{link.name}: on_erasure clears {name!r}, which must be nullable for that"
 
 
 def _outlives(link: Link, graph: OwnershipGraph) -> bool:
@@ -219,7 +232,7 @@ def _columns_in(link: Link, table: Table) -> Iterator[Column[object]]:
 def _sealed_for_several(graph: OwnershipGraph) -> Iterator[str]:
     """Sealed fields of rows that outlive the owner under whose key they are sealed."""
     for layout in graph.models:
-        if layout.groups and not layout.is_subject:
+        if layout.groups and not layout.is_subject and not layout.is_shared:
             owners = [link for link in graph.about.get(layout.table, ()) if link.gives_ownership]
             if len(owners) > 1:
                 yield _several(layout, owners)
@@ -286,7 +299,8 @@ def _several(layout: ModelInfo, owners: list[Link]) -> str:
     names = ", ".join(link.name for link in owners)
     return (
         f"{layout.name} has sealed fields and several owners ({names}), and they are sealed under "
-        "the key of one; label the others with info=concerns(…), or use tagged(category)"
+        "the key of one; write __privacy__ = belongs_to(), so that each row has a key of its own, "
+        "or label the others with info=concerns(…)"
     )
 
 

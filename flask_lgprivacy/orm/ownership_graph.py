@@ -199,6 +199,7 @@ class OwnershipGraph:
         return (
             len(about) == 1
             and table not in self.subject_tables
+            and not any(layout.table is table for layout in self.shared if layout.groups)
             and labelled_key.gives_ownership
             and not labelled_key.is_turned
             and labelled_key.label.shows is None

@@ -52,7 +52,7 @@ class PendingRow:
             if layout.is_subject or layout.groups
             else ""
         )
-        self.owner = self.own if layout.is_subject else _subject_of(row, layout)
+        self.owner = self.own if layout.has_own_key else _subject_of(row, layout)
         self.client = _client_of(row, layout)
         self.sealed = 0
         self.is_begun = False
@@ -121,7 +121,7 @@ def refuse_moving(row: Any, layout: ModelInfo) -> None:
     """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of
     them changed.
     """
-    if layout.is_shared:
+    if layout.is_shared and not layout.groups:
         return
     for name in filter(
         None, (layout.key, layout.client if layout.is_subject else None, layout.subject)

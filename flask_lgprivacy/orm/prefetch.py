@@ -33,7 +33,8 @@ def subject_ids_in(session: Session, layouts: Iterable[ModelInfo]) -> list[str]:
         model = type(row)
         if model not in leads:
             leads[model] = next(
-                (layout.subject for layout in layouts if issubclass(model, layout.model)), None
+                (layout.key_attribute for layout in layouts if issubclass(model, layout.model)),
+                None,
             )
         leading = leads[model]
         owner = row.__dict__.get(leading) if leading is not None else None

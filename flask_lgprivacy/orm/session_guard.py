@@ -21,7 +21,7 @@ from sqlalchemy.sql.selectable import AliasedReturnsRows
 
 from ..database.sqlalchemy_internals import is_flushing, is_of_unit_of_work
 from ..errors import RequestConflict, UndeclaredProcessing
-from ..keys.transaction import rolled_back, transaction_ended
+from ..keys.transaction import committed, rolled_back, transaction_ended
 from .flush_events import (
     after_flush,
     before_flush,
@@ -44,6 +44,7 @@ def guard_sessions() -> None:
         return
     event.listen(Session, "before_flush", _begin_flush)
     event.listen(Session, "after_flush", _end_flush)
+    event.listen(Session, "after_commit", committed)
     event.listen(Session, "after_transaction_end", transaction_ended)
     event.listen(Session, "after_soft_rollback", rolled_back)
     event.listen(Session, "after_soft_rollback", give_back)

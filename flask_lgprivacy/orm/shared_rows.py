@@ -19,6 +19,8 @@ from .pending_row import parent_value
 from .registry import model_info_of_table
 from .row_people import key_of
 from .row_search import RowKey, RowPerson
+from .row_state import SLOT
+from .shared_records import SharedRecordKeys
 
 
 class SharedRowWrites:
@@ -30,13 +32,15 @@ class SharedRowWrites:
     Args:
         session: Whose flush it is.
         context: The processing that writes.
+        records: The keys of what the rows seal.
     """
 
-    __slots__ = ("_context", "_session", "_written")
+    __slots__ = ("_context", "_records", "_session", "_written")
 
-    def __init__(self, session: Session, context: AccessContext) -> None:
+    def __init__(self, session: Session, context: AccessContext, records: SharedRecordKeys) -> None:
         self._session = session
         self._context = context
+        self._records = records
         self._written: dict[Any, tuple[ModelInfo, frozenset[str]]] = {}  # by the row's state
 
     def note(self, row: Any, layout: ModelInfo) -> None:
@@ -47,6 +51,7 @@ class SharedRowWrites:
     def delete(self, row: Any, layout: ModelInfo) -> None:
         """A row is about to be deleted."""
         self._authorize([row], layout, layout.categories, Action.ERASE)
+        self._records.delete(row, layout)
 
     def note_moves(self) -> None:
         """Authorise, before the flush, changes of keys that say whose rows are.
@@ -107,6 +112,12 @@ class SharedRowWrites:
         for category in sorted(categories):
             for persons in people.values():
                 self._context.authorize_for_any(category, action, owners_of(persons), layout)
+        if action is Action.WRITE:
+            owners = {
+                row_key: [person.subject for person in owners_of(persons)]
+                for row_key, persons in people.items()
+            }
+            self._records.keep(layout, owners)
         return [person for persons in people.values() for person in persons]
 
 
@@ -128,9 +139,12 @@ def has_moved(row: Any, layout: ModelInfo) -> bool:
 
 
 def _written_categories(row: Any, layout: ModelInfo) -> frozenset[str]:
-    """The categories of a row's tagged fields that are written."""
+    """The categories of a row's labelled fields that are written."""
     if state_of(row).key is None:
         names = [name for name in layout.tagged if row.__dict__.get(name) is not None]
     else:
         names = [name for name in layout.tagged if get_history(row, name).has_changes()]
-    return frozenset(layout.tagged[name].category for name in names)
+    draft = row.__dict__.get(SLOT)
+    if draft is not None and draft.assigned:
+        names += draft.assigned
+    return frozenset(layout.field_categories[name] for name in names)

@@ -18,12 +18,13 @@ from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK
 from ..orm.columns import client_column, matches_any_id, subject_column
 from ..orm.erasure_locks import wait_for_writers_of_client
-from ..orm.model_info import ModelInfo
+from ..orm.model_info import RECORD_KINDS, ModelInfo
 from .erasure import added_to
 from .erasure_plan import Removal
 from .removal import mark_erasure, remove_rows
 from .request_events import record_state
 from .requests import CLIENT, RequestRepository, RightsRequest
+from .shared_records import hand_over_records
 
 DESTROYED = "the key is destroyed, so nothing of it opens any more; the rows are being removed"
 
@@ -36,6 +37,7 @@ def begin_client_erasure(
 ) -> None:
     """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
     client = request.subject[1]
+    hand_over_records(runtime, session, client)
     runtime.keys.destroy_client(session, client)
     mark_erasure(session, runtime, client=client)
     requests.move(session, request.id, "in-progress", note=DESTROYED)
@@ -152,7 +154,10 @@ def _some(session: Session, layout: ModelInfo, client: str) -> list[Any]:
 
 
 def _mark_subjects_erased(runtime: Runtime, session: Session, client: str) -> None:
-    """Leave tombstones for the subjects of an erased client, whose keys no key opens any more."""
+    """Leave tombstones for the subjects of an erased client, whose keys no key opens any more.
+
+    Keys of shared rows leave nothing.
+    """
     subjects = runtime.keys.table.subjects
     query = (
         select(subjects.c.kind, subjects.c.subject)
@@ -163,13 +168,15 @@ def _mark_subjects_erased(runtime: Runtime, session: Session, client: str) -> No
         with runtime.keys.connected(session) as connection:
             rows = connection.execute(query).all()
             for kind in {kind for kind, _ in rows}:
+                ids = [subject_id for of, subject_id in rows if of == kind]
+                if kind.startswith(RECORD_KINDS):
+                    runtime.keys.table.delete_subjects(connection, kind, ids)
+                    continue
                 connection.execute(
                     update(subjects)
                     .where(
                         subjects.c.kind == kind,
-                        subjects.c.subject.in_(
-                            [subject_id for of, subject_id in rows if of == kind]
-                        ),
+                        subjects.c.subject.in_(ids),
                     )
                     .values(wrapped=null(), erased_at=runtime.utcnow())
                 )

@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ErasureBlocked
 from ..keys.key_table import CHUNK, chunks
+from ..keys.store import KeyStore
 from ..orm.columns import coerce, columns_by_field, matches_any_id, stored_forms, subject_column
+from ..orm.model_info import ModelInfo
 from ..orm.own_statements import OWN_STATEMENT
 from ..orm.ownership_graph import OwnershipGraph
 from ..orm.ownership_labels import DeleteRow, Keep
 from ..orm.ownership_links import Link
-from ..orm.registry import field_name, table_name
+from ..orm.registry import field_name, model_info_of_table, table_name
 from ..orm.row_search import (
     FoundRow,
     FoundRows,
@@ -29,6 +31,7 @@ from ..orm.row_search import (
     is_meant_by,
     selected_by_key,
 )
+from .sealed_clearing import clear_sealed_fields
 
 MOST_NAMED = 30_000
 """How many parameters every database takes in one statement."""
@@ -91,11 +94,19 @@ class ErasurePlan:
     Args:
         session: On the data.
         graph: The application's.
+        keys: Of records out of which a field is cleared.
         people: Rows of the subjects.
     """
 
-    def __init__(self, session: Session, graph: OwnershipGraph, people: Sequence[FoundRow]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        graph: OwnershipGraph,
+        keys: KeyStore,
+        people: Sequence[FoundRow],
+    ) -> None:
         self._session = session
+        self._keys = keys
         self._graph = graph
         self._search = RowSearch(session, graph)
         self._people = FoundRows()
@@ -114,6 +125,16 @@ class ErasurePlan:
         for table in tables:
             self._delete(table)
         return self.removal
+
+    @property
+    def records(self) -> dict[ModelInfo, list[str]]:
+        """By model, the rows that go and have a key of their own, besides subjects."""
+        layouts = {table: model_info_of_table(table) for table in self._gone.by_table}
+        return {
+            layout: [canonical_id(key[0]) for key in self._gone.by_table[table]]
+            for table, layout in layouts.items()
+            if layout is not None and layout.has_own_key and not layout.is_subject
+        }
 
     @property
     def subjects(self) -> list[SubjectRef]:
@@ -208,7 +229,15 @@ class ErasurePlan:
                 cleared[found_row.table, names].append(found_row.key)
         for (table, names), keys in cleared.items():
             columns = columns_by_field(table)
-            self._clear(table, [columns[name] for name in sorted(names)], keys)
+            stored = [columns[name] for name in sorted(names) if name in columns]
+            if stored:
+                self._clear(table, stored, keys)
+            layout = model_info_of_table(table)
+            sealed = names - columns.keys()
+            if layout is not None and sealed:
+                clear_sealed_fields(self._session, self._keys, layout, keys, sealed)
+                for name in sorted(sealed):
+                    self.removal.cleared[f"{layout.name}.{name}"] += len(keys)
 
     def _clear_keys(self) -> None:
         """Clear the keys that lead to rows which go, or count those that stay with a reason."""

@@ -19,6 +19,7 @@ from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK, chunks
 from ..orm.columns import client_column, matches_any_id, subject_column
 from .removal import marked_erasure, pseudonymise_evidence, remove_rows, set_mark
+from .shared_records import hand_over_records
 
 
 class _Effects:
@@ -39,6 +40,7 @@ class _Effects:
 
     def destroy_client(self, session: Session, client: str) -> None:
         """Destroy a client's keys."""
+        hand_over_records(self._runtime, session, client)
         self._runtime.keys.destroy_client(session, client)
         session.commit()
 

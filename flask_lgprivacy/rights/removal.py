@@ -61,7 +61,8 @@ def remove_rows(
     """
     graph = runtime.models.graph
     texts = [canonical_id(subject_id) for subject_id in subject_ids]
-    plan = ErasurePlan(session, graph, find_people(session, graph, kind, texts))
+    people = find_people(session, graph, kind, texts)
+    plan = ErasurePlan(session, graph, runtime.keys, people)
     asked = {(kind, text) for text in texts}
     with_them = [subject for subject in plan.subjects if subject not in asked]
     for subject in with_them:
@@ -76,7 +77,10 @@ def remove_rows(
                 delete(table).where(condition), execution_options=OWN_STATEMENT
             )
             removal.erased[name] += result.rowcount
-    return removal + plan.carry_out()
+    removal += plan.carry_out()
+    for layout, row_ids in plan.records.items():
+        runtime.keys.records.destroy(session, layout.key_kind, row_ids)
+    return removal
 
 
 def pseudonymise_evidence(

@@ -136,7 +136,7 @@ class _SharedReader:
         if layout is not None:
             self._authorize(layout)
             columns = self._readable(layout, columns)
-            hidden = [*layout.groups, VERSION_COLUMN, layout.subject]
+            hidden = [*layout.groups, VERSION_COLUMN, layout.key_attribute]
             hidden += [attribute.key for attribute in layout.plaintext_columns.values()]
         primary = list(table.primary_key.columns)
         selected = dict.fromkeys([*columns.values(), *_named(table, hidden), *primary])
@@ -175,14 +175,11 @@ class _SharedReader:
         return {name: column for name, column in columns.items() if name not in hidden}
 
     def _keys(self, layout: ModelInfo, rows: Sequence[Any]) -> dict[str, SubjectKey]:
-        owner = layout.column(layout.subject)
-        ids = dict.fromkeys(canonical_id(row[owner]) for row in rows)
-        keys = self._processing.keys
-        loaded = keys.load(self._case.session, layout.kind, ids)
-        return {
-            one: loaded.get(one) or keys.require(self._case.session, layout.kind, one)
-            for one in ids
-        }
+        named_by = layout.column(layout.key_attribute)
+        ids = dict.fromkeys(canonical_id(row[named_by]) for row in rows)
+        keys, session = self._processing.keys, self._case.session
+        loaded = keys.load(session, layout.key_kind, ids)
+        return {one: loaded.get(one) or keys.require(session, layout.key_kind, one) for one in ids}
 
     def _opened(
         self,
@@ -204,13 +201,13 @@ class _SharedReader:
                 name: row[layout.column(plain[name].key)] if name in plain else None
                 for name in group.fields
             }
-        owner = canonical_id(row[layout.column(layout.subject)])
+        named_by = canonical_id(row[layout.column(layout.key_attribute)])
         row_id, envelope = canonical_id(row[layout.column(layout.key)]), row[columns[group.column]]
-        key = keys[owner]
+        key = keys[named_by]
         try:
             return group.unsealed(key, envelope, row_id, version)
         except SealBroken:
-            named = self._processing.keys.named_by(envelope, (layout.kind, owner), key)
+            named = self._processing.keys.named_by(envelope, (layout.key_kind, named_by), key)
             return group.unsealed(named, envelope, row_id, version)
 
 

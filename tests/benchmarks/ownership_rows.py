@@ -146,9 +146,8 @@ def _path_of_four(application: Application, row: Callable[..., None]) -> None:
         return found
 
     def erase() -> None:
-        ErasurePlan(
-            session, graph, find_people(session, graph, "account", [str(current[0])])
-        ).carry_out()
+        people = find_people(session, graph, "account", [str(current[0])])
+        ErasurePlan(session, graph, runtime.keys, people).carry_out()
         session.commit()
 
     def erase_by_hand() -> None:
