@@ -281,7 +281,7 @@ class ErasurePlan:
 
     def _tables_in_order(self) -> list[Table]:
         """Those from which something goes, each before the tables that its foreign keys lead to;
-        within a circle the order is of no use.
+        circles begin where they can be opened.
         """
         waiting = dict.fromkeys(
             self._direct_tables() + [table for table, rows in self._gone.by_table.items() if rows]
@@ -293,7 +293,7 @@ class ErasurePlan:
                 for table in waiting
                 if not any(table in _leads_to(other) - {other} for other in waiting)
             ]
-            for table in free or list(waiting)[:1]:
+            for table in free or [_beginning_of_circle(list(waiting))]:
                 ordered.append(table)
                 del waiting[table]
         return ordered
@@ -363,6 +363,42 @@ def _at_once(table: Table) -> int:
     a statement can name, because the order within one does not matter.
     """
     return MOST_NAMED if table in _leads_to(table) else CHUNK
+
+
+def _beginning_of_circle(tables: Sequence[Table]) -> Table:
+    """The table of a circle from which rows can go first, where every table is led to: nothing
+    outside its circle leads there, and the keys within are cleared before.
+    """
+    reached = {table: _reached_from(table, set(tables)) for table in tables}
+    outermost = [
+        table
+        for table in tables
+        if all(other in reached[table] for other in tables if table in reached[other])
+    ]
+    can_be_opened = [
+        table for table in outermost if not any(_must_lead_to(other, table) for other in tables)
+    ]
+    return (can_be_opened or outermost)[0]
+
+
+def _reached_from(table: Table, among: set[Table]) -> set[Table]:
+    """The tables to which the foreign keys of one lead, over any number of others."""
+    reached: set[Table] = set()
+    waiting = [table]
+    while waiting:
+        following = (_leads_to(waiting.pop()) & among) - reached
+        reached |= following
+        waiting.extend(following)
+    return reached
+
+
+def _must_lead_to(table: Table, target: Table) -> bool:
+    """Whether a row of a table cannot be without a row of another one."""
+    return table is not target and any(
+        constraint.elements[0].column.table is target
+        and not any(column.nullable for column in constraint.columns)
+        for constraint in table.foreign_key_constraints
+    )
 
 
 def _leads_to(table: Table) -> set[Table]:

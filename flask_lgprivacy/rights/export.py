@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import Iterable
 
 from ..errors import SubjectErased
-from ..gate.context import ProcessingContext
 from ..gate.runtime import Runtime
 from ..policy.model import Action, Right
-from .archive import archive_path, build_archive
+from .archive import build_archive
 from .archive_renderers import ArchiveRenderer
 from .archive_store import expire_archives, keep_archive
 from .handler import Outcome, RightsCase, exportable_categories
+from .stored_files import read_stored_files
 from .subject_rows import read_subject_rows
 
 
@@ -44,7 +44,9 @@ class ExportHandler:
             kind,
             tables,
             made_at=runtime.audit.now(),
-            stored_files=_stored_files(case, processing),
+            stored_files=read_stored_files(
+                runtime, processing, case.request.subject, case.request.client
+            ),
             renderers=self._renderers,
         )
         expires = runtime.utcnow() + dt.timedelta(days=runtime.policy.deadline.archive_days)
@@ -63,20 +65,3 @@ class ExportHandler:
                 "archive_expires": expires.isoformat(),
             },
         )
-
-
-def _stored_files(case: RightsCase, processing: ProcessingContext) -> dict[str, bytes]:
-    """What stores outside the database hold of the subject, under a folder for each store.
-
-    Each category of a store is authorised before the store is asked.
-    """
-    stores, subject, client = case.runtime.stores, case.request.subject, case.request.client
-    exportable = exportable_categories(case.runtime, subject[0])
-    for category in sorted(stores.categories_of(subject[0]) & exportable):
-        processing.authorize(category, Action.READ, client=client, subject=subject)
-        processing.record_access(category, Action.READ, client=client, subject=subject)
-    return {
-        archive_path(f"{store.replace(':', '/')}/{name}"): content
-        for store, files in stores.export(subject)
-        for name, content in files.items()
-    }

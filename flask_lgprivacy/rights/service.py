@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
@@ -42,6 +43,7 @@ from .client_erasure import (
     open_client_erasures,
     remove_client_rows,
 )
+from .client_export import ClientExport
 from .erasure import ErasureHandler, has_certificate
 from .export import ExportHandler
 from .handler import ChangesHandler, Outcome, ResumableHandler, RightHandler, RightsCase
@@ -243,6 +245,32 @@ class RightsService:
             newest = processing.keys.require(session, kind, subject_id)
             return open_archive(newest, row.sealed, stored.id)
 
+    def client_archive(self, actor: Actor, request: str) -> Iterator[bytes]:
+        """Everything of a client as a ZIP file, in portions, built while it is fetched: a folder
+        for each person and `shared.jsonl` (GDPR Art. 28(3)(g)).
+
+        Args:
+            actor: Who asked, or answers for the client.
+            request: Of an export of a client.
+
+        Raises:
+            RequestConflict: It is no such request, or its time is over; ask again.
+            RequestNotFound: The actor may not see it.
+        """
+        runtime, stored = self._runtime, self.find(actor, request)
+        expires = (stored.outcome or {}).get("archive_expires")
+        if not stored.is_about_client or expires is None:
+            raise RequestConflict("this request is no export of a client")
+        if dt.datetime.fromisoformat(expires) < runtime.utcnow():
+            raise RequestConflict("the time of this export is over; ask for another one")
+        client, handler = stored.subject[1], self._handlers[Right.EXPORT]
+        purpose = self._client_rules(Right.EXPORT, actor, client)[0].purpose
+        kinds = [kind for kind, _ in client_kinds(runtime)]
+        categories = frozenset().union(*(handler.categories(runtime, kind) for kind in kinds))
+        declaration = Declaration(categories, frozenset({actor.role}), purpose, handler.actions)
+        job = partial(Job, runtime, declaration, actor, "export of a client")
+        return iter(ClientExport(runtime, client, categories, job))
+
     def certificate(self, actor: Actor, request: str) -> dict[str, Any]:
         """What an erasure did: what was erased, where, what was kept and why; raises
         `RequestConflict` where none was done.
@@ -269,18 +297,16 @@ class RightsService:
         return handler
 
     def _submit_for_client(self, right: str, actor: Actor, client: str) -> RightsRequest:
-        """Receive that everything of a client be erased, and destroy its key; `work` removes the
-        rows.
+        """Receive that everything of a client be erased, and destroy its key, `work` removes the
+        rows; or that everything be exported, which `client_archive` builds while it is fetched.
         """
         session, client = self._runtime.database.session(), canonical_id(client)
-        if right != Right.DELETE:
+        if right not in (Right.DELETE, Right.EXPORT):
             raise RequestInvalid(
-                "subject: everything of a client can be deleted; export and rectify name one person"
+                f"subject: everything of a client can be exported or deleted; {right} names one "
+                "person"
             )
-        rules = [
-            self._authorization.authorize(right, actor, kind, ("", client))
-            for kind, _ in client_kinds(self._runtime)
-        ]
+        rules = self._client_rules(right, actor, client)
         request = self.requests.receive(
             session,
             right,
@@ -291,8 +317,27 @@ class RightsService:
             clause=rules[0].clause,
         )
         record_state_by_actor(self._runtime, request, "received", request.clause)
-        begin_client_erasure(self._runtime, self.requests, session, request)
+        if right == Right.DELETE:
+            begin_client_erasure(self._runtime, self.requests, session, request)
+            return self._stored(session, request.id)
+        policy = self._runtime.policy
+        expires = self._runtime.utcnow() + dt.timedelta(days=policy.deadline.archive_days)
+        outcome = {"archive_expires": expires.isoformat()}
+        self.requests.transition(session, request.id, "completed", outcome=outcome)
+        record_state_by_actor(self._runtime, request, "completed", request.clause)
         return self._stored(session, request.id)
+
+    def _client_rules(self, right: str, actor: Actor, client: str) -> list[RightRule]:
+        """The rules by which an actor may ask for a right over everything of a client; raises
+        `AccessDenied` where one kind of subject has none.
+        """
+        rules = [
+            self._authorization.authorize(right, actor, kind, ("", client))
+            for kind, _ in client_kinds(self._runtime)
+        ]
+        if not rules:
+            raise RequestInvalid("subject: nothing is held for clients here")
+        return rules
 
     @contextmanager
     def _failing(self, session: Session, request: RightsRequest) -> Iterator[None]:

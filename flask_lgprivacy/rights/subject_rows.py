@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Table, select
+from sqlalchemy.orm import Session
 
 from ..crypto.keys import SubjectKey
-from ..database.identifiers import canonical_id
+from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import SealBroken
 from ..gate.context import ProcessingContext
 from ..orm.bulk_read import iter_records
 from ..orm.columns import columns_by_field, subject_column
 from ..orm.model_info import VERSION_COLUMN, ModelInfo, SealedGroup
 from ..orm.registry import model_info_of_table, table_name
-from ..orm.row_search import FoundRow, RowKey, RowSearch, selected_by_key
+from ..orm.row_search import RowKey, RowSearch, selected_by_key
 from ..orm.tagged_value import unwrap
 from ..policy.model import Action
 from .handler import RightsCase
@@ -68,7 +69,8 @@ def read_subject_rows(
     search = RowSearch(case.session, graph)
     person = search.start(own, own.c[_key_name(own)] == case.primary_key)
     found = search.reached_by(person)
-    reader = _SharedReader(case, processing, categories)
+    asking = [(case.request.subject, case.request.client)]
+    reader = SharedRowReader(case.session, processing, categories, asking)
     read_already = {layout.table for layout in layouts if graph.is_direct(layout.table)}
     for table in sorted(graph.reached_from(own) - read_already, key=lambda other: other.key):
         if graph.is_direct(table):
@@ -78,7 +80,8 @@ def read_subject_rows(
             rows_found = [row for row in found.by_table.get(table, {}).values() if row.links]
             if table is own and not rows_found:
                 continue
-            read = reader.read(table, rows_found)
+            shown = {row.key: row.shown_fields() for row in rows_found if not row.is_left_out}
+            read = (values for _, values in reader.read(table, shown))
         model = model_info_of_table(table)
         labelled = model.labelled if model is not None else ()
         tables.append(ExportedTable(table_name(table), labelled, list(read)))
@@ -99,27 +102,52 @@ def _key_name(table: Table) -> str:
     return str(next(iter(table.primary_key.columns)).key)
 
 
-class _SharedReader:
-    """Reads rows of tables that several people own or are shown."""
+class SharedRowReader:
+    """Reads rows of tables that several people own or are shown.
+
+    Args:
+        session: On the data.
+        processing: Under which values are opened.
+        categories: Those that may be read.
+        people: For whom, each with their client; reading is authorised for each of them.
+    """
 
     def __init__(
-        self, case: RightsCase, processing: ProcessingContext, categories: Collection[str]
+        self,
+        session: Session,
+        processing: ProcessingContext,
+        categories: Collection[str],
+        people: Sequence[tuple[SubjectRef, str | None]],
     ) -> None:
-        self._case = case
+        self._session = session
         self._processing = processing
         self._categories = frozenset(categories)
+        self._people = people
 
-    def read(self, table: Table, found: Sequence[FoundRow]) -> Iterator[dict[str, Any]]:
-        """Rows that were found, with what is shown of them; NULL stands for what is not."""
-        shown = {row.key: row.shown_fields() for row in found if not row.is_left_out}
+    def read(
+        self, table: Table, shown: Mapping[RowKey, frozenset[str] | None]
+    ) -> Iterator[tuple[RowKey, dict[str, Any]]]:
+        """Some rows with what is shown of them; NULL stands for what is not.
+
+        Args:
+            table: Theirs.
+            shown: By primary key, the names of the fields; None for all.
+
+        Returns:
+            An iterator of primary keys and values by field.
+        """
         primary = list(table.primary_key.columns)
         for condition in selected_by_key(table, list(shown)):
             for row, values in self._values(table, condition, shown):
-                fields = shown[tuple(row[column] for column in primary)]
-                yield {
-                    name: value if fields is None or name in fields else None
-                    for name, value in values.items()
-                }
+                key = tuple(row[column] for column in primary)
+                fields = shown[key]
+                yield (
+                    key,
+                    {
+                        name: value if fields is None or name in fields else None
+                        for name, value in values.items()
+                    },
+                )
 
     def read_all(self, table: Table, condition: Any) -> Iterator[dict[str, Any]]:
         """Every row that a condition selects, with all of its fields."""
@@ -141,7 +169,7 @@ class _SharedReader:
         primary = list(table.primary_key.columns)
         selected = dict.fromkeys([*columns.values(), *_named(table, hidden), *primary])
         names = list(columns)
-        read = self._case.session.execute(
+        read = self._session.execute(
             select(*selected).where(condition), bind_arguments={"clause": table}
         )
         if layout is None or not layout.groups:
@@ -158,11 +186,11 @@ class _SharedReader:
             yield row, values
 
     def _authorize(self, layout: ModelInfo) -> None:
-        request, processing = self._case.request, self._processing
+        processing = self._processing
         for category in sorted(layout.categories & self._categories):
-            client, subject = request.client, request.subject
-            processing.authorize(category, Action.READ, client=client, subject=subject)
-            processing.record_access(category, Action.READ, client=client, subject=subject)
+            for subject, client in self._people:
+                processing.authorize(category, Action.READ, client=client, subject=subject)
+                processing.record_access(category, Action.READ, client=client, subject=subject)
 
     def _readable(
         self, layout: ModelInfo, columns: dict[str, Column[Any]]
@@ -177,7 +205,7 @@ class _SharedReader:
     def _keys(self, layout: ModelInfo, rows: Sequence[Any]) -> dict[str, SubjectKey]:
         named_by = layout.column(layout.key_attribute)
         ids = dict.fromkeys(canonical_id(row[named_by]) for row in rows)
-        keys, session = self._processing.keys, self._case.session
+        keys, session = self._processing.keys, self._session
         loaded = keys.load(session, layout.key_kind, ids)
         return {one: loaded.get(one) or keys.require(session, layout.key_kind, one) for one in ids}
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import io
+import json
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,8 @@ from flask_lgprivacy.errors import (
     AccessDenied,
     KeyLost,
     ModelInvalid,
+    RequestConflict,
+    RequestNotFound,
     SealBroken,
     WriteInvalid,
 )
@@ -324,3 +331,61 @@ def test_what_needs_one_owner_is_refused(option: str) -> None:
             __privacy__ = belongs_to()
             id: Mapped[int] = mapped_column(primary_key=True)
             words: Mapped[str] = sealed("student.profile", **options)
+
+
+def test_an_export_of_a_client_has_shared_rows_once_with_what_its_people_are_shown(
+    team: Team,
+) -> None:
+    rights = team.application.privacy.rights
+    shown = {}
+    for school in SCHOOLS:
+        actor = team.administrator(school)
+        request = rights.submit("export", actor, kind="client", one=str(school))
+        archive = zipfile.ZipFile(io.BytesIO(b"".join(rights.client_archive(actor, request.id))))
+        assert archive.testzip() is None
+        sums = json.loads(archive.read("manifest.json"))
+        assert sums.keys() == {*archive.namelist()} - {"manifest.json"}
+        for name, digest in sums.items():
+            assert hashlib.sha256(archive.read(name)).hexdigest() == digest
+        people = {
+            name: json.loads(archive.read(name))["Pupil"]
+            for name in archive.namelist()
+            if name.endswith("data.json")
+        }
+        assert people == {
+            f"student/{one}/data.json": [
+                {"id": one, "school_id": school, "first_name": f"{school}-{number}"}
+            ]
+            for number, one in enumerate(team.pupils[school])
+        }
+        (shown[school],) = [json.loads(line) for line in archive.read("shared.jsonl").splitlines()]
+    first, second = team.pupils[1][0], team.pupils[2][0]
+    row = {"id": 1, "first": first, "second": second, "words": "once", "note": "mine"}
+    assert shown[1] == {
+        "table": "Story",
+        "people": [{"kind": "student", "id": str(first)}],
+        "row": row,
+    }
+    hidden = dict.fromkeys(row, None) | {"words": "once"}
+    assert shown[2] == {
+        "table": "Story",
+        "people": [{"kind": "student", "id": str(second)}],
+        "row": hidden,
+    }
+
+
+def test_an_export_of_a_client_is_for_its_administrator_and_its_time(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rights, mine = team.application.privacy.rights, team.administrator(1)
+    for actor in (team.administrator(2), Actor("teacher 1", role="teacher", client=1)):
+        with pytest.raises(AccessDenied):
+            rights.submit("export", actor, kind="client", one="1")
+    request = rights.submit("export", mine, kind="client", one="1")
+    with pytest.raises(RequestNotFound):
+        rights.client_archive(team.administrator(2), request.id)
+    runtime = team.application.runtime
+    later = runtime.utcnow() + dt.timedelta(days=60)
+    monkeypatch.setattr(rights, "_runtime", replace(runtime, utcnow=lambda: later))
+    with pytest.raises(RequestConflict, match="time of this export is over"):
+        rights.client_archive(mine, request.id)

@@ -61,7 +61,7 @@ def test_rows_of_a_subclass_are_found_too() -> None:
 
     rows = dict(enumerate([Work("a"), Drill("b"), Work(None), object.__new__(Drill)]))
     session: Any = SimpleNamespace(identity_map=rows, info={})
-    layout: Any = SimpleNamespace(model=Work, subject="student_id")
+    layout: Any = SimpleNamespace(model=Work, key_attribute="student_id")
     assert residents.subject_ids_in(session, [layout]) == ["a", "b"]
 
 

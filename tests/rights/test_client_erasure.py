@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +98,35 @@ def test_nobody_else_erases_a_client(backend: Backend, who: str) -> None:
         assert db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
 
 
-@pytest.mark.parametrize("right", ["export", "rectify"])
-def test_only_deletion_is_asked_for_a_whole_client(backend: Backend, right: str) -> None:
-    body = {
-        **everything(backend),
-        **({"changes": {"first_name": "x"}} if right == "rectify" else {}),
-    }
-    answer = ask(backend, backend.administrator(), body, f"/privacy/{right}")
-    assert (answer.status_code, "name one person" in answer.json["detail"]) == (422, True)
+def test_rectification_names_one_person(backend: Backend) -> None:
+    body = {**everything(backend), "changes": {"first_name": "x"}}
+    answer = ask(backend, backend.administrator(), body, "/privacy/rectify")
+    assert (answer.status_code, "names one person" in answer.json["detail"]) == (422, True)
+
+
+def test_everything_of_a_client_is_fetched_while_it_is_built(backend: Backend) -> None:
+    administrator = backend.administrator()
+    done = ask(backend, administrator, everything(backend), "/privacy/export")
+    assert (done.status_code, done.json["state"]) == (202, "completed")
+    answer = ask(backend, administrator, None, done.json["links"]["archive"], "GET")
+    assert (answer.status_code, answer.mimetype, answer.is_streamed) == (
+        200,
+        "application/zip",
+        True,
+    )
+    archive = zipfile.ZipFile(io.BytesIO(answer.data))
+    for student in backend.students[backend.schools[0]]:
+        content = json.loads(archive.read(f"student/{student.hex}/data.json"))
+        assert [len(rows) for rows in content.values()] == [1, 1]
+        assert content["Student"][0]["first_name"].startswith(CANARY)
+    assert "about-student.json" in archive.namelist()
+    events = list(read_trail(backend.folder / "trail", where={"event": "processing"}))
+    told = [event for event in events if event["endpoint"] == "export of a client"]
+    assert {event["stage"] for event in told} == {"intent", "outcome"}
+    named = {one for event in told for access in event["touched"] for one in access["pseudonyms"]}
+    assert len(named) == 2
+    other = ask(backend, backend.administrator(1), None, done.json["links"]["archive"], "GET")
+    assert other.status_code == 404
 
 
 def test_nothing_opens_from_the_moment_of_the_answer(

@@ -124,7 +124,8 @@ def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> App
     )
     app.config.update(config)
     (folder / "policy.toml").write_text(policy_document(), encoding="utf-8")
-    make_key_file(folder / "lgprivacy.key")
+    if not (folder / "lgprivacy.key").exists():
+        make_key_file(folder / "lgprivacy.key")
     db.init_app(app)
     privacy = LGPrivacy()
     made = Application(app, privacy, db, folder)

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Response, jsonify, request, send_file, url_for
+from flask import Response, jsonify, request, send_file, stream_with_context, url_for
 
 from ...errors import RequestInvalid
 from ...gate.actor import Actor
@@ -73,7 +73,12 @@ def show_request(request_id: str) -> Response:
 
 def archive(request_id: str) -> Response:
     """`GET /requests/<request_id>/archive`: the archive of an export."""
-    content = _service().archive(require_actor(), request_id)
+    actor, service = require_actor(), _service()
+    if service.find(actor, request_id).is_about_client:
+        named = {"Content-Disposition": f'attachment; filename="export-{request_id}.zip"'}
+        portions = stream_with_context(service.client_archive(actor, request_id))
+        return Response(portions, mimetype="application/zip", headers=named)
+    content = service.archive(actor, request_id)
     if content.startswith(b"{"):
         return Response(content, mimetype="application/json")
     return send_file(
