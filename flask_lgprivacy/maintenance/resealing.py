@@ -35,7 +35,7 @@ class Resealing(TableScan):
                 columns[VERSION_COLUMN],
                 *(columns[group.column] for group in self._groups),
             )
-            .where(columns[VERSION_COLUMN] > 0)
+            .where(columns[VERSION_COLUMN] > 0, layout.is_exactly())
             .order_by(self._key)
             .limit(CHUNK)
         )

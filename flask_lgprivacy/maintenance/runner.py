@@ -269,7 +269,12 @@ class MaintenanceRunner:
         return [canonical_id(client)]
 
     def _sealed(self) -> list[ModelInfo]:
-        return [layout for layout in self._runtime.models.graph.models if layout.groups]
+        return [
+            member
+            for layout in self._runtime.models.graph.models
+            for member in layout.family()
+            if member.groups
+        ]
 
     def _reseal(self, counts: dict[str, int]) -> int:
         """Go through all rows once; returns how many were resealed."""

@@ -39,7 +39,9 @@ class TableScan:
     def count(self, session: Session) -> int:
         """How many rows there are."""
         return int(
-            session.execute(select(func.count()).select_from(self.layout.table)).scalar_one()
+            session.execute(
+                select(func.count()).select_from(self.layout.table).where(self.layout.is_exactly())
+            ).scalar_one()
         )
 
     def run(self, session: Session) -> Iterator[tuple[int, int]]:

@@ -51,19 +51,25 @@ def iter_records(
         raise UndeclaredProcessing(
             f"records of {layout.name} were read outside any declared processing"
         )
-    mapper = model.__mapper__  # type: ignore[attr-defined]
-    columns = {
-        mapper.get_property_by_column(column).key: column
-        for column in layout.table.columns
-        if column.key not in {index.column for index in layout.indexes.values()}
-    }
+    for member in layout.family():
+        yield from _iter_members(session, context, member, criteria, categories)
+
+
+def _iter_members(
+    session: Session,
+    context: AccessContext,
+    layout: ModelInfo,
+    criteria: Collection[ColumnElement[bool]],
+    categories: Collection[str] | None,
+) -> Iterator[dict[str, Any]]:
+    """The same for rows of exactly one class."""
+    columns = layout.columns()
     requested_categories = (
         layout.categories if categories is None else layout.categories & frozenset(categories)
     )
     tags = [tag for tag in layout.tagged.values() if tag.category in requested_categories]
     hidden = {
-        *layout.groups,
-        VERSION_COLUMN,
+        *layout.record_columns,
         *(attribute.key for attribute in layout.plaintext_columns.values()),
         *(tag.attribute for tag in layout.tagged.values() if tag not in tags),
     }
@@ -89,7 +95,10 @@ def iter_records(
         context.open_record,
     )
     result = session.execute(
-        select(*columns.values()).where(*criteria).execution_options(yield_per=PARTITION)
+        select(*columns.values())
+        .select_from(layout.selectable)
+        .where(*criteria, layout.is_exactly())
+        .execution_options(yield_per=PARTITION)
     )
     with closing(result):  # a refusal in between would leave a server-side cursor open
         for partition in result.partitions():

@@ -119,32 +119,49 @@ class SealedField:
         self.name = name
         self.qualified = f"{owner.__name__}.{name}"
         self.index_column = f"lgprivacy_{name}_index" if self.blind is not None else None
-        present = vars(owner)
+        if _topmost_model(owner) is None:
+            self._add_columns(owner, nullable=False)
+            self._add_plaintext_column(owner)
+
+    def add_to_topmost(self, model: type) -> None:
+        """Add the columns of a subclass's field to the table of the topmost class, where they are
+        NULL in rows of other classes.
+
+        Raises:
+            ModelInvalid: The field is migrated from a column of the subclass.
+        """
+        top = _topmost_model(model)
+        if top is None or isinstance(vars(top).get(self.name), SealedField):
+            return
+        if self.migrates_from is not None:
+            raise ModelInvalid(
+                f"{self.qualified}: migrates_from stands in {top.__name__}, from which "
+                f"{model.__name__} inherits; declare the field there"
+            )
+        self._add_columns(top, nullable=True)
+
+    def _add_columns(self, model: type, *, nullable: bool) -> None:
+        present = vars(model)
         if VERSION_COLUMN not in present:
-            setattr(
-                owner,
-                VERSION_COLUMN,
-                mapped_column(Integer, nullable=False, info={INFO_KEY: {"reason": "row version"}}),
-            )
+            reason = {INFO_KEY: {"reason": "row version"}}
+            setattr(model, VERSION_COLUMN, mapped_column(Integer, nullable=nullable, info=reason))
         if self.column not in present:
-            setattr(
-                owner,
-                self.column,
-                mapped_column(LargeBinary, nullable=False, info={INFO_KEY: {"reason": "sealed"}}),
-            )
-        if self.index_column:
+            reason = {INFO_KEY: {"reason": "sealed"}}
+            setattr(model, self.column, mapped_column(LargeBinary, nullable=nullable, info=reason))
+        if self.index_column and self.index_column not in present:
             column: Mapped[bytes | None] = mapped_column(
                 LargeBinary(INDEX_BYTES),
                 index=True,
                 unique=self.unique,
                 info={INFO_KEY: {"reason": "blind index"}},
             )
-            setattr(owner, self.index_column, column)
+            setattr(model, self.index_column, column)
+
+    def _add_plaintext_column(self, model: type) -> None:
         if self.migrates_from is not None:
-            self.migrates_from.info[INFO_KEY] = {"plaintext_of": name}
-            setattr(
-                owner, PLAINTEXT_PREFIX + name, deferred(self.migrates_from, group=PLAINTEXT_PREFIX)
-            )
+            self.migrates_from.info[INFO_KEY] = {"plaintext_of": self.name}
+            plain = deferred(self.migrates_from, group=PLAINTEXT_PREFIX)
+            setattr(model, PLAINTEXT_PREFIX + self.name, plain)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -244,3 +261,14 @@ class SealedField:
 
     def __repr__(self) -> str:
         return f"<sealed {self.qualified} as {self.category}>"
+
+
+def _topmost_model(owner: type) -> type | None:
+    """The model whose table holds the records of a subclass; None for a class without one, or with
+    a table of its own alone (`concrete`).
+    """
+    arguments = vars(owner).get("__mapper_args__")
+    if isinstance(arguments, dict) and arguments.get("concrete"):
+        return None
+    mapped = [base for base in owner.__mro__[1:] if "__mapper__" in vars(base)]
+    return mapped[-1] if mapped else None

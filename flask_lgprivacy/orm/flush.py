@@ -226,8 +226,9 @@ class FlushSealer:
             not pending.is_written
         ):  # SQLAlchemy sends the rows of a model together, and tells of each afterwards
             for other in self._rows.values():
-                if other is not None and other.is_begun and other.layout is pending.layout:
-                    other.is_written = True
+                if other is None or other.layout.table is not pending.layout.table:
+                    continue
+                other.is_written = other.is_written or other.is_begun
         pending.is_written = True
         now = pending.layout.stated(pending.row)
         if now != pending.bound_to and any(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Mapper
@@ -23,22 +23,14 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
     mappers = sorted(mappers, key=lambda candidate: candidate.class_.__name__)
     keep_mappers(mappers)
     refuse_unguarded_mappers(mappers, policy)
-    layouts = [layout for mapper in mappers if (layout := model_info_on(mapper)) is not None]
-    subjects: dict[str, ModelInfo] = {}
-    belongings: dict[str, list[ModelInfo]] = {}
-    shared = tuple(layout for layout in layouts if layout.is_shared)
-    terms = SensitiveTerms(policy)
-    for layout in layouts:
+    every = [layout for mapper in mappers if (layout := model_info_on(mapper)) is not None]
+    for layout in every:
         _check_layout(layout, policy)
-        if layout.is_subject:
-            if layout.kind in subjects:
-                raise ModelInvalid(
-                    f"{layout.name}: {subjects[layout.kind].name} is already "
-                    f"subject({layout.kind!r}); give one of them a name of its own, as "
-                    f"subject({layout.policy_kind!r}, name={layout.name.lower()!r})"
-                )
-            subjects[layout.kind] = layout
-        elif not layout.is_shared:
+    layouts = [layout for layout in every if layout.base is None]
+    subjects = _by_kind(layouts)
+    belongings: dict[str, list[ModelInfo]] = {}
+    for layout in layouts:
+        if not layout.is_subject and not layout.is_shared:
             belongings.setdefault(layout.kind, []).append(layout)
     for kind, infos in belongings.items():
         if kind not in subjects:
@@ -46,23 +38,23 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
                 f"{infos[0].name}: belongs_to({kind!r}), but no model is subject({kind!r})"
             )
         for layout in infos:
-            _check_categories(layout, [subjects[kind].policy_kind], policy)
-    refuse_sensitive_names(mappers, terms)
+            _check_family(layout, [subjects[kind].policy_kind], policy)
+    refuse_sensitive_names(mappers, SensitiveTerms(policy))
     tables = list(application_tables(mappers))
     try:
-        links = tuple(collect_links(tables, layouts))
+        links = tuple(collect_links(tables, every))
     except LookupError as unknown:
         raise ModelInvalid(str(unknown.args[0])) from None
     graph = OwnershipGraph(
         subjects,
         {kind: tuple(infos) for kind, infos in belongings.items()},
-        shared,
+        tuple(layout for layout in layouts if layout.is_shared),
         links,
         tuple(tables),
     )
     check_ownership(graph, policy)
-    for layout in shared:
-        _check_categories(layout, _owning_kinds(graph, layout), policy)
+    for layout in graph.shared:
+        _check_family(layout, _owning_kinds(graph, layout), policy)
     for kind, layout in subjects.items():
         _check_scope(graph, kind, layout)
         if capacity_of(graph, kind, policy) is Capacity.PROCESSOR and layout.client is None:
@@ -71,6 +63,27 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
                 "client='…')"
             )
     return graph
+
+
+def _by_kind(layouts: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
+    """The models of subjects; raises `ModelInvalid` where two are of one name."""
+    subjects: dict[str, ModelInfo] = {}
+    for layout in layouts:
+        if layout.is_subject:
+            if layout.kind in subjects:
+                raise ModelInvalid(
+                    f"{layout.name}: {subjects[layout.kind].name} is already "
+                    f"subject({layout.kind!r}); give one of them a name of its own, as "
+                    f"subject({layout.policy_kind!r}, name={layout.name.lower()!r})"
+                )
+            subjects[layout.kind] = layout
+    return subjects
+
+
+def _check_family(layout: ModelInfo, kinds: Sequence[str], policy: Policy) -> None:
+    """Check the categories of a model and its subclasses."""
+    for member in layout.family():
+        _check_categories(member, kinds, policy)
 
 
 def _check_scope(graph: OwnershipGraph, kind: str, layout: ModelInfo) -> None:

@@ -49,7 +49,8 @@ class LabelledModels:
         categories = self._policy.categories
         return any(
             categories[group.category].capacity is Capacity.PROCESSOR
-            for group in layout.groups.values()
+            for member in layout.family()
+            for group in member.groups.values()
         )
 
     def policy_kind(self, subject_kind: str) -> str:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import operator
 import sys
 import typing
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from inspect import get_annotations as inspect_annotations
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from sqlalchemy import Column, DefaultClause, Table, event
 from sqlalchemy.orm import Mapper
 
 from ..database.sqlalchemy_internals import keep_history, replace_attribute_class
 from ..errors import ModelInvalid
-from .attributes import PlaintextAttribute, TaggedAttribute, is_readable_key, tagged_type
+from .attributes import (
+    PlaintextAttribute,
+    TaggedAttribute,
+    TaggedType,
+    is_readable_key,
+    tagged_type,
+)
 from .codec import ValueType, value_type
 from .field_index import FieldIndex, check_guessable
 from .fields import SealedField
@@ -23,19 +29,60 @@ from .flush_events import listen_to_rows
 from .model_info import VERSION_COLUMN, AssociatedDataPrefixes, ModelInfo, SealedGroup, TaggedColumn
 from .ownership_labels import Meaning
 from .ownership_links import column_labels, labels_of
-from .registry import INFO_KEY, model_info_of, model_info_of_table, register
+from .registry import INFO_KEY, model_info_of, model_info_of_table, model_info_on, register
 from .reserved_identifiers import can_be_reserved
 from .row_state import SLOT, decrypted_slot
 
 
 def complete_model(mapper: Mapper[Any], model: type) -> None:
     """Check a labelled model when it is mapped, and register its layout; raises `ModelInvalid`."""
-    ownership: Ownership = model.__privacy__  # type: ignore[attr-defined]
+    if model_info_on(mapper) is not None:
+        return  # a class of a table of its own hears its own label, and that of the class above
     name = model.__name__
-    table = mapper.local_table
-    _refuse_mapping(mapper, name)
-    assert isinstance(table, Table)  # noqa: S101  _refuse_mapping has looked
+    base = _labelled_base(mapper, name)
+    _refuse_mapping(mapper, base, name)
     sealed_fields = [value for value in _class_values(model) if isinstance(value, SealedField)]
+    if base is not None:
+        for field in sealed_fields:
+            field.add_to_topmost(model)
+        layout = _layout_of_subclass(mapper, base)
+    else:
+        layout = _layout_of_model(mapper, sealed_fields)
+    for field in sealed_fields:
+        if field.column not in layout.table.columns:
+            raise ModelInvalid(
+                f"{name}.{field.name} stands in the table of the class above, and {name} has one "
+                "of its own (concrete); declare the field again"
+            )
+    _add_groups(layout, sealed_fields)
+    if sealed_fields:
+        _keep_version(mapper, layout.table.c[VERSION_COLUMN], name)
+    for field in sealed_fields:
+        field.validate_with(model, mapper.validators.get(field.name))
+    for column in _own_columns(mapper, base):
+        _take_column(mapper, layout, column)
+    layout.field_categories.update((name, tag.category) for name, tag in layout.tagged.items())
+    layout.field_categories.update(
+        (name, group.category) for group in layout.groups.values() for name in group.fields
+    )
+    register(mapper, layout)
+    fixed_names = {layout.key, layout.subject, layout.client, *layout.owner_keys}
+    for fixed in filter(None, fixed_names):
+        keep_history(mapper, mapper.columns[fixed])
+    if base is None:
+        event.listen(model, "expire", _expired, propagate=True)
+        event.listen(model, "refresh", _replaced, propagate=True)
+    listen_to_rows(model)
+    if layout.labelled:
+        model.__reduce_ex__ = _refuse_carrying_away  # type: ignore[method-assign, assignment]
+
+
+def _layout_of_model(mapper: Mapper[Any], sealed_fields: list[SealedField]) -> ModelInfo:
+    """The layout of a model that inherits from no labelled one, without its fields."""
+    model, table = mapper.class_, mapper.local_table
+    assert isinstance(table, Table)  # noqa: S101  _refuse_mapping has looked
+    ownership: Ownership = model.__privacy__
+    name = model.__name__
     primary = next(iter(table.primary_key.columns))
     if ownership.is_subject or sealed_fields:
         if len(table.primary_key.columns) != 1:
@@ -49,7 +96,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
     if ownership.client is not None and ownership.client not in mapper.columns:
         raise ModelInvalid(f"{name}: client={ownership.client!r} names no column")
     key = mapper.get_property_by_column(primary).key
-    layout = ModelInfo(
+    return ModelInfo(
         model=model,
         table=table,
         kind=ownership.name,
@@ -63,41 +110,87 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         client=ownership.client,
         scope=ownership.scope,
     )
-    _add_groups(layout, sealed_fields)
-    if sealed_fields:
-        _keep_version(mapper, table.c[VERSION_COLUMN], name)
-    for field in sealed_fields:
-        field.validate_with(model, mapper.validators.get(field.name))
-    for column in table.columns:
-        label = column.info.get(INFO_KEY)
-        attribute = _only_attribute_of(mapper, column, name)
-        if label and "plaintext_of" in label:
-            _add_plaintext_column(layout, label["plaintext_of"], attribute, column)
-        elif label and "category" in label:
-            _tag(layout, attribute, column, label["category"])
-        elif (
-            not label
-            and not column.primary_key
-            and not column.foreign_keys
-            and attribute not in (layout.client, layout.scope)
-        ):
-            raise ModelInvalid(
-                f"{name}.{attribute} has no label; use sealed(category), tagged(category) or "
-                "not_personal(reason)"
-            )
-    layout.field_categories.update((name, tag.category) for name, tag in layout.tagged.items())
-    layout.field_categories.update(
-        (name, group.category) for group in layout.groups.values() for name in group.fields
+
+
+def _layout_of_subclass(mapper: Mapper[Any], base: ModelInfo) -> ModelInfo:
+    """The layout of a class whose rows stand in the table of the class above, or begin there; they
+    are that one's rows, so they have its key, subject and client.
+    """
+    layout = replace(
+        base,
+        model=mapper.class_,
+        owner_keys=(*base.owner_keys, *_owner_keys(mapper)),
+        groups={},
+        tagged={},
+        indexes={},
+        field_categories={},
+        plaintext_columns=dict(base.plaintext_columns),
+        base=base,
+        children=[],
     )
-    register(mapper, layout)
-    fixed_names = {layout.key, layout.subject, layout.client, *layout.owner_keys}
-    for fixed in filter(None, fixed_names):
-        keep_history(mapper, mapper.columns[fixed])
-    event.listen(model, "expire", _expired, propagate=True)
-    event.listen(model, "refresh", _replaced, propagate=True)
-    listen_to_rows(model)
-    if layout.labelled:
-        model.__reduce_ex__ = _refuse_carrying_away  # type: ignore[method-assign, assignment]
+    if layout.is_shared:
+        _refuse_searching_shared(
+            [value for value in _class_values(layout.model) if isinstance(value, SealedField)]
+        )
+    return layout
+
+
+def _labelled_base(mapper: Mapper[Any], name: str) -> ModelInfo | None:
+    """The layout of the class above, where its table holds the rows; None where there is none."""
+    if mapper.inherits is None or mapper.concrete:
+        return None
+    base = model_info_on(mapper.inherits)
+    above = mapper.inherits.class_.__name__
+    if base is None:
+        raise ModelInvalid(
+            f"{name} inherits from the mapped class {above}, which has no label, so its rows would "
+            f"be read past that of {name}; write __privacy__ in {above}"
+        )
+    if "__privacy__" in vars(mapper.class_):
+        raise ModelInvalid(
+            f"{name} is a subclass of {above}, and its rows are that one's; leave __privacy__ out"
+        )
+    if mapper.polymorphic_on is None:
+        raise ModelInvalid(
+            f"{name} is a subclass of {above}, and no column says which rows are whose class; "
+            'write __mapper_args__ = {"polymorphic_on": …} there, and an identity in each'
+        )
+    return base
+
+
+def _own_columns(mapper: Mapper[Any], base: ModelInfo | None) -> list[Column[Any]]:
+    """The columns whose labels a model has to look at: those of its table; in a subclass, those
+    that it maps.
+    """
+    table = cast(Table, mapper.local_table)
+    if base is None:
+        return list(table.columns)
+    shown = {column for attribute in mapper.column_attrs for column in attribute.columns}
+    tables = dict.fromkeys([base.table, *mapper.tables])
+    return [column for one in tables for column in cast(Table, one).columns if column in shown]
+
+
+def _take_column(mapper: Mapper[Any], layout: ModelInfo, column: Column[Any]) -> None:
+    """Take a column in by its label; raises `ModelInvalid` where it needs one."""
+    label = column.info.get(INFO_KEY)
+    if layout.base is not None and column.primary_key:
+        return  # a subclass shows that of each of its tables under one name
+    attribute = _only_attribute_of(mapper, column, layout.name)
+    if label and "plaintext_of" in label:
+        _add_plaintext_column(layout, label["plaintext_of"], attribute, column)
+    elif label and "category" in label:
+        _tag(layout, attribute, column, label["category"])
+    elif (
+        not label
+        and not column.primary_key
+        and not column.foreign_keys
+        and column is not mapper.polymorphic_on
+        and attribute not in (layout.client, layout.scope)
+    ):
+        raise ModelInvalid(
+            f"{layout.name}.{attribute} has no label; use sealed(category), tagged(category) or "
+            "not_personal(reason)"
+        )
 
 
 def _refuse_searching_shared(sealed_fields: list[SealedField]) -> None:
@@ -112,24 +205,21 @@ def _refuse_searching_shared(sealed_fields: list[SealedField]) -> None:
             )
 
 
-def _refuse_mapping(mapper: Mapper[Any], name: str) -> None:
+def _refuse_mapping(mapper: Mapper[Any], base: ModelInfo | None, name: str) -> None:
     """Refuse ways of mapping that would show a labelled column past its label."""
-    if mapper.inherits is not None or getattr(mapper, "concrete", False):
-        base = mapper.inherits.class_.__name__ if mapper.inherits is not None else "another model"
-        raise ModelInvalid(
-            f"{name} inherits from the mapped class {base}, and inheritance between mapped classes "
-            "is not supported where one of "
-            "them is labelled; give each a table of its own and put the columns that they share "
-            "into a mixin"
-        )
     if not isinstance(mapper.local_table, Table):
         raise ModelInvalid(
             f"{name} is mapped to a query; label the model of the table that it selects from"
         )
     other = model_info_of_table(mapper.local_table)
-    if other is not None:
+    if other is not None and base is None:
         raise ModelInvalid(
             f"{name} is a second model of the table of {other.name}; use {other.name}"
+        )
+    if mapper.concrete and mapper.with_polymorphic:
+        raise ModelInvalid(
+            f"{name} is loaded with classes of other tables by one query, past their labels; leave "
+            "the union out, and query each class"
         )
     if is_dataclass(mapper.class_):
         raise ModelInvalid(
@@ -165,9 +255,11 @@ def _keep_version(mapper: Mapper[Any], version: Column[Any], name: str) -> None:
     """Records are bound to the row's version, so SQLAlchemy compares it at each UPDATE, whatever
     `__mapper_args__` say besides.
     """
-    if mapper.version_id_col is not None and mapper.version_id_col is not version:
+    above = mapper.inherits.version_id_col if mapper.inherits is not None else None
+    named = mapper.version_id_col
+    if named is not None and named is not version and named is not above:
         raise ModelInvalid(
-            f"{name}: __mapper_args__ name the version column {mapper.version_id_col.name!r}, and "
+            f"{name}: __mapper_args__ name the version column {named.name!r}, and "
             "a model with sealed fields has "
             f"{VERSION_COLUMN!r} for that; take version_id_col out of them"
         )
@@ -190,7 +282,7 @@ def _tag(layout: ModelInfo, attribute: str, column: Column[Any], category: str) 
     """Guard a tagged column: its attribute, and its type for whoever selects it in another way."""
     layout.tagged[attribute] = TaggedColumn(layout, attribute, category)
     replace_attribute_class(layout.model, attribute, TaggedAttribute)
-    if not is_readable_key(column):
+    if not is_readable_key(column) and not isinstance(column.type, TaggedType):
         column.type = tagged_type(column.type)
 
 
@@ -268,11 +360,11 @@ def _add_groups(layout: ModelInfo, sealed_fields: list[SealedField]) -> None:
                 sealed_field.blind,
             )
             layout.indexes[sealed_field.name] = FieldIndex(
-                typing.cast(str, sealed_field.index_column), sealed_field.blind
+                cast(str, sealed_field.index_column), sealed_field.blind
             )
     for column in dict.fromkeys(sealed_field.column for sealed_field in sealed_fields):
         fields = {
-            sealed_field.name: typing.cast(ValueType, sealed_field.type)
+            sealed_field.name: cast(ValueType, sealed_field.type)
             for sealed_field in sealed_fields
             if sealed_field.column == column
         }
@@ -329,7 +421,7 @@ def _annotation(model: type, name: str) -> Any:
 
 def _owner_keys(mapper: Mapper[Any]) -> tuple[str, ...]:
     """The attributes of a model's keys that have a label."""
-    table = typing.cast(Table, mapper.local_table)
+    table = cast(Table, mapper.local_table)
     labelled = {
         column
         for constraint in table.foreign_key_constraints
@@ -341,7 +433,8 @@ def _owner_keys(mapper: Mapper[Any]) -> tuple[str, ...]:
     labels += [label for key in table.foreign_key_constraints for label in labels_of(key)]
     conditions = {name for label in labels for name, _ in label.when}
     labelled |= {column for column in table.columns if column.key in conditions}
-    return tuple(mapper.get_property_by_column(column).key for column in labelled)
+    shown = {column: name for name, column in mapper.columns.items()}
+    return tuple(shown[column] for column in labelled if column in shown)
 
 
 def _is_subject(ownership: Ownership, kind: str) -> bool:
@@ -366,7 +459,7 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
             ownership = getattr(other.class_, "__privacy__", None) if other else None
             if other is not None and ownership is not None and _is_subject(ownership, kind):
                 leads_to = foreign.target_fullname.rpartition(".")[2]
-                if leads_to not in typing.cast(Table, other.local_table).primary_key.columns:
+                if leads_to not in cast(Table, other.local_table).primary_key.columns:
                     raise ModelInvalid(
                         f"{mapper.class_.__name__}.{column.key} leads to "
                         f"{other.class_.__name__}.{leads_to}, which is not its primary key; write "

@@ -4,13 +4,13 @@ to subject and client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from hashlib import blake2s
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from sqlalchemy import Column, Table, inspect
+from sqlalchemy import Column, ColumnElement, FromClause, Table, inspect, or_, true
 from sqlalchemy.orm import Mapper
 from sqlalchemy.orm.attributes import InstrumentedAttribute
 
@@ -118,6 +118,9 @@ class ModelInfo:
     `kind` is the name under which its subjects are known, `policy_kind` what they are in the policy
     document; the two differ where several models are of one kind.
 
+    `base` is the model from which it inherits its table, where it is a subclass of a labelled one;
+    `children` are its subclasses.
+
     `subject` is the attribute that leads to the one owner of a row, "" where the labels of its
     keys say whose it is; `owner_keys` are the attributes that have such a label. Where
     `is_reserved`, the database makes identifiers, and they are reserved before the insert.
@@ -140,6 +143,76 @@ class ModelInfo:
     indexes: dict[str, FieldIndex] = field(default_factory=dict)
     field_categories: dict[str, str] = field(default_factory=dict)
     plaintext_columns: dict[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
+    base: ModelInfo | None = None
+    children: list[ModelInfo] = field(default_factory=list)
+
+    def family(self) -> Iterator[ModelInfo]:
+        """The model and its subclasses, each of whose rows is of one of them."""
+        yield self
+        for child in self.children:
+            yield from child.family()
+
+    def is_exactly(self) -> ColumnElement[bool]:
+        """The condition that a row is of this class, not of a subclass or the class above.
+
+        Rows whose discriminator names no class are of the topmost.
+        """
+        mapper: Mapper[Any] = inspect(self.model)
+        discriminator = mapper.polymorphic_on
+        if discriminator is None or (self.base is None and not self.children):
+            return true()
+        if self.base is not None:
+            return discriminator == mapper.polymorphic_identity
+        below: list[Any] = [
+            inspect(member.model).polymorphic_identity
+            for member in self.family()
+            if member is not self
+        ]
+        return or_(discriminator.is_(None), discriminator.not_in(below))
+
+    def columns(self) -> dict[str, Column[Any]]:
+        """The columns that the model maps, its table's before those of a subclass, by attribute."""
+        mapper: Mapper[Any] = inspect(self.model)
+        tables = [self.table, *(table for table in mapper.tables if table is not self.table)]
+        names: dict[Any, str] = {
+            column: attribute.key
+            for attribute in mapper.column_attrs
+            for column in attribute.columns
+        }
+        columns: dict[str, Any] = {}
+        for table in tables:
+            for column in table.columns:
+                if column in names:
+                    columns.setdefault(names[column], column)
+        return columns
+
+    @property
+    def own_table(self) -> Table:
+        """The table that the model brings: of a subclass its own, or the one above."""
+        mapper: Mapper[Any] = inspect(self.model)
+        return cast(Table, mapper.local_table)
+
+    @property
+    def selectable(self) -> FromClause:
+        """What its rows are selected from: its table, joined with those of the classes between."""
+        mapper: Mapper[Any] = inspect(self.model)
+        return mapper.selectable
+
+    @property
+    def record_columns(self) -> frozenset[str]:
+        """The attributes that hold the records, versions and blind indexes of its table's rows."""
+        top = self
+        while top.base is not None:
+            top = top.base
+        return frozenset(
+            name
+            for member in top.family()
+            for name in (
+                VERSION_COLUMN,
+                *member.groups,
+                *(index.column for index in member.indexes.values()),
+            )
+        )
 
     @property
     def name(self) -> str:
@@ -147,7 +220,9 @@ class ModelInfo:
         return self.model.__name__
 
     def column(self, attribute: str) -> Column[Any]:
-        """The column behind an attribute of the model."""
+        """The column behind an attribute of the model; of several, that of its table."""
+        if self.base is not None:
+            return self.columns()[attribute]
         mapper: Mapper[Any] = inspect(self.model)
         return mapper.columns[attribute]
 
@@ -186,8 +261,18 @@ class ModelInfo:
 
     @property
     def categories(self) -> frozenset[str]:
-        """Every category that the model holds."""
+        """Every category that rows of this very class hold."""
         return frozenset(self.field_categories.values())
+
+    @property
+    def family_categories(self) -> frozenset[str]:
+        """Every category that its rows and those of subclasses hold."""
+        return frozenset().union(*(member.categories for member in self.family()))
+
+    @property
+    def family_labelled(self) -> tuple[str, ...]:
+        """The names of all labelled fields of its rows and those of subclasses."""
+        return tuple(dict.fromkeys(name for one in self.family() for name in one.labelled))
 
     @property
     def labelled(self) -> tuple[str, ...]:

@@ -76,6 +76,13 @@ class OwnershipGraph:
         return (*(layout for kind in self.subjects for layout in self.of(kind)), *self.shared)
 
     @cached_property
+    def subclass_tables(self) -> frozenset[Table]:
+        """The tables of subclasses, whose rows are read with those of the model above."""
+        return frozenset(
+            member.own_table for layout in self.models for member in layout.family()
+        ) - {layout.table for layout in self.models}
+
+    @cached_property
     def subject_tables(self) -> dict[Table, ModelInfo]:
         """The models of subjects, by their tables."""
         return {layout.table: layout for layout in self.subjects.values()}
@@ -199,7 +206,11 @@ class OwnershipGraph:
         return (
             len(about) == 1
             and table not in self.subject_tables
-            and not any(layout.table is table for layout in self.shared if layout.groups)
+            and not any(
+                layout.table is table
+                for layout in self.shared
+                if any(member.groups for member in layout.family())
+            )
             and labelled_key.gives_ownership
             and not labelled_key.is_turned
             and labelled_key.label.shows is None
@@ -230,7 +241,8 @@ def capacity_of(graph: OwnershipGraph, kind: str, policy: Policy) -> Capacity:
     capacities = {
         policy.categories[group.category].capacity
         for layout in graph.of(kind)
-        for group in layout.groups.values()
+        for member in layout.family()
+        for group in member.groups.values()
     }
     if len(capacities) > 1:
         raise ModelInvalid(

@@ -109,11 +109,14 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
         LookupError: A label leads to a table or column that is not there; its text says which.
     """
     tables = list(tables)
+    layouts = list(layouts)
+    owner = KeyLabel(Meaning.OWNER, None, Clear())
     implied = {
-        layout.column(layout.subject): KeyLabel(Meaning.OWNER, None, Clear())
+        layout.column(layout.subject): owner
         for layout in layouts
         if not layout.is_subject and layout.subject
     }
+    implied |= {column: owner for layout in layouts for column in _keys_to_base(layout)}
     links = []
     for table in tables:
         for constraint in foreign_keys_of(table):
@@ -152,6 +155,12 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
                         )
                     )
     return links
+
+
+def _keys_to_base(layout: ModelInfo) -> Iterator[Column[Any]]:
+    """The column by which a subclass with a table of its own leads to the row above."""
+    if layout.base is not None and layout.own_table is not layout.base.own_table:
+        yield from layout.own_table.primary_key.columns
 
 
 def foreign_keys_of(table: Table) -> list[ForeignKeyConstraint]:

@@ -21,7 +21,10 @@ MAPPERS = "lgprivacy_mappers"
 def register(mapper: Mapper[Any], layout: ModelInfo) -> None:
     """Keep a layout; a table's own `info` would be written into migrations."""
     mapper.class_manager.info[INFO_KEY] = layout
-    layout.table.metadata.info.setdefault(INFO_KEY, {})[layout.table] = layout
+    layouts = layout.table.metadata.info.setdefault(INFO_KEY, {})
+    layouts.setdefault(mapper.local_table, layout)
+    if layout.base is not None:
+        layout.base.children.append(layout)
 
 
 def model_info_of(model: type) -> ModelInfo:
@@ -55,7 +58,7 @@ def labelled_tables(mapper: Mapper[Any]) -> list[ModelInfo]:
 
 def keep_mappers(mappers: Iterable[Mapper[Any]]) -> None:
     """Keep which model each table has, labelled or not."""
-    for mapper in mappers:
+    for mapper in sorted(mappers, key=lambda mapper: len(list(mapper.iterate_to_root()))):
         if isinstance(mapper.local_table, Table):
             table = mapper.local_table
             table.metadata.info.setdefault(MAPPERS, {}).setdefault(table, mapper)

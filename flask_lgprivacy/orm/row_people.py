@@ -69,12 +69,12 @@ class RowPeople:
 
     def categories_behind(self, layout: ModelInfo) -> frozenset[str]:
         """The categories of a model; where it has none, of all that is reached over its rows."""
-        if layout.categories:
-            return layout.categories
+        if layout.family_categories:
+            return layout.family_categories
         graph = self._models.graph
         reached = graph.reached_from(layout.table)
         return frozenset().union(
-            *(model.categories for model in graph.models if model.table in reached)
+            *(model.family_categories for model in graph.models if model.table in reached)
         )
 
     def forget(self) -> None:

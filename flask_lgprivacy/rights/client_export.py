@@ -133,12 +133,14 @@ class ClientExport:
         key = next(iter(own.primary_key.columns))
         people = search.start(own, key.in_(primary_keys))
         apart = {layout.table for layout in graph.of(kind) if graph.is_direct(layout.table)}
-        for table in graph.reached_from(own) - apart:
+        for table in graph.reached_from(own) - apart - graph.subclass_tables:
             if graph.is_direct(table):
                 self._shared[table].update(
                     dict.fromkeys(row.key for row in search.reached_directly(table, people))
                 )
         for found_row in search.reached_by(people):
+            if found_row.table in graph.subclass_tables:
+                continue  # it is read with the row above
             if found_row.links and not found_row.is_left_out:
                 self._shared[found_row.table][found_row.key] = None
 

@@ -128,7 +128,7 @@ def held_categories(runtime: Runtime, kind: str) -> frozenset[str]:
     return owned_categories(runtime, kind) | {
         category
         for layout in graph.models
-        for category in (layout.categories if layout.table in reached else ())
+        for category in (layout.family_categories if layout.table in reached else ())
         if graph.policy_kind(kind) in declared[category].subjects
     }
 
@@ -138,7 +138,7 @@ def owned_categories(runtime: Runtime, kind: str) -> frozenset[str]:
     graph = runtime.models.graph
     owned = graph.owned_from(graph.subjects[kind].table)
     return runtime.stores.categories_of(kind).union(
-        *(layout.categories for layout in graph.models if layout.table in owned)
+        *(layout.family_categories for layout in graph.models if layout.table in owned)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -11,8 +12,9 @@ from ..database.identifiers import SubjectRef
 from ..errors import RequestConflict, RequestInvalid, TooManyRequests
 from ..gate.runtime import Runtime
 from ..orm.codec import encode_fields, from_json
-from ..orm.columns import field_type
+from ..orm.columns import field_type, matches_any_id, subject_column
 from ..orm.hidden_values import HiddenValues
+from ..orm.model_info import ModelInfo
 from ..policy.model import Action, Right
 from .handler import Outcome, RightsCase, exportable_categories
 from .requests import RequestRepository
@@ -43,9 +45,9 @@ class RectificationHandler:
             RequestInvalid: Names the field that cannot be changed so.
             TooManyRequests: What must be unique was changed too often today.
         """
-        kind = subject[0]
-        checked = self._checked_values(runtime, kind, changes)
-        if not runtime.models.graph.subjects[kind].indexes.keys().isdisjoint(checked):
+        layout = class_of_subject(session, runtime.models.graph.subjects[subject[0]], subject[1])
+        checked = self._checked_values(runtime, layout, changes)
+        if not layout.indexes.keys().isdisjoint(checked):
             _refuse_guessing(runtime, session, subject)
         return checked
 
@@ -62,11 +64,12 @@ class RectificationHandler:
         layout = case.runtime.models.graph.subjects[case.request.subject[0]]
         return Outcome("completed", {"fields": sorted(case.changes), "model": layout.name})
 
-    def _checked_values(self, runtime: Runtime, kind: str, changes: HiddenValues) -> HiddenValues:
-        layout = runtime.models.graph.subjects[kind]
+    def _checked_values(
+        self, runtime: Runtime, layout: ModelInfo, changes: HiddenValues
+    ) -> HiddenValues:
         if not changes:
             raise RequestInvalid("changes: name at least one field with its new value")
-        categories = self.categories(runtime, kind)
+        categories = self.categories(runtime, layout.kind)
         checked = {}
         for name in changes:
             if layout.category_of(name) not in categories:
@@ -85,6 +88,22 @@ class RectificationHandler:
                 raise RequestInvalid(str(error)) from None
             encode_fields({name: checked[name]}, name)
         return HiddenValues(checked)
+
+
+def class_of_subject(session: Session, layout: ModelInfo, subject_id: str) -> ModelInfo:
+    """The model or subclass of which a subject's row is."""
+    if not layout.children:
+        return layout
+    is_subject = matches_any_id(subject_column(layout), [subject_id])
+    query = select(subject_column(layout))
+    return next(
+        (
+            member
+            for member in layout.family()
+            if session.execute(query.where(is_subject, member.is_exactly())).first() is not None
+        ),
+        layout,
+    )
 
 
 def _refuse_guessing(runtime: Runtime, session: Session, subject: SubjectRef) -> None:

@@ -56,7 +56,12 @@ class Traces:
 def traces_of(session: Session, graph: OwnershipGraph, subject: SubjectRef) -> Traces:
     """What is to be searched for when somebody is erased; read before the rows go."""
     layout = graph.subjects[subject[0]]
-    columns = [layout.table.c[index.column] for index in layout.indexes.values()]
+    columns = [
+        layout.table.c[name]
+        for name in dict.fromkeys(
+            index.column for member in layout.family() for index in member.indexes.values()
+        )
+    ]
     if not columns:
         return Traces()
     is_subject = matches_any_id(subject_column(layout), [subject[1]])
@@ -109,7 +114,8 @@ class _Search:
         self._index_columns = {
             (model.table.name, index.column)
             for model in graph.models
-            for index in model.indexes.values()
+            for member in model.family()
+            for index in member.indexes.values()
         }
         leading = [
             labelled_key for labelled_key in graph.links if labelled_key.target is layout.table

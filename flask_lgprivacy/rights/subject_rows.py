@@ -64,7 +64,7 @@ def read_subject_rows(
         if layout.is_subject or graph.is_direct(layout.table):
             owned = subject_column(layout) == case.primary_key
             rows = iter_records(case.session, layout.model, owned, categories=categories)
-            tables.append(ExportedTable(layout.name, layout.labelled, list(rows)))
+            tables.append(ExportedTable(layout.name, layout.family_labelled, list(rows)))
     own = graph.subjects[kind].table
     search = RowSearch(case.session, graph)
     person = search.start(own, own.c[_key_name(own)] == case.primary_key)
@@ -72,6 +72,7 @@ def read_subject_rows(
     asking = [(case.request.subject, case.request.client)]
     reader = SharedRowReader(case.session, processing, categories, asking)
     read_already = {layout.table for layout in layouts if graph.is_direct(layout.table)}
+    read_already |= graph.subclass_tables
     for table in sorted(graph.reached_from(own) - read_already, key=lambda other: other.key):
         if graph.is_direct(table):
             keys = search.direct_keys(table, person)
@@ -83,7 +84,7 @@ def read_subject_rows(
             shown = {row.key: row.shown_fields() for row in rows_found if not row.is_left_out}
             read = (values for _, values in reader.read(table, shown))
         model = model_info_of_table(table)
-        labelled = model.labelled if model is not None else ()
+        labelled = model.family_labelled if model is not None else ()
         tables.append(ExportedTable(table_name(table), labelled, list(read)))
     return _joined(tables)
 
@@ -159,20 +160,37 @@ class SharedRowReader:
     ) -> Iterator[tuple[Any, dict[str, Any]]]:
         """Rows as they are read, each with its fields opened where any of a record is shown."""
         layout = model_info_of_table(table)
-        columns = columns_by_field(table)
-        hidden: list[str] = []
         if layout is not None:
-            self._authorize(layout)
-            columns = self._readable(layout, columns)
-            hidden = [*layout.groups, VERSION_COLUMN, layout.key_attribute]
-            hidden += [attribute.key for attribute in layout.plaintext_columns.values()]
-        primary = list(table.primary_key.columns)
-        selected = dict.fromkeys([*columns.values(), *_named(table, hidden), *primary])
+            for member in layout.family():
+                yield from self._member_values(member, condition, shown)
+            return
+        columns = columns_by_field(table)
         names = list(columns)
+        selected = dict.fromkeys([*columns.values(), *table.primary_key.columns])
         read = self._session.execute(
             select(*selected).where(condition), bind_arguments={"clause": table}
         )
-        if layout is None or not layout.groups:
+        for plain in read:
+            yield plain._mapping, dict(zip(names, map(unwrap, plain), strict=False))
+
+    def _member_values(
+        self, layout: ModelInfo, condition: Any, shown: Mapping[RowKey, frozenset[str] | None]
+    ) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """The same for rows of exactly one class."""
+        self._authorize(layout)
+        every = layout.columns()
+        columns = self._readable(layout, every)
+        hidden = [*layout.groups, VERSION_COLUMN, layout.key_attribute]
+        hidden += [attribute.key for attribute in layout.plaintext_columns.values()]
+        primary = list(layout.table.primary_key.columns)
+        needed = [every[name] for name in hidden if name in every]
+        selected = dict.fromkeys([*columns.values(), *needed, *primary])
+        names = list(columns)
+        read = self._session.execute(
+            select(*selected).select_from(layout.selectable).where(condition, layout.is_exactly()),
+            bind_arguments={"clause": layout.table},
+        )
+        if not layout.groups:
             for plain in read:
                 yield plain._mapping, dict(zip(names, map(unwrap, plain), strict=False))
             return
@@ -195,7 +213,7 @@ class SharedRowReader:
     def _readable(
         self, layout: ModelInfo, columns: dict[str, Column[Any]]
     ) -> dict[str, Column[Any]]:
-        hidden = {*layout.groups, VERSION_COLUMN, *(i.column for i in layout.indexes.values())}
+        hidden = set(layout.record_columns)
         hidden |= {attribute.key for attribute in layout.plaintext_columns.values()}
         hidden |= {
             name for name, tag in layout.tagged.items() if tag.category not in self._categories
@@ -237,8 +255,3 @@ class SharedRowReader:
         except SealBroken:
             named = self._processing.keys.named_by(envelope, (layout.key_kind, named_by), key)
             return group.unsealed(named, envelope, row_id, version)
-
-
-def _named(table: Table, names: Sequence[str]) -> list[Column[Any]]:
-    fields = columns_by_field(table)
-    return [fields[name] for name in names if name in fields]
