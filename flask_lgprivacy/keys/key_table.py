@@ -188,6 +188,25 @@ class KeyTable:
                 .on_conflict_do_nothing()
             )
 
+    def rename_tombstone(
+        self, connection: Connection, kind: str, subject_id: str, name: str
+    ) -> None:
+        """Let a tombstone stand under another name, in the place of every version of a key."""
+        columns = self.subjects.c
+        of_subject = select(columns.holder, columns.made_at, columns.erased_at).where(
+            columns.kind == kind, columns.subject == subject_id
+        )
+        found = connection.execute(of_subject.order_by(columns.version)).first()
+        if found is None:
+            return
+        self.delete_subjects(connection, kind, [subject_id])
+        tombstone = {"kind": kind, "subject": name, "version": 1, "epoch": 0, "wrapped": None}
+        connection.execute(
+            self._insert(connection, self.subjects)
+            .values(**tombstone, client=None, **found._mapping)
+            .on_conflict_do_nothing()
+        )
+
     def lock_subjects(self, connection: Connection, kind: str, ids: Sequence[str]) -> None:
         """Wait until nobody changes the keys of some subjects, and let nobody do it until the
         commit.

@@ -20,6 +20,7 @@ from ..database.identifiers import SubjectRef
 from ..database.tables import Tables
 from ..errors import RequestInvalid, SubjectErased
 from .client_keys import ClientKeys
+from .erased_names import KEY_KIND, KEY_NAME, ErasedNames
 from .key_table import KeyTable, active, chunks
 from .key_transactions import KeyTransactions
 from .record_keys import RecordKeys
@@ -64,6 +65,7 @@ class KeyStore:
             lambda: KeyCache(size=cache_size, seconds=cache_seconds, clock=time.monotonic)
         )
         self._transactions = KeyTransactions(self.table, self.clients, self._caches, engine)
+        self.erased_names = ErasedNames(self.load, self._names_key)
         self.records = RecordKeys(
             self.table, self.subjects, self._transactions, randomness=randomness, utcnow=utcnow
         )
@@ -145,9 +147,11 @@ class KeyStore:
         engine = self._transactions.engine_of(session)
         if not isinstance(engine, Engine):
             return False
+        names = self.erased_names.of(session, kind, ids)
+        asked = [*ids, *names.values()]
         with engine.connect() as connection:
             return any(
-                row.wrapped is None for row in self.table.subject_rows(connection, kind, ids)
+                row.wrapped is None for row in self.table.subject_rows(connection, kind, asked)
             )
 
     def known(self, session: Session, kind: str, ids: Sequence[str]) -> set[str]:
@@ -164,8 +168,10 @@ class KeyStore:
         self, session: Session, kind: str, subject_id: str, *, client: str | None = None
     ) -> bool:
         """Whether a tombstone stands for a subject, for its holder or for `client`."""
+        names = self.erased_names.of(session, kind, [subject_id])
         with self._transactions.reading(session) as (connection, _):
-            rows = list(self.table.subject_rows(connection, kind, [subject_id]))
+            asked = [subject_id, *names.values()]
+            rows = list(self.table.subject_rows(connection, kind, asked))
             if any(row.wrapped is None for row in rows):
                 return True
             holders = {row.holder for row in rows} | ({client} if client is not None else set())
@@ -192,9 +198,11 @@ class KeyStore:
         """
         keys: dict[str, SubjectKey] = {}
         self._caches[kind].forget_all(subjects)
+        names = self.erased_names.of(session, kind, subjects)
         with self._transactions.writing(session) as (connection, scope):
             scope.clients.clear()
-            existing = list(self.table.subject_rows(connection, kind, list(subjects)))
+            asked = [*subjects, *names.values()]
+            existing = list(self.table.subject_rows(connection, kind, asked))
             if any(row.wrapped is None for row in existing):
                 raise SubjectErased
             keys.update(self.subjects.unwrapped(connection, scope, kind, existing, {}))
@@ -251,11 +259,19 @@ class KeyStore:
         """Destroy a subject's keys and leave a tombstone; what was sealed under them opens for
         nobody.
         """
+        name = self.erased_names.given(session, kind, subject_id)
         with self._transactions.reading(session) as (connection, _):
             self.table.mark_subject_erased(
                 connection, kind, subject_id, client or PUBLISHER, self.utcnow()
             )
+            if name != subject_id:
+                self.table.rename_tombstone(connection, kind, subject_id, name)
         self._transactions.forget_destroyed(session, lambda: self.forget(kind, subject_id))
+
+    def _names_key(self, session: Session) -> SubjectKey:
+        """The key behind the names of erased people."""
+        created = self.create(session, KEY_KIND, {KEY_NAME: None}, lambda _: PUBLISHER)
+        return created[KEY_NAME]
 
     def forget(self, kind: str, subject_id: str) -> None:
         """Read a subject's keys from the table at the next use."""
@@ -338,6 +354,9 @@ class KeyStore:
         """Whether anybody but this subject, or this client and its subjects, was erased since a
         moment.
         """
+        if subject is not None:
+            kind, subject_id = subject
+            subject = kind, self.erased_names.given(session, kind, subject_id)
         with self._transactions.reading(session) as (connection, _):
             return self.table.has_other_burials(connection, since, subject=subject, client=client)
 

@@ -16,6 +16,7 @@ from ..gate.runtime import Runtime
 from ..orm.columns import coerce, matches_any_id, subject_column
 from ..policy.model import Condition, RightRule
 from .client_erasure import client_kinds
+from .erased_requests import keys_of_requester
 from .requests import CLIENT, RightsRequest
 
 
@@ -102,7 +103,8 @@ class RightsAuthorization:
     def may_see(self, actor: Actor, request: RightsRequest) -> bool:
         """Whether an actor made a request, or answers it for its client."""
         client = self.answered_client(actor)
-        return request.requester == actor.key or (
+        session = self._runtime.database.session()
+        return request.requester in keys_of_requester(self._runtime, session, actor) or (
             client is not None
             and request.client == client
             and request.subject[0] in self.kinds_held_for_clients()

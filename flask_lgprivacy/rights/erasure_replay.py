@@ -16,6 +16,7 @@ from ..crypto.pseudonym_period import school_year
 from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import ErasuresPending, StoreUnavailable
 from ..gate.runtime import Runtime
+from ..keys.erased_names import PREFIX
 from ..keys.key_table import CHUNK, chunks
 from ..orm.columns import client_column, matches_any_id, subject_column
 from .removal import marked_erasure, pseudonymise_evidence, remove_rows, set_mark
@@ -143,7 +144,7 @@ class ErasureReplay:
                 query = query.where(subjects.erased_at > since)
             with self._runtime.keys.connected(session) as connection:
                 erased = list(connection.execute(query).scalars())
-            self._remove(session, kind, erased)
+            self._remove(session, kind, self._identifiers(session, kind, erased))
 
     def from_trail(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Erase again the subjects that the trail records as erased and whose keys are present.
@@ -179,6 +180,19 @@ class ErasureReplay:
         return self.counts
 
     # --- inside ---
+
+    def _identifiers(self, session: Session, kind: str, erased: list[str]) -> list[str]:
+        """The identifiers behind tombstones; of those that stand under another name, where a row of
+        the data has it.
+        """
+        names = {name for name in erased if name.startswith(PREFIX)}
+        if not names:
+            return erased
+        column = subject_column(self._runtime.models.graph.subjects[kind])
+        present = [canonical_id(one) for one in session.execute(select(column)).scalars()]
+        known = self._runtime.keys.erased_names.of(session, kind, present)
+        found = [subject_id for subject_id, name in known.items() if name in names]
+        return [*(name for name in erased if name not in names), *found]
 
     def _remove(self, session: Session, kind: str, erased: list[str]) -> None:
         column = subject_column(self._runtime.models.graph.subjects[kind])

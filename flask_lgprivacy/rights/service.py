@@ -44,6 +44,7 @@ from .client_erasure import (
     remove_client_rows,
 )
 from .client_export import ClientExport
+from .erased_requests import forget_names
 from .erasure import ErasureHandler, has_certificate
 from .export import ExportHandler
 from .handler import ChangesHandler, Outcome, ResumableHandler, RightHandler, RightsCase
@@ -369,7 +370,7 @@ class RightsService:
             begun = replace(case, processing=processing)
             outcome = retry_conflicts(session, lambda: handler.carry_out(begun))
         if isinstance(outcome, Outcome):
-            self.requests.transition(session, request.id, outcome.state, outcome=outcome.details)
+            self._end(session, request, outcome)
             record_state_by_actor(self._runtime, request, outcome.state, rule.clause)
         elif outcome is not None or not isinstance(handler, ResumableHandler):
             raise ConfigurationError(
@@ -384,9 +385,21 @@ class RightsService:
         outcome = handler.resume(RightsCase(self._runtime, session, request))
         if outcome is None:
             return False
-        self.requests.transition(session, request.id, outcome.state, outcome=outcome.details)
+        self._end(session, request, outcome)
         record_state(self._runtime, request, outcome.state, request.clause)
         return True
+
+    def _end(self, session: Session, request: RightsRequest, outcome: Outcome) -> None:
+        """Note how a request ended; who was erased by it is named by no request any more."""
+
+        def end() -> None:
+            done = self.requests.find(session, request.id) or request
+            self.requests.move(session, request.id, outcome.state, outcome=outcome.details)
+            if request.right == Right.DELETE:
+                forget_names(self._runtime, session, done)
+            session.commit()
+
+        retry_conflicts(session, end)
 
     def _is_resumable(self, request: RightsRequest) -> bool:
         is_resumable = isinstance(self._handlers.get(request.right), ResumableHandler)
