@@ -24,6 +24,7 @@ from .erasure_plan import Removal
 from .removal import mark_erasure, remove_rows
 from .request_events import record_state
 from .requests import CLIENT, RequestRepository, RightsRequest
+from .second_look import count_dangling
 from .shared_records import hand_over_records
 
 DESTROYED = "the key is destroyed, so nothing of it opens any more; the rows are being removed"
@@ -37,10 +38,14 @@ def begin_client_erasure(
 ) -> None:
     """Destroy a client's key and say so; its rows go in `remove_client_rows`."""
     client = request.subject[1]
+    session.commit()
+    dangling = count_dangling(runtime.database.engines, runtime.models.graph)
     hand_over_records(runtime, session, client)
     runtime.keys.destroy_client(session, client)
     mark_erasure(session, runtime, client=client)
-    requests.move(session, request.id, "in-progress", note=DESTROYED)
+    requests.move(
+        session, request.id, "in-progress", note=DESTROYED, outcome={"dangling_before": dangling}
+    )
     session.commit()
     record_state(runtime, request, "key-destroyed", request.clause)
 
@@ -109,6 +114,8 @@ def remove_client_rows(
         }
     )
     session.commit()
+    dangling = count_dangling(runtime.database.engines, runtime.models.graph)
+    left.update(Counter(dangling) - Counter(before.get("dangling_before", {})))
     if not runtime.keys.empty_log(session):
         left["write-ahead log"] = 1
     left = +left

@@ -64,6 +64,12 @@ class ClientExport:
 
     def __iter__(self) -> Iterator[bytes]:
         """The archive in portions."""
+        try:
+            yield from self._portions()
+        finally:
+            self._session.rollback()  # whoever fetches may stop, and nobody else lets go of it
+
+    def _portions(self) -> Iterator[bytes]:
         written = _Written()
         with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
             for kind, layout in client_kinds(self._runtime):

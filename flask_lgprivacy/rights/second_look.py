@@ -8,7 +8,7 @@ without a model that lead to rows which are gone are found too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -30,9 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from ..database.catalogue import CatalogueTable, ValueKind, read_catalogue
+from ..database.catalogue import CatalogueKey, CatalogueTable, ValueKind, read_catalogue
 from ..database.identifiers import SubjectRef
 from ..orm.columns import coerce, matches_any_id, subject_column
+from ..orm.model_info import ModelInfo
 from ..orm.ownership_graph import OwnershipGraph
 from ..orm.ownership_labels import Keep
 from ..orm.unlabelled import OURS
@@ -92,6 +93,75 @@ def search_catalogue(
                 if not found.name.startswith(OURS):
                     left.update(search.count(connection, found))
     return left
+
+
+def count_dangling(engines: Mapping[str | None, Engine], graph: OwnershipGraph) -> dict[str, int]:
+    """Count rows of tables that nobody declared which lead to people's rows that are not there.
+
+    They lead there by foreign keys of the database, or by columns that are called as such keys.
+
+    Args:
+        engines: Of every bind.
+        graph: The application's.
+
+    Returns:
+        By key, how many rows.
+    """
+    dangling: dict[str, int] = {}
+    for engine in engines.values():
+        with engine.connect() as connection:
+            catalogue = {
+                found.name: found
+                for found in read_catalogue(connection)
+                if not found.name.startswith(OURS)
+            }
+            declared = {other.name for other in graph.tables}
+            for found in (catalogue[name] for name in sorted(catalogue.keys() - declared)):
+                for layout in graph.subjects.values():
+                    keys = list(_keys_to_people(found, layout, graph, catalogue))
+                    dangling.update(_count_dangling(connection, found, keys))
+    return dangling
+
+
+def _keys_to_people(
+    found: CatalogueTable,
+    layout: ModelInfo,
+    graph: OwnershipGraph,
+    catalogue: Mapping[str, CatalogueTable],
+) -> Iterator[CatalogueKey]:
+    """The keys by which a table leads to a kind of people, or to what is theirs."""
+    peoples = {other.name for other in graph.reached_from(layout.table)}
+    yield from (key for key in found.keys if key.target in peoples and key.target_columns)
+    own, column_name = layout.table.name, subject_column(layout).name
+    if own not in catalogue:
+        return
+    with_key = {name for key in found.keys for name in key.columns}
+    called = {f"{own}_id", f"{layout.kind}_id"} | {
+        member.name
+        for labelled_key in graph.links
+        if labelled_key.target is layout.table and len(labelled_key.columns) == 1
+        for member in labelled_key.columns
+        if member.name != "id"
+    }
+    kind = catalogue[own].columns[column_name]
+    for name in sorted(called & found.columns.keys() - with_key):
+        if found.columns[name] is kind:
+            yield CatalogueKey((name,), own, (column_name,))
+
+
+def _count_dangling(
+    connection: Connection, found: CatalogueTable, keys: Iterable[CatalogueKey]
+) -> Iterator[tuple[str, int]]:
+    """By key, the rows of a table that say somebody or something that is not there."""
+    rows = table(found.name, *(column(name) for name in found.columns))
+    for key in keys:
+        target = table(key.target, *(column(name) for name in key.target_columns)).alias()
+        pairs = list(zip(key.columns, key.target_columns, strict=True))
+        is_there = exists().where(*(target.c[to] == rows.c[name] for name, to in pairs))
+        says = [rows.c[name].is_not(None) for name in key.columns]
+        query = select(func.count()).select_from(rows).where(*says, ~is_there)
+        if count := connection.execute(query).scalar_one():
+            yield f"{found.name}.{', '.join(key.columns)}", int(count)
 
 
 class _Search:
@@ -206,17 +276,8 @@ class _Search:
 
     def _dangling(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
         """Rows of a table that nobody declared which lead to people's rows that are gone."""
-        rows = table(found.name, *(column(name) for name in found.columns))
-        for key in found.keys:
-            if key.target not in self._peoples or not key.target_columns:
-                continue
-            target = table(key.target, *(column(name) for name in key.target_columns)).alias()
-            pairs = list(zip(key.columns, key.target_columns, strict=True))
-            is_there = exists().where(*(target.c[to] == rows.c[name] for name, to in pairs))
-            says = [rows.c[name].is_not(None) for name in key.columns]
-            query = select(func.count()).select_from(rows).where(*says, ~is_there)
-            if count := connection.execute(query).scalar_one():
-                yield f"{found.name}.{', '.join(key.columns)}", int(count)
+        keys = [key for key in found.keys if key.target in self._peoples and key.target_columns]
+        yield from _count_dangling(connection, found, keys)
 
 
 def _spellings(identifier: str) -> Sequence[str]:

@@ -9,9 +9,10 @@ import time
 import zipfile
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from databases import back_up, restore, run_sql
+from databases import IS_POSTGRESQL, back_up, restore, run_sql
 from school import CANARY, Backend, Exercise, Student, add_school, close, db, make_backend
 from sqlalchemy import func, select
 
@@ -96,6 +97,29 @@ def test_nobody_else_erases_a_client(backend: Backend, who: str) -> None:
     assert rows(backend) == 4
     with backend.app.app_context(), backend.reading():
         assert db.session.get(Student, backend.students[backend.schools[0]][0]).first_name
+
+
+def test_what_leads_to_people_of_the_client_is_found_in_tables_of_nobody(
+    backend: Backend,
+) -> None:
+    mine, other = (backend.students[school][0] for school in backend.schools)
+    of_type = "UUID" if IS_POSTGRESQL else "CHAR(32)"
+    run_sql(backend.folder, "data", f"CREATE TABLE visit (student_id {of_type}, place TEXT)")
+    for one in (mine, other):
+        stored = one if IS_POSTGRESQL else one.hex
+        run_sql(backend.folder, "data", "INSERT INTO visit VALUES (:one, 'x')", one=stored)
+    nobody = UUID(int=5) if IS_POSTGRESQL else UUID(int=5).hex
+    run_sql(backend.folder, "data", "INSERT INTO visit VALUES (:one, 'old')", one=nobody)
+    done = ask(backend, backend.administrator(), everything(backend))
+    finished(backend)
+    shown = ask(backend, backend.administrator(), None, done.json["links"]["self"], "GET").json
+    certificate = ask(
+        backend, backend.administrator(), None, shown["links"]["certificate"], "GET"
+    ).json
+    assert (shown["state"], certificate["left"]) == (
+        "completed-with-remainder",
+        {"visit.student_id": 1},
+    )
 
 
 def test_rectification_names_one_person(backend: Backend) -> None:

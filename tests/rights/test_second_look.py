@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from flask_lgprivacy import belongs_to, sealed, subject
 from flask_lgprivacy.errors import ErasureBlocked
+from flask_lgprivacy.rights import erasure
 
 UUID_TYPE = "UUID" if IS_POSTGRESQL else "CHAR(32)"
 BYTES_TYPE = "BYTEA" if IS_POSTGRESQL else "BLOB"
@@ -100,6 +102,18 @@ def type_of(one: Any) -> str:
     return UUID_TYPE if isinstance(one, UUID) else "INTEGER"
 
 
+TRIGGER = (
+    (
+        "CREATE FUNCTION keep_gone() RETURNS trigger AS $$ BEGIN "
+        "INSERT INTO gone VALUES (OLD.id); RETURN OLD; END $$ LANGUAGE plpgsql",
+        "CREATE TRIGGER keep BEFORE DELETE ON person FOR EACH ROW EXECUTE FUNCTION keep_gone()",
+    )
+    if IS_POSTGRESQL
+    else (
+        "CREATE TRIGGER keep BEFORE DELETE ON person BEGIN INSERT INTO gone VALUES (OLD.id); END",
+    )
+)
+
 LEFT: dict[str, Any] = {
     "a table with a foreign key that nobody declared": (
         lambda one, _: (
@@ -121,6 +135,13 @@ LEFT: dict[str, Any] = {
             "INSERT INTO person_old VALUES (:one, 'x')",
         ),
         {"person_old.account_id": 1},
+    ),
+    "a table whose column is called as the kind of subject": (
+        lambda one, _: (
+            f"CREATE TABLE bill (account_id {type_of(one)}, amount INTEGER)",
+            "INSERT INTO bill VALUES (:one, 5)",
+        ),
+        {"bill.account_id": 1},
     ),
     "a table that leads to what the person owned": (
         lambda one, _: (
@@ -250,6 +271,33 @@ def test_a_copied_blind_index_is_found(application: Application) -> None:
     assert done.outcome["left"] == {"copied.digest": 1}
 
 
+def test_what_a_trigger_copies_while_the_rows_go_is_found(application: Application) -> None:
+    one, _, _ = add_person(application)
+    run(application, f"CREATE TABLE gone (person_id {type_of(one)})", *TRIGGER)
+    done = application.erase("account", one)
+    assert done.outcome is not None
+    assert done.outcome["left"] == {"gone.person_id": 1}
+
+
+def test_a_row_that_comes_back_between_the_two_looks_is_found(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _, _ = add_person(application)
+    key = application.db.session.execute(text("SELECT * FROM person")).one()
+    application.db.session.commit()
+    columns = ", ".join(f":{name}" for name in key._mapping)
+    look = erasure.find_remaining
+
+    def put_back(*given: Any) -> Any:
+        run(application, f"INSERT INTO person VALUES ({columns})", **key._mapping)
+        return look(*given)
+
+    monkeypatch.setattr(erasure, "find_remaining", put_back)
+    done = application.erase("account", one)
+    assert done.outcome is not None
+    assert done.outcome["left"]["Person"] == 1
+
+
 def test_others_are_not_taken_for_the_person(application: Application) -> None:
     one, _, _ = add_person(application)
     other, _, _ = add_other(application)
@@ -272,6 +320,16 @@ NOT_FOUND = {
         "CREATE TABLE visit (story VARCHAR(80))",
         "INSERT INTO visit VALUES (:story)",
     ),
+    "a hashed, encoded or encrypted copy": (
+        "CREATE TABLE visit (digest VARCHAR(80))",
+        "INSERT INTO visit VALUES (:digest)",
+    ),
+    "another schema or database": (
+        "CREATE SCHEMA elsewhere" if IS_POSTGRESQL else "ATTACH ':memory:' AS elsewhere",
+        "CREATE TABLE elsewhere.visit (who CHAR(36))",
+        "INSERT INTO elsewhere.visit VALUES (:dashed)",
+    ),
+    "a file that no store declares": ("SELECT 1",),
     "a copy of values without the identifier": (
         "CREATE TABLE visit (email VARCHAR(80))",
         "INSERT INTO visit VALUES ('ann@home.example')",
@@ -286,7 +344,10 @@ def test_what_is_not_found_is_said(name: str, tmp_path: Path) -> None:
     application = start(person_model(key), tmp_path / "application", enforced=False)
     with application.app.app_context():
         one, _, _ = add_person(application)
-        run(application, *NOT_FOUND[name], one=one, story=f"seen: {one} at noon")
+        digest = hashlib.sha256(str(one).encode()).hexdigest()
+        values = {"one": one, "story": f"seen: {one} at noon", "digest": digest, "dashed": str(one)}
+        run(application, *NOT_FOUND[name], **values)
+        (tmp_path / "notes.txt").write_text(str(one), encoding="utf-8")
         done = application.erase("account", one)
         assert done.outcome is not None
         assert done.outcome["left"] == {}
