@@ -124,13 +124,21 @@ def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterat
 
 def _faults_of_fields(link: Link) -> Iterator[str]:
     """Fields that a label shows or clears."""
-    fields = columns_by_field(link.about)
     layout = model_info_of_table(link.about)
-    groups = layout.groups.values() if layout is not None else ()
+    family = list(layout.family()) if layout is not None else []
+    fields = columns_by_field(link.about)
+    fields.update({name: one for member in family for name, one in member.columns().items()})
+    groups = [group for member in family for group in member.groups.values()]
     sealed = {name: kind for group in groups for name, kind in group.fields.items()}
     is_sealed_for_one = layout is not None and not layout.is_shared
     for name in sorted((link.label.shows or frozenset()) - fields.keys() - sealed.keys()):
         yield f"{link.name}: shows names {name!r}, which {table_name(link.about)} does not have"
+    labelled = {name for member in family for name in member.labelled}
+    for name in sorted(link.label.rectifies - labelled):
+        yield (
+            f"{link.name}: rectifies names {name!r}, which is no labelled field of "
+            f"{table_name(link.about)}"
+        )
     for name in link.cleared_fields:
         if name in sealed and is_sealed_for_one:
             yield (

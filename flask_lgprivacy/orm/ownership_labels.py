@@ -99,11 +99,13 @@ class KeyLabel:
     on_erasure: OnErasure
     leads_to: str | None = None
     when: tuple[tuple[str, Any], ...] = ()
+    rectifies: frozenset[str] = frozenset()
 
 
 def owner(
     *,
     shows: Shown = EVERYTHING,
+    rectifies: Collection[str] = (),
     on_erasure: OnErasure = Clear(),
     leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
@@ -112,6 +114,7 @@ def owner(
 
     Args:
         shows: The fields that this owner is shown; none, and the row is left out for this owner.
+        rectifies: The fields that this owner may have rectified.
         on_erasure: What becomes of the row when this owner is erased and another one is left.
         leads_to: "table.column", where the column has no foreign key that says it.
         when: Values of other columns under which the key has this meaning (`object_type`).
@@ -119,7 +122,7 @@ def owner(
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.OWNER, shows, on_erasure, leads_to, when)
+    return _info(Meaning.OWNER, shows, on_erasure, leads_to, when, rectifies)
 
 
 def concerns(
@@ -165,6 +168,7 @@ def refers(
 def owns(
     *,
     shows: Shown = EVERYTHING,
+    rectifies: Collection[str] = (),
     on_erasure: OnErasure = Clear(),
     leads_to: str | None = None,
     when: Mapping[str, Any] | None = None,
@@ -173,6 +177,7 @@ def owns(
 
     Args:
         shows: The fields of that row that they are shown.
+        rectifies: The fields that they may have rectified.
         on_erasure: What becomes of that row when one of them is erased and another is left.
         leads_to: As of `owner`.
         when: As of `owner`.
@@ -180,7 +185,7 @@ def owns(
     Returns:
         The `info` of the column, or of a `ForeignKeyConstraint`.
     """
-    return _info(Meaning.OWNS, shows, on_erasure, leads_to, when)
+    return _info(Meaning.OWNS, shows, on_erasure, leads_to, when, rectifies)
 
 
 def shares(
@@ -239,6 +244,7 @@ def _info(
     on_erasure: OnErasure,
     leads_to: str | None,
     when: Mapping[str, Any] | None,
+    rectifies: Collection[str] = (),
 ) -> dict[str, Any]:
     if not isinstance(on_erasure, Clear | Keep | DeleteRow):
         raise ModelInvalid(f"{meaning}(on_erasure=…) takes clear(…), keep(reason) or delete_row()")
@@ -248,7 +254,14 @@ def _info(
             "concerns them: write concerns(shows=…, on_erasure=delete_row())"
         )
     shown = None if shows is EVERYTHING else frozenset(_names(shows, "shows"))
-    label = KeyLabel(meaning, shown, on_erasure, leads_to, tuple((when or {}).items()))
+    label = KeyLabel(
+        meaning,
+        shown,
+        on_erasure,
+        leads_to,
+        tuple((when or {}).items()),
+        frozenset(_names(rectifies, "rectifies")),
+    )
     return {INFO_KEY: {"keys": (label,)}}
 
 

@@ -65,11 +65,13 @@ class RowPerson:
         subject: Kind and identifier.
         is_owner: Whether the row is theirs.
         shows: The fields that they are shown; None for all.
+        rectifies: The fields that they may have rectified.
     """
 
     subject: SubjectRef
     is_owner: bool
     shows: frozenset[str] | None
+    rectifies: frozenset[str] = frozenset()
 
     def is_shown(self, name: str) -> bool:
         """Whether they are shown a field."""
@@ -252,7 +254,7 @@ class RowSearch:
                 people[found_row][subject] = (was_owner or owns, links | {labelled_key})
         return {
             found_row.key: tuple(
-                RowPerson(subject, is_owner, _shown(links))
+                RowPerson(subject, is_owner, _shown(links), _rectified(links))
                 for subject, (is_owner, links) in sorted(people[found_row].items())
             )
             for found_row in asked
@@ -371,6 +373,11 @@ def _shown(links: Iterable[Link]) -> frozenset[str] | None:
         if fields is not None:
             shown = fields if shown is None else shown & fields
     return shown
+
+
+def _rectified(links: Iterable[Link]) -> frozenset[str]:
+    """The fields that any of some keys lets its person have rectified."""
+    return frozenset().union(*(labelled_key.label.rectifies for labelled_key in links))
 
 
 def selected_by_key(table: Table, keys: Iterable[RowKey], *, at_once: int = CHUNK) -> Iterator[Any]:

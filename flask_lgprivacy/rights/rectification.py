@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +19,7 @@ from ..orm.hidden_values import HiddenValues
 from ..orm.model_info import ModelInfo
 from ..policy.model import Action, Right
 from .handler import Outcome, RightsCase, exportable_categories
+from .rectified_rows import SEPARATOR, find_row
 from .requests import RequestRepository
 
 MOST_GUESSES = 10
@@ -45,49 +48,58 @@ class RectificationHandler:
             RequestInvalid: Names the field that cannot be changed so.
             TooManyRequests: What must be unique was changed too often today.
         """
-        layout = class_of_subject(session, runtime.models.graph.subjects[subject[0]], subject[1])
-        checked = self._checked_values(runtime, layout, changes)
-        if not layout.indexes.keys().isdisjoint(checked):
+        if not changes:
+            raise RequestInvalid("changes: name at least one field with its new value")
+        own = class_of_subject(session, runtime.models.graph.subjects[subject[0]], subject[1])
+        categories = self.categories(runtime, subject[0])
+        checked = {}
+        for name in changes:
+            layout, field = own, name
+            if SEPARATOR in name:
+                row, field = find_row(runtime, session, subject, name)
+                layout = row.layout
+            checked[name] = _checked_value(layout, field, changes[name], categories)
+        if not own.indexes.keys().isdisjoint(checked):
             _refuse_guessing(runtime, session, subject)
-        return checked
+        return HiddenValues(checked)
 
     def carry_out(self, case: RightsCase) -> Outcome:
         """Write the new values; what must be unique and is taken is a conflict."""
-        row = case.subject_row()
+        runtime, session, subject = case.runtime, case.session, case.request.subject
+        own = case.subject_row()
         for name in case.changes:
-            setattr(row, name, case.changes[name])
+            row, field = own, name
+            if SEPARATOR in name:
+                found, field = find_row(runtime, session, subject, name)
+                row = found.load(session)
+            setattr(row, field, case.changes[name])
         try:
-            case.session.flush()
+            session.flush()
         except IntegrityError:
             raise RequestConflict("a value must be unique and is taken", is_final=True) from None
-        case.session.commit()
-        layout = case.runtime.models.graph.subjects[case.request.subject[0]]
+        session.commit()
+        layout = runtime.models.graph.subjects[subject[0]]
         return Outcome("completed", {"fields": sorted(case.changes), "model": layout.name})
 
-    def _checked_values(
-        self, runtime: Runtime, layout: ModelInfo, changes: HiddenValues
-    ) -> HiddenValues:
-        if not changes:
-            raise RequestInvalid("changes: name at least one field with its new value")
-        categories = self.categories(runtime, layout.kind)
-        checked = {}
-        for name in changes:
-            if layout.category_of(name) not in categories:
-                possible_fields = sorted(
-                    field for field in layout.labelled if layout.category_of(field) in categories
-                )
-                raise RequestInvalid(
-                    f"changes: {layout.name} has no field of this name that can be rectified; it "
-                    f"has {', '.join(possible_fields)}"
-                )
-            field = field_type(layout, name)
-            checked[name] = from_json(field.python, changes[name], name)
-            try:
-                field.check(checked[name], name)
-            except TypeError as error:
-                raise RequestInvalid(str(error)) from None
-            encode_fields({name: checked[name]}, name)
-        return HiddenValues(checked)
+
+def _checked_value(layout: ModelInfo, name: str, value: Any, categories: Collection[str]) -> Any:
+    """A change as a Python value; raises `RequestInvalid`."""
+    if layout.category_of(name) not in categories:
+        possible_fields = sorted(
+            field for field in layout.labelled if layout.category_of(field) in categories
+        )
+        raise RequestInvalid(
+            f"changes: {layout.name} has no field of this name that can be rectified; it "
+            f"has {', '.join(possible_fields)}"
+        )
+    field = field_type(layout, name)
+    checked = from_json(field.python, value, name)
+    try:
+        field.check(checked, name)
+    except TypeError as error:
+        raise RequestInvalid(str(error)) from None
+    encode_fields({name: checked}, name)
+    return checked
 
 
 def class_of_subject(session: Session, layout: ModelInfo, subject_id: str) -> ModelInfo:
