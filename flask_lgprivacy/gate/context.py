@@ -352,9 +352,12 @@ class ProcessingContext:
     def open_shared_group(self, instance: Any, group: SealedGroup, name: str) -> dict[str, Any]:
         """A field of a shared row, with those of its group that the same people are shown."""
         layout = group.layout
-        for needed in group.needs:
-            getattr(instance, needed)
-        _, own_id, _, envelope, version = group.place(instance.__dict__)
+        try:
+            _, own_id, _, envelope, version = group.place(instance.__dict__)
+        except KeyError:
+            for needed in group.needs:
+                getattr(instance, needed)
+            _, own_id, _, envelope, version = group.place(instance.__dict__)
         people = self.people.of(instance, layout)
         shown_to = [person for person in people if person.is_shown(name)]
         self.authorize_for_any(group.category, Action.READ, shown_to, layout)
@@ -362,11 +365,13 @@ class ProcessingContext:
         key = self.keys.of_record(instance, layout, row_id)
         key_name = (layout.key_kind, row_id)
         fields = self._unsealed(group, row_id, key_name, envelope, version, key, instance)
-        opened = {
-            field: value
-            for field, value in fields.items()
-            if [person for person in people if person.is_shown(field)] == shown_to
-        }
+        opened = fields
+        if any(person.shows is not None for person in people):
+            opened = {
+                field: value
+                for field, value in fields.items()
+                if [person for person in people if person.is_shown(field)] == shown_to
+            }
         self.opened_values.append(opened.values())
         return opened
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sqlalchemy import Table, inspect
+from sqlalchemy import Table
 from sqlalchemy.orm import Session, object_session
 
+from ..database.sqlalchemy_internals import state_of
 from .key_access import no_session
 from .labelled_models import LabelledModels
 from .model_info import ModelInfo
@@ -44,7 +45,11 @@ class RowPeople:
                     break
                 if isinstance(row, layout.model):
                     keys[key_of(row)] = None
-            found = self.now(session, layout.table, keys)
+            search = RowSearch(session, self._models.graph)
+            rows = search.read(layout.table, keys)
+            found = search.people_by_keys(layout.table, rows)
+            if found is None:
+                found = search.people_of(rows)
             self._known.update({(layout.table, one): people for one, people in found.items()})
         return self._known.get((layout.table, key), ())
 
@@ -92,6 +97,8 @@ class RowPeople:
 
 def key_of(instance: Any) -> RowKey:
     """The primary key of a stored row, or of one that was just inserted."""
-    state = inspect(instance)
-    identity: RowKey | None = state.identity
-    return identity or tuple(state.mapper.primary_key_from_instance(instance))
+    state = state_of(instance)
+    if state.key is not None:
+        identity: RowKey = state.key[1]
+        return identity
+    return tuple(state.mapper.primary_key_from_instance(instance))

@@ -226,6 +226,41 @@ class RowSearch:
                     leads[source].append((found_row, labelled_key))
         return self._spread(asked, known, leads)
 
+    def people_by_keys(
+        self, table: Table, rows: Iterable[FoundRow]
+    ) -> dict[RowKey, tuple[RowPerson, ...]] | None:
+        """The same from the rows' own keys, where each of them leads to people by their primary
+        key; None for other tables. Whether the people are there is for their keys to say.
+        """
+        links = self._graph.about.get(table, ())
+        kinds = self._graph.subject_tables
+        if not all(
+            labelled_key.target in kinds
+            and not labelled_key.is_turned
+            and not self._graph.about.get(labelled_key.target)
+            and labelled_key.target_columns == tuple(labelled_key.target.primary_key.columns)
+            for labelled_key in links
+        ):
+            return None
+        by_row: dict[RowKey, tuple[RowPerson, ...]] = {}
+        for found_row in rows:
+            people: defaultdict[SubjectRef, list[Link]] = defaultdict(list)
+            for labelled_key in links:
+                key = found_row.at(labelled_key.columns)
+                if key is not None and is_meant_by(labelled_key, found_row):
+                    kind = kinds[labelled_key.target].kind
+                    people[kind, canonical_id(key[0])].append(labelled_key)
+            by_row[found_row.key] = tuple(
+                RowPerson(
+                    subject,
+                    any(labelled_key.gives_ownership for labelled_key in over),
+                    _shown(over),
+                    _rectified(over),
+                )
+                for subject, over in sorted(people.items())
+            )
+        return by_row
+
     def _spread(
         self,
         asked: list[FoundRow],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,14 +40,43 @@ def ownership(folder: Path, row: Callable[..., None], *, is_postgresql: bool) ->
         _inserting(application, models, row)
         _path_of_four(application, row)
 
+    _shared(folder, row, is_postgresql=is_postgresql)
 
-def _models(db: Any) -> dict[str, Any]:
+
+def _person(db: Any) -> Any:
     class Person(db.Model):  # type: ignore[misc, name-defined]
         __privacy__ = subject("account")
         id: Mapped[int] = mapped_column(primary_key=True)
         first_name: Mapped[str] = sealed("account.identity")
         last_name: Mapped[str] = sealed("account.identity")
         email: Mapped[str] = sealed("account.identity")
+
+    return Person
+
+
+def _messages(db: Any) -> tuple[Any, Any]:
+    class Message(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        id: Mapped[int] = mapped_column(primary_key=True)
+        sender: Mapped[int | None] = mapped_column(
+            ForeignKey("person.id"), index=True, info=owner()
+        )
+        reader: Mapped[int | None] = mapped_column(
+            ForeignKey("person.id"), index=True, info=owner()
+        )
+        words: Mapped[str] = sealed("account.identity")
+
+    class PlainMessage(db.Model):  # type: ignore[misc, name-defined]
+        id: Mapped[int] = mapped_column(primary_key=True)
+        sender: Mapped[int | None] = mapped_column(index=True)
+        reader: Mapped[int | None] = mapped_column(index=True)
+        words: Mapped[str]
+
+    return Message, PlainMessage
+
+
+def _models(db: Any) -> dict[str, Any]:
+    person = _person(db)
 
     class Plain(db.Model):  # type: ignore[misc, name-defined]
         id: Mapped[int] = mapped_column(primary_key=True)
@@ -60,7 +90,7 @@ def _models(db: Any) -> dict[str, Any]:
         person_id: Mapped[int] = mapped_column(ForeignKey("person.id"), index=True, info=owner())
         note: Mapped[str] = tagged("account.identity")
 
-    made = {"person": Person, "plain": Plain, "blog": Blog}
+    made = {"person": person, "plain": Plain, "blog": Blog}
     for before, name in itertools.pairwise(PATH):
         body: dict[str, Any] = {
             "__privacy__": belongs_to(),
@@ -105,6 +135,75 @@ def _inserting(application: Application, models: dict[str, Any], row: Callable[.
         ours,
         lambda: add(models["plain"]),
         aim=1.5,
+        rounds=3,
+    )
+
+
+def _shared(folder: Path, row: Callable[..., None], *, is_postgresql: bool) -> None:
+    """Messages of two people, each sealed under a key of its own."""
+    db = fresh_database()
+    person = _person(db)
+    message, plain = _messages(db)
+    place = folder / "shared"
+    place.mkdir()
+    url = uri(place, "data", on_postgresql=is_postgresql)
+    application = start(db, place, SQLALCHEMY_DATABASE_URI=url)
+    with application.app.app_context():
+        with application.writing():
+            for name in ("ann", "ben"):
+                db.session.add(person(first_name=name, last_name=name, email=name))
+            db.session.commit()
+        _two_people(application, (message, plain), row)
+
+
+def _two_people(
+    application: Application, models: tuple[Any, Any], row: Callable[..., None]
+) -> None:
+    session, count, people = application.db.session, max(20, ROWS // 10), (1, 2)
+    message, plain = models
+    myself = Actor(people[0], role="teacher", subjects=[("account", people[0])])
+
+    def acting() -> Any:
+        return application.privacy.processing(
+            "account.identity",
+            actor=myself,
+            purpose="provide-service",
+            actions={"read", "write"},
+            job="bench",
+        )
+
+    def add(model: Any) -> None:
+        session.add_all(
+            model(sender=people[0], reader=people[1], words=f"words {number}")
+            for number in range(count)
+        )
+        session.commit()
+        session.expunge_all()
+
+    def read(model: Any) -> None:
+        list(map(operator.attrgetter("words"), session.scalars(select(model).limit(count))))
+        session.commit()
+        session.expunge_all()
+
+    def guarded(act: Callable[[Any], None]) -> Callable[[], None]:
+        def run() -> None:
+            with acting():
+                act(message)
+
+        return run
+
+    row(
+        f"insert {count} messages of two people",
+        guarded(add),
+        lambda: add(plain),
+        aim=None,
+        rounds=3,
+    )
+    row(
+        f"read {count} messages of two people",
+        guarded(read),
+        lambda: read(plain),
+        aim=None,
         rounds=3,
     )
 
