@@ -38,6 +38,7 @@ from .actor import PUBLIC_ROLE, Actor, audited_role
 from .authorization import Authorization
 from .client_spelling import acting_client
 from .declaration import Declaration
+from .declaration_refusals import refused_role, what_is_undeclared
 from .runtime import Runtime
 from .shared_authorization import AllowedFor, decide_for_any, own_first
 
@@ -162,7 +163,8 @@ class ProcessingContext:
         if actor is None:
             clause = policy.purposes[declarations[0].purpose].clause
             self.refuse(AuthenticationRequired("sign in first", clause=clause))
-        self._refuse_role(declarations, role)
+        refused = refused_role(self.runtime.engine, self.runtime.policy, declarations, role)
+        self.refuse(refused.error, category=refused.category, action=refused.action)
 
     def enter(self, declaration: Declaration, actor: Actor | None) -> None:
         """Take a declaration and an actor that are already decided upon."""
@@ -186,31 +188,6 @@ class ProcessingContext:
             self.runtime.startup.run()
         except PrivacyError as refusal:
             self.refuse(refusal)
-
-    def _refuse_role(self, declarations: tuple[Declaration, ...], role: str) -> NoReturn:
-        """Say why a role has no place at an endpoint, as the policy says it where it does."""
-        declaration = declarations[0]
-        action = min(declaration.actions, default=Action.READ)
-        for category in sorted(declaration.categories):
-            rules = self.runtime.engine.rules_for(role, category, action, declaration.purpose)
-            refusal = rules.unconditional_refusal
-            if refusal is not None:
-                missing = ", ".join(refusal.missing)
-                self.refuse(
-                    AccessDenied(refusal.reason, clause=refusal.clause, missing=missing),
-                    category=category,
-                    action=action.value,
-                )
-        clause = self.runtime.policy.purposes[declaration.purpose].clause
-        names = {name for declaration in declarations for name in declaration.roles}
-        roles = " or ".join(sorted(names))
-        self.refuse(
-            AccessDenied(
-                f"this is not for role '{role}', but for {roles}",
-                clause=clause,
-                missing=f"role {roles}",
-            )
-        )
 
     def inner(self) -> ProcessingContext:
         """A context of its own for a guarded view that another view calls."""
@@ -632,26 +609,19 @@ class ProcessingContext:
         if self._fork_count != forks.count:
             self._refuse_in_fork()
         declaration = self.declaration
-        place = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
-        if declaration is None:
-            reason = f"{place} declares no processing"
-            if self.via == "request" and self.endpoint is None:
-                reason = (
-                    "no view has begun, so nothing is declared; read it in the view, not in a "
-                    "hook before it"
-                )
-        elif category not in declaration.categories:
-            reason = (
-                f"{place} does not declare {category!r}; add it to its declaration, or do not "
-                "touch it"
-            )
-        elif action not in declaration.actions:
-            reason = (
-                f"{place} does not declare the action {action.value!r}; add "
-                f"actions={{…, {action.value!r}}}"
-            )
-        else:
+        if (
+            declaration is not None
+            and category in declaration.categories
+            and action in declaration.actions
+        ):
             return
+        place = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
+        reason = f"{place} {what_is_undeclared(declaration, category, action)}"
+        if declaration is None and self.via == "request" and self.endpoint is None:
+            reason = (
+                "no view has begun, so nothing is declared; read it in the view, not in a hook "
+                "before it"
+            )
         self.refuse(
             UndeclaredProcessing(f"{operation}: {reason}"), category=category, action=action
         )

@@ -31,6 +31,7 @@ from ..orm.row_search import (
     is_meant_by,
     selected_by_key,
 )
+from .deletion_order import deletion_order, leads_to
 from .sealed_clearing import clear_sealed_fields
 
 MOST_NAMED = 30_000
@@ -283,20 +284,8 @@ class ErasurePlan:
         """Those from which something goes, each before the tables that its foreign keys lead to;
         circles begin where they can be opened.
         """
-        waiting = dict.fromkeys(
-            self._direct_tables() + [table for table, rows in self._gone.by_table.items() if rows]
-        )
-        ordered: list[Table] = []
-        while waiting:
-            free = [
-                table
-                for table in waiting
-                if not any(table in _leads_to(other) - {other} for other in waiting)
-            ]
-            for table in free or [_beginning_of_circle(list(waiting))]:
-                ordered.append(table)
-                del waiting[table]
-        return ordered
+        going = [table for table, rows in self._gone.by_table.items() if rows]
+        return deletion_order([*self._direct_tables(), *going])
 
     def _open_circles(self, tables: list[Table]) -> None:
         """Clear the foreign keys among rows that go which lead to a table that goes earlier, or to
@@ -362,51 +351,7 @@ def _at_once(table: Table) -> int:
     """How many rows one statement deletes: where rows lead to rows of their own table, as many as
     a statement can name, because the order within one does not matter.
     """
-    return MOST_NAMED if table in _leads_to(table) else CHUNK
-
-
-def _beginning_of_circle(tables: Sequence[Table]) -> Table:
-    """The table of a circle from which rows can go first, where every table is led to: nothing
-    outside its circle leads there, and the keys within are cleared before.
-    """
-    reached = {table: _reached_from(table, set(tables)) for table in tables}
-    outermost = [
-        table
-        for table in tables
-        if all(other in reached[table] for other in tables if table in reached[other])
-    ]
-    can_be_opened = [
-        table for table in outermost if not any(_must_lead_to(other, table) for other in tables)
-    ]
-    return (can_be_opened or outermost)[0]
-
-
-def _reached_from(table: Table, among: set[Table]) -> set[Table]:
-    """The tables to which the foreign keys of one lead, over any number of others."""
-    reached: set[Table] = set()
-    waiting = [table]
-    while waiting:
-        following = (_leads_to(waiting.pop()) & among) - reached
-        reached |= following
-        waiting.extend(following)
-    return reached
-
-
-def _must_lead_to(table: Table, target: Table) -> bool:
-    """Whether a row of a table cannot be without a row of another one."""
-    return table is not target and any(
-        constraint.elements[0].column.table is target
-        and not any(column.nullable for column in constraint.columns)
-        for constraint in table.foreign_key_constraints
-    )
-
-
-def _leads_to(table: Table) -> set[Table]:
-    return {
-        element.column.table
-        for constraint in table.foreign_key_constraints
-        for element in constraint.elements
-    }
+    return MOST_NAMED if table in leads_to(table) else CHUNK
 
 
 def _refusal(table: Table, error: IntegrityError) -> str:
