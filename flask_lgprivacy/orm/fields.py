@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Integer, LargeBinary
-from sqlalchemy.orm import Mapped, deferred, mapped_column
+from sqlalchemy.orm import Mapped, declared_attr, deferred, mapped_column
 
 from ..crypto.blind_index import INDEX_BYTES, BlindIndex
 from ..database.sqlalchemy_internals import state_of
@@ -133,6 +134,9 @@ class SealedField:
         top = _topmost_model(model)
         if top is None or isinstance(vars(top).get(self.name), SealedField):
             return
+        declaring = next(one for one in model.__mro__ if vars(one).get(self.name) is self)
+        if _is_for_other_classes(declaring):
+            return  # a mixin brings the columns of its fields
         if self.migrates_from is not None:
             raise ModelInvalid(
                 f"{self.qualified}: migrates_from stands in {top.__name__}, from which "
@@ -141,21 +145,23 @@ class SealedField:
         self._add_columns(top, nullable=True)
 
     def _add_columns(self, model: type, *, nullable: bool) -> None:
-        present = vars(model)
-        if VERSION_COLUMN not in present:
-            reason = {INFO_KEY: {"reason": "row version"}}
-            setattr(model, VERSION_COLUMN, mapped_column(Integer, nullable=nullable, info=reason))
-        if self.column not in present:
-            reason = {INFO_KEY: {"reason": "sealed"}}
-            setattr(model, self.column, mapped_column(LargeBinary, nullable=nullable, info=reason))
-        if self.index_column and self.index_column not in present:
-            column: Mapped[bytes | None] = mapped_column(
+        columns = {
+            VERSION_COLUMN: partial(_own_column, Integer, "row version", nullable=nullable),
+            self.column: partial(_own_column, LargeBinary, "sealed", nullable=nullable),
+        }
+        if self.index_column:
+            columns[self.index_column] = partial(
+                _own_column,
                 LargeBinary(INDEX_BYTES),
+                "blind index",
+                nullable=True,
                 index=True,
                 unique=self.unique,
-                info={INFO_KEY: {"reason": "blind index"}},
             )
-            setattr(model, self.index_column, column)
+        for name, make in columns.items():
+            if name not in vars(model):
+                is_mixin = _is_for_other_classes(model)
+                setattr(model, name, _of_each_class(name, make) if is_mixin else make())
 
     def _add_plaintext_column(self, model: type) -> None:
         if self.migrates_from is not None:
@@ -263,6 +269,42 @@ class SealedField:
         return f"<sealed {self.qualified} as {self.category}>"
 
 
+def _own_column(kind: Any, reason: str, **options: Any) -> Any:
+    return mapped_column(kind, info={INFO_KEY: {"reason": reason}}, **options)
+
+
+def _of_each_class(name: str, make: Callable[..., Any]) -> Any:
+    """A column of a mixin or an abstract class: in a subclass that shares a table, the one that
+    stands there already.
+    """
+
+    def declare(cls: type) -> Any:
+        above = next((vars(base)["__table__"] for base in _mapped_above(cls)), None)
+        if above is None or _brings_a_key(cls):
+            return make()
+        if name in above.columns:
+            return above.columns[name]
+        return make(nullable=True)
+
+    declare.__annotations__ = {}  # SQLAlchemy takes what it returns for the type of the column
+    return declared_attr(declare)
+
+
+def _mapped_above(model: type) -> list[type]:
+    return [base for base in model.__mro__[1:] if "__mapper__" in vars(base)]
+
+
+def _brings_a_key(model: type) -> bool:
+    """Whether a class body declares a primary key, and so has a table of its own."""
+    columns = (getattr(value, "column", None) for value in vars(model).values())
+    return any(isinstance(column, Column) and column.primary_key for column in columns)
+
+
+def _is_for_other_classes(model: type) -> bool:
+    """Whether a class is a mixin, or abstract, so that its columns are those of other classes."""
+    return not hasattr(model, "metadata") or bool(vars(model).get("__abstract__"))
+
+
 def _topmost_model(owner: type) -> type | None:
     """The model whose table holds the records of a subclass; None for a class without one, or with
     a table of its own alone (`concrete`).
@@ -270,5 +312,5 @@ def _topmost_model(owner: type) -> type | None:
     arguments = vars(owner).get("__mapper_args__")
     if isinstance(arguments, dict) and arguments.get("concrete"):
         return None
-    mapped = [base for base in owner.__mro__[1:] if "__mapper__" in vars(base)]
+    mapped = _mapped_above(owner)
     return mapped[-1] if mapped else None

@@ -42,12 +42,7 @@ def complete_model(mapper: Mapper[Any], model: type) -> None:
         layout = _layout_of_subclass(mapper, base)
     else:
         layout = _layout_of_model(mapper, sealed_fields)
-    for field in sealed_fields:
-        if field.column not in layout.table.columns:
-            raise ModelInvalid(
-                f"{name}.{field.name} stands in the table of the class above, and {name} has one "
-                "of its own (concrete); declare the field again"
-            )
+    _refuse_records_elsewhere(layout, sealed_fields)
     add_groups(layout, sealed_fields)
     if sealed_fields:
         _keep_version(mapper, layout.table.c[VERSION_COLUMN], name)
@@ -127,6 +122,25 @@ def _layout_of_subclass(mapper: Mapper[Any], base: ModelInfo) -> ModelInfo:
             [value for value in _class_values(layout.model) if isinstance(value, SealedField)]
         )
     return layout
+
+
+def _refuse_records_elsewhere(layout: ModelInfo, sealed_fields: list[SealedField]) -> None:
+    """The records of a row stand in its table, of a subclass in that of the topmost class."""
+    for field in sealed_fields:
+        is_doubled = layout.own_table is not layout.table and (
+            {VERSION_COLUMN, field.column} & set(layout.own_table.columns.keys())
+        )
+        if field.column in layout.table.columns and not is_doubled:
+            continue
+        if layout.base is None:
+            raise ModelInvalid(
+                f"{layout.name}.{field.name} stands in the table of the class above, and "
+                f"{layout.name} has one of its own (concrete); declare the field again"
+            )
+        raise ModelInvalid(
+            f"{layout.name} has a table of its own, and a mixin brings the sealed field "
+            f"{field.name!r} into it; declare it in {layout.name} itself, or in the class above"
+        )
 
 
 def _labelled_base(mapper: Mapper[Any], name: str) -> ModelInfo | None:

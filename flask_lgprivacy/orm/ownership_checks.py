@@ -34,6 +34,7 @@ def check_ownership(graph: OwnershipGraph, policy: Policy) -> None:
         *_without_people(graph, reached),
         *_unlabelled_columns(graph, reached),
         *_sealed_for_several(graph),
+        *_labels_of_subclasses(graph),
         *_shown_to_others(graph, policy),
         *_unlabelled_copies(graph, reached),
         *_deleted_by_the_database(graph, reached),
@@ -235,6 +236,19 @@ def _columns_in(link: Link, table: Table) -> Iterator[Column[object]]:
         yield from (column for column, _ in link.when)
     if link.target is table:
         yield from link.target_columns
+
+
+def _labels_of_subclasses(graph: OwnershipGraph) -> Iterator[str]:
+    """Keys in the table of a subclass that say whose a part of a row is."""
+    for link in graph.links:
+        is_of_class_above = link.columns == tuple(link.table.primary_key.columns)
+        if link.table not in graph.subclass_tables or is_of_class_above:
+            continue
+        if link.meaning is not Meaning.REFERS:
+            yield (
+                f"{link.name} says whose a row is, and stands in the table of a subclass, so it "
+                "would speak of a part of the row; declare it in the class above"
+            )
 
 
 def _sealed_for_several(graph: OwnershipGraph) -> Iterator[str]:

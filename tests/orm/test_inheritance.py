@@ -345,6 +345,90 @@ def test_a_class_with_a_table_of_its_own_has_a_name_of_its_own(tmp_path: Path) -
         assert (len(application.stored("person")), len(application.stored("guest"))) == (1, 0)
 
 
+def test_a_mixin_brings_sealed_fields_into_subclasses(tmp_path: Path) -> None:
+    db = fresh_database()
+
+    class Reachable:
+        phone: Mapped[str | None] = sealed(IDENTITY, index=True)
+        hobby: Mapped[str | None] = sealed(IDENTITY, group="hobby")
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        __mapper_args__ = {"polymorphic_on": "type", "polymorphic_identity": "member"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        type: Mapped[str] = mapped_column(String(20))
+        name: Mapped[str] = sealed(IDENTITY)
+
+    class Teacher(Reachable, Member):
+        __mapper_args__ = {"polymorphic_identity": "teacher"}
+
+    class Nurse(Reachable, Member):
+        __mapper_args__ = {"polymorphic_identity": "nurse"}
+
+    class Guest(Reachable, db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account", name="guest")
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    application = start(db, tmp_path / "mixin")
+    with application.app.app_context():
+        with application.writing():
+            application.db.session.add_all(
+                [
+                    Member(name="m"),
+                    Teacher(name="t", phone="1", hobby="chess"),
+                    Nurse(name="n", phone="2"),
+                    Guest(phone="3", hobby="go"),
+                ]
+            )
+            application.db.session.commit()
+        shown = [application.export("account", one)["Member"][0] for one in (1, 2, 3)]
+        assert [(row.get("phone"), row.get("hobby")) for row in shown] == [
+            (None, None),
+            ("1", "chess"),
+            ("2", None),
+        ]
+        (guest,) = application.export("guest", 1)["Guest"]
+        assert (guest["phone"], guest["hobby"]) == ("3", "go")
+
+
+def a_mixin_in_a_table_of_its_own(db: Any) -> None:
+    class Reachable:
+        phone: Mapped[str | None] = sealed(IDENTITY, group="phone")
+
+    class Person(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        __mapper_args__ = {"polymorphic_on": "type"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        type: Mapped[str]
+
+    class Guest(Reachable, Person):
+        __mapper_args__ = {"polymorphic_identity": "guest"}
+        id: Mapped[int] = mapped_column(ForeignKey("person.id"), primary_key=True)
+
+
+def test_a_key_in_a_table_of_a_subclass_does_not_say_whose_a_row_is(tmp_path: Path) -> None:
+    db = fresh_database()
+    models = people_of_joined_tables(db)
+
+    class Item(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        __mapper_args__ = {"polymorphic_on": "type", "polymorphic_identity": "item"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        type: Mapped[str]
+        holder: Mapped[int | None] = mapped_column(ForeignKey("member.id"), info=owner())
+
+    class Parcel(Item):
+        __mapper_args__ = {"polymorphic_identity": "parcel"}
+        id: Mapped[int] = mapped_column(ForeignKey("item.id"), primary_key=True)
+        carrier: Mapped[int | None] = mapped_column(
+            ForeignKey("member.id"), info=concerns(shows=("carrier",))
+        )
+
+    db.kept = (models, Item, Parcel)  # SQLAlchemy forgets models that nobody holds
+    with pytest.raises(ModelInvalid, match=r"Parcel\.carrier says whose a row is.*class above"):
+        start(db, tmp_path / "wrong")
+
+
 def nothing_says_the_class(db: Any) -> None:
     class Person(db.Model):  # type: ignore[misc, name-defined]
         __privacy__ = subject("account")
@@ -406,6 +490,7 @@ def a_field_that_is_not_declared_again(db: Any) -> None:
 
 
 REFUSED = {
+    a_mixin_in_a_table_of_its_own: "Guest has a table of its own, and a mixin brings the sealed field 'phone'",
     nothing_says_the_class: "Guest is a subclass of Person, and no column says",
     a_label_of_its_own: "Guest is a subclass of Person, and its rows are that one's; leave __privacy__ out",
     a_class_above_without_label: "Guest inherits from the mapped class Node.*write __privacy__ in Node",
