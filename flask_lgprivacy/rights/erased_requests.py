@@ -44,11 +44,23 @@ def _forget(runtime: Runtime, session: Session, subject: SubjectRef, name: str) 
     is_about_them = (columns.subject_kind == kind) & (columns.subject == subject_id)
     session.execute(update(table).where(is_about_them).values(subject=name))
     by_them = columns.requester.endswith(f":{actor_part(subject_id)}", autoescape=True)
+    if _is_somebody_else(runtime, session, subject):
+        by_them &= columns.subject == name
     for requester in session.execute(select(columns.requester).where(by_them).distinct()).scalars():
         renamed = _renamed(requester, subject_id, name)
         session.execute(
             update(table).where(columns.requester == requester).values(requester=renamed)
         )
+
+
+def _is_somebody_else(runtime: Runtime, session: Session, subject: SubjectRef) -> bool:
+    """Whether the identifier is that of somebody of another kind, too, whose requests stay."""
+    kind, subject_id = subject
+    return any(
+        runtime.keys.load(session, other, [subject_id])
+        for other in runtime.models.graph.subjects
+        if other != kind
+    )
 
 
 def _renamed(requester: str, subject_id: str, name: str) -> str:
