@@ -395,7 +395,10 @@ class ProcessingContext:
             touched = self._authorize_reading(group, client, subject)
         if client != key.client:
             self._refuse_broken(group, version, instance)
-        fields = self._unsealed(group, row_id, subject, envelope, version, key, instance)
+        try:
+            fields = group.unsealed(key, envelope, row_id, version)
+        except (SealBroken, TypeError):
+            fields = self._unsealed(group, row_id, subject, envelope, version, key, instance)
         touched[subject[1]] = key
         self.opened_values.append(fields.values())
         if self.record_at_once is not None:
@@ -412,10 +415,13 @@ class ProcessingContext:
         key: SubjectKey,
         instance: Any,
     ) -> dict[str, Any]:
+        """The fields of a record that its newest key does not open, or may not: while keys are
+        rotated, it may name the previous one.
+        """
         try:
             try:
                 return group.unsealed(key, envelope, row_id, version)
-            except SealBroken:  # while keys are rotated, a record may name the previous one
+            except SealBroken:
                 previous = self.keys.named_by(envelope, key_name, key)
                 return group.unsealed(previous, envelope, row_id, version)
         except (SealBroken, TypeError):  # TypeError: the envelope or the version is NULL
