@@ -345,6 +345,60 @@ def test_a_class_with_a_table_of_its_own_has_a_name_of_its_own(tmp_path: Path) -
         assert (len(application.stored("person")), len(application.stored("guest"))) == (1, 0)
 
 
+def test_inherited_rows_with_natural_keys_over_a_path(tmp_path: Path) -> None:
+    """A sheet belongs to a folder, which belongs to somebody; both have names for keys."""
+    db = fresh_database()
+    models = people_of_joined_tables(db)
+
+    class Folder(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        title: Mapped[str] = mapped_column(String(20), primary_key=True)
+        holder: Mapped[int] = mapped_column(ForeignKey("member.id"), info=owner())
+
+    class Sheet(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        __mapper_args__ = {"polymorphic_on": "type", "polymorphic_identity": "sheet"}
+        name: Mapped[str] = mapped_column(String(20), primary_key=True)
+        type: Mapped[str] = mapped_column(String(10))
+        folder: Mapped[str] = mapped_column(ForeignKey("folder.title"), info=owner())
+        words: Mapped[str] = sealed(IDENTITY)
+
+    class Map(Sheet):
+        __mapper_args__ = {"polymorphic_identity": "map"}
+        name: Mapped[str] = mapped_column(ForeignKey("sheet.name"), primary_key=True)
+        place: Mapped[str | None] = sealed(IDENTITY, group="place")
+        scale: Mapped[int | None] = tagged(IDENTITY)
+
+    application = start(db, tmp_path / "natural")
+    with application.app.app_context():
+        session = application.db.session
+        with application.writing():
+            session.add_all([models["member"](name="a"), models["teacher"](name="b")])
+            session.flush()
+            session.add_all([Folder(title="one", holder=1), Folder(title="two", holder=2)])
+            session.flush()
+            session.add_all(
+                [
+                    Sheet(name="s", folder="one", words="first"),
+                    Map(name="m", folder="one", words="second", place="here", scale=5),
+                    Map(name="o", folder="two", words="other", place="there"),
+                ]
+            )
+            session.commit()
+        shown = application.export("account", 1)
+        assert sorted(
+            (row["name"], row["words"], row.get("place"), row.get("scale"))
+            for row in shown["Sheet"]
+        ) == [("m", "second", "here", 5), ("s", "first", None, None)]
+        other = application.stored("map")[-1]
+        done = application.erase("account", 1)
+        assert (done.state, done.outcome["left"]) == ("completed", {})
+        assert [row[0] for row in application.stored("sheet")] == ["o"]
+        assert application.stored("map") == [other]
+        with_place = application.export("account", 2)["Sheet"]
+        assert [(row["words"], row["place"]) for row in with_place] == [("other", "there")]
+
+
 def test_a_mixin_brings_sealed_fields_into_subclasses(tmp_path: Path) -> None:
     db = fresh_database()
 
