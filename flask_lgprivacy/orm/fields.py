@@ -206,7 +206,7 @@ class SealedField:
         if group.layout.is_shared:
             opened.values = context.open_shared_group(instance, group, self.name)
             before = row.get(self.opened_at)
-            if before is not None and before.life is context.lifetime_token:
+            if before is not None and before.shows(context.lifetime_token, row[self.column]):
                 opened.values = {**before.values, **opened.values}
         else:
             opened.values = context.open_group(instance, group)

@@ -54,6 +54,10 @@ class DecryptedGroup(_Hidden):
     envelope: bytes
     values: dict[str, Any]
 
+    def shows(self, life: object, envelope: bytes | None) -> bool:
+        """Whether it was opened under a context that lives, and of this very envelope."""
+        return self.life is life and self.envelope is envelope
+
     def assign(self, values: dict[str, Any]) -> None:
         """Read assigned values from now on."""
         self.values = {**self.values, **values}

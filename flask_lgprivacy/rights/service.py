@@ -338,6 +338,13 @@ class RightsService:
         ]
         if not rules:
             raise RequestInvalid("subject: nothing is held for clients here")
+        for rule in rules:
+            if rule.outcome is RightOutcome.FORWARD:
+                raise AccessDenied(
+                    "everything of a client is the client's to ask for",
+                    clause=rule.clause,
+                    missing="the client's word",
+                )
         return rules
 
     @contextmanager

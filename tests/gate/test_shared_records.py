@@ -17,7 +17,7 @@ from databases import uri
 from ownership import Application, fresh_database, start
 from school import HERE, STORES
 from sqlalchemy import Column, ForeignKey, String, func, select, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from flask_lgprivacy import (
     Actor,
@@ -37,6 +37,7 @@ from flask_lgprivacy.errors import (
     WriteInvalid,
 )
 from flask_lgprivacy.maintenance.runner import MaintenanceRunner
+from flask_lgprivacy.policy.model import RightOutcome
 
 SCHOOLS = (1, 2)
 
@@ -152,6 +153,20 @@ def test_a_field_that_was_opened_shows_nothing_to_the_next(team: Team) -> None:
         assert story.note == "mine"
     with team.acting(2), pytest.raises(AccessDenied):
         _ = story.note
+
+
+def test_a_field_that_somebody_changed_meanwhile_is_read_anew(team: Team) -> None:
+    """What is opened of a record is of one envelope, however it was opened."""
+    with team.acting(1, {"read", "write"}) as _:
+        story = team.story()
+        assert (story.words, story.note) == ("once", "mine")
+        other = Session(team.session.get_bind())
+        with other:
+            theirs = other.scalars(select(team.models["story"])).one()
+            theirs.words, theirs.note = "twice", "yours"
+            team.session.rollback()
+            other.commit()
+        assert (story.words, story.note) == ("twice", "yours")
 
 
 def test_the_database_holds_the_value_nowhere_in_plain_text(team: Team) -> None:
@@ -389,3 +404,19 @@ def test_an_export_of_a_client_is_for_its_administrator_and_its_time(
     monkeypatch.setattr(rights, "_runtime", replace(runtime, utcnow=lambda: later))
     with pytest.raises(RequestConflict, match="time of this export is over"):
         rights.client_archive(mine, request.id)
+
+
+@pytest.mark.parametrize("right", ["export", "delete"])
+def test_whose_requests_are_passed_on_to_the_client_gets_nothing_of_all_of_it(
+    team: Team, monkeypatch: pytest.MonkeyPatch, right: str
+) -> None:
+    rights = team.application.privacy.rights
+    authorize = rights._authorization.authorize
+
+    def passed_on(*given: Any) -> Any:
+        return replace(authorize(*given), outcome=RightOutcome.FORWARD)
+
+    monkeypatch.setattr(rights._authorization, "authorize", passed_on)
+    with pytest.raises(AccessDenied, match="the client's to ask for"):
+        rights.submit(right, team.administrator(1), kind="client", one="1")
+    assert len(team.key_rows()) == 1
