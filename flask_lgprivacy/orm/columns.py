@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Table, func, or_
+from sqlalchemy import Column, Table, UniqueConstraint, func, or_
 
 from .codec import ValueType
 from .model_info import ModelInfo
@@ -24,6 +24,18 @@ def subject_column(layout: ModelInfo) -> Any:
 def client_column(layout: ModelInfo) -> Any:
     """The column of a subject's model that holds its client."""
     return layout.column(layout.client or "")
+
+
+def unique_columns(table: Table) -> list[list[Column[Any]]]:
+    """The columns of which the database lets no two rows of a table hold the same values."""
+    constraints = [one for one in table.constraints if isinstance(one, UniqueConstraint)]
+    indexes = [index for index in table.indexes if index.unique]
+    return [
+        list(table.primary_key.columns),
+        *([column] for column in table.columns if column.unique),
+        *(list(one.columns) for one in constraints),
+        *(list(index.columns) for index in indexes),
+    ]
 
 
 def columns_by_field(table: Table) -> dict[str, Column[Any]]:

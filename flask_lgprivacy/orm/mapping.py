@@ -17,6 +17,7 @@ from .attributes import (
     is_readable_key,
     tagged_type,
 )
+from .columns import unique_columns
 from .fields import SealedField
 from .flush_events import listen_to_rows
 from .model_info import VERSION_COLUMN, ModelInfo, TaggedColumn
@@ -72,19 +73,15 @@ def _layout_of_model(mapper: Mapper[Any], sealed_fields: list[SealedField]) -> M
     assert isinstance(table, Table)  # noqa: S101  _refuse_mapping has looked
     ownership: Ownership = model.__privacy__
     name = model.__name__
-    primary = next(iter(table.primary_key.columns))
-    if ownership.is_subject or sealed_fields:
-        if len(table.primary_key.columns) != 1:
-            raise ModelInvalid(
-                f"{name}: a model of data subjects, or with sealed fields, has a primary key of "
-                "one column"
-            )
-        _refuse_late_identifier(primary, name)
+    has_records = ownership.is_subject or bool(sealed_fields)
+    identifier = _identifier_of_model(mapper, table, ownership, has_records=has_records)
+    if has_records:
+        _refuse_late_identifier(identifier, name)
     if not ownership.kind:
         _refuse_searching_shared(sealed_fields)
     if ownership.client is not None and ownership.client not in mapper.columns:
         raise ModelInvalid(f"{name}: client={ownership.client!r} names no column")
-    key = mapper.get_property_by_column(primary).key
+    key = mapper.get_property_by_column(identifier).key
     return ModelInfo(
         model=model,
         table=table,
@@ -92,13 +89,43 @@ def _layout_of_model(mapper: Mapper[Any], sealed_fields: list[SealedField]) -> M
         policy_kind=ownership.kind,
         is_subject=ownership.is_subject,
         key=key,
-        default=primary.default,
+        default=identifier.default,
         subject=key if ownership.is_subject else _foreign_key_to_subject(mapper, ownership.kind),
         owner_keys=_owner_keys(mapper),
-        is_reserved=can_be_reserved(primary),
+        is_reserved=can_be_reserved(identifier),
         client=ownership.client,
         scope=ownership.scope,
     )
+
+
+def _identifier_of_model(
+    mapper: Mapper[Any], table: Table, ownership: Ownership, *, has_records: bool
+) -> Column[Any]:
+    """The column by which keys, requests and the trail know a row: the one that the label names, or
+    the primary key.
+    """
+    name, keys = mapper.class_.__name__, list(table.primary_key.columns)
+    if ownership.identifier is None:
+        if has_records and len(keys) != 1:
+            raise ModelInvalid(
+                f"{name}: the primary key has several columns "
+                f"({', '.join(column.name for column in keys)}), and keys, requests and the trail "
+                "know a person, or a row with sealed fields, by one; add a column such as "
+                "uid: Mapped[UUID] = mapped_column(unique=True, default=uuid4), and name it: "
+                "identifier='uid'"
+            )
+        return keys[0]
+    column = mapper.columns.get(ownership.identifier)
+    if not isinstance(column, Column) or column.table is not table:
+        raise ModelInvalid(
+            f"{name}: identifier={ownership.identifier!r} names no column of its table"
+        )
+    if column.nullable or [column] not in unique_columns(table):
+        raise ModelInvalid(
+            f"{name}.{ownership.identifier}: an identifier is unique and never NULL; write "
+            "mapped_column(unique=True, nullable=False, …)"
+        )
+    return column
 
 
 def _layout_of_subclass(mapper: Mapper[Any], base: ModelInfo) -> ModelInfo:
@@ -193,7 +220,7 @@ def _take_column(mapper: Mapper[Any], layout: ModelInfo, column: Column[Any]) ->
         and not column.primary_key
         and not column.foreign_keys
         and column is not mapper.polymorphic_on
-        and attribute not in (layout.client, layout.scope)
+        and attribute not in (layout.client, layout.scope, layout.key)
     ):
         raise ModelInvalid(
             f"{layout.name}.{attribute} has no label; use sealed(category), tagged(category) or "
@@ -395,11 +422,12 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
             ownership = getattr(other.class_, "__privacy__", None) if other else None
             if other is not None and ownership is not None and _is_subject(ownership, kind):
                 leads_to = foreign.target_fullname.rpartition(".")[2]
-                if leads_to not in cast(Table, other.local_table).primary_key.columns:
+                info = model_info_of_table(cast(Table, other.local_table))
+                if info is None or leads_to != info.column(info.key).name:
                     raise ModelInvalid(
                         f"{mapper.class_.__name__}.{column.key} leads to "
-                        f"{other.class_.__name__}.{leads_to}, which is not its primary key; write "
-                        "__privacy__ = belongs_to() and info=owner()"
+                        f"{other.class_.__name__}.{leads_to}, which is not its identifier; write "
+                        "__privacy__ = belongs_to(), and info=owner() at the foreign key"
                     )
                 labels = labels_of(foreign.constraint) if foreign.constraint is not None else ()
                 name = mapper.get_property_by_column(column).key
@@ -420,7 +448,12 @@ def _foreign_key_to_subject(mapper: Mapper[Any], kind: str) -> str:
 
 
 def subject(
-    kind: str, *, name: str | None = None, client: str | None = None, scope: str | None = None
+    kind: str,
+    *,
+    name: str | None = None,
+    client: str | None = None,
+    scope: str | None = None,
+    identifier: str | None = None,
 ) -> Ownership:
     """The rows of this model are data subjects.
 
@@ -431,19 +464,26 @@ def subject(
         client: Names the column that holds the client (school).
         scope: Names the column by which grants may be narrowed (a class): one of the model's own,
             or of a model that belongs to the subject, as "Enrollment.class_id".
+        identifier: Names the column by which keys, requests and the trail know a person; by
+            default the primary key. Where that has several columns, or is personal data itself, a
+            unique one besides.
     """
-    return Ownership(kind, is_subject=True, client=client, scope=scope, name=name)
+    return Ownership(
+        kind, is_subject=True, client=client, scope=scope, name=name, identifier=identifier
+    )
 
 
-def belongs_to(kind: str = "") -> Ownership:
+def belongs_to(kind: str = "", *, identifier: str | None = None) -> Ownership:
     """The rows of this model belong to data subjects, and are exported and erased with them.
 
     Args:
         kind: Of the one subject to whom a foreign key of the model leads, or its name where
             `subject(…)` has one; left out where the labels of its keys (`owner`, `concerns`,
             `owns`, `shares`) say whose a row is.
+        identifier: Names the column to which records are bound; by default the primary key. Where
+            that has several columns, and the model has sealed fields, a unique one besides.
     """
-    return Ownership(kind, is_subject=False, client=None, scope=None)
+    return Ownership(kind, is_subject=False, client=None, scope=None, identifier=identifier)
 
 
 class Ownership:
@@ -457,8 +497,10 @@ class Ownership:
         client: str | None,
         scope: str | None,
         name: str | None = None,
+        identifier: str | None = None,
     ) -> None:
         self.kind = kind
+        self.identifier = identifier
         self.name = name or kind
         self.is_subject = is_subject
         self.client = client

@@ -121,6 +121,8 @@ class ModelInfo:
     `base` is the model from which it inherits its table, where it is a subclass of a labelled one;
     `children` are its subclasses.
 
+    `key` is the attribute of its identifier, by which keys, requests and the trail know a row.
+
     `subject` is the attribute that leads to the one owner of a row, "" where the labels of its
     keys say whose it is; `owner_keys` are the attributes that have such a label. Where
     `is_reserved`, the database makes identifiers, and they are reserved before the insert.
@@ -151,6 +153,11 @@ class ModelInfo:
         yield self
         for child in self.children:
             yield from child.family()
+
+    @property
+    def topmost(self) -> ModelInfo:
+        """The class of its hierarchy that brings the label."""
+        return self if self.base is None else self.base.topmost
 
     def is_exactly(self) -> ColumnElement[bool]:
         """The condition that a row is of this class, not of a subclass or the class above.
@@ -201,12 +208,9 @@ class ModelInfo:
     @property
     def record_columns(self) -> frozenset[str]:
         """The attributes that hold the records, versions and blind indexes of its table's rows."""
-        top = self
-        while top.base is not None:
-            top = top.base
         return frozenset(
             name
-            for member in top.family()
+            for member in self.topmost.family()
             for name in (
                 VERSION_COLUMN,
                 *member.groups,
@@ -218,6 +222,11 @@ class ModelInfo:
     def name(self) -> str:
         """The model's name, for messages and exports."""
         return self.model.__name__
+
+    @property
+    def identifier(self) -> Column[Any]:
+        """The column of its identifier, in its table."""
+        return self.column(self.key)
 
     def column(self, attribute: str) -> Column[Any]:
         """The column behind an attribute of the model; of several, that of its table."""
@@ -239,6 +248,11 @@ class ModelInfo:
     def has_own_key(self) -> bool:
         """Whether each row has a key of its own: a subject, or a shared row with sealed fields."""
         return self.is_subject or (self.is_shared and bool(self.groups))
+
+    @property
+    def has_keyed_rows(self) -> bool:
+        """Whether rows of its table, of whichever class, have keys of their own."""
+        return any(member.has_own_key for member in self.topmost.family())
 
     @property
     def is_sealed_or_owned(self) -> bool:

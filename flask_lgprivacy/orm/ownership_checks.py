@@ -8,7 +8,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, Table
 
 from ..errors import ModelInvalid
 from ..policy.model import Policy
-from .columns import columns_by_field
+from .columns import columns_by_field, unique_columns
 from .model_info import ModelInfo
 from .ownership_graph import OwnershipGraph
 from .ownership_labels import Clear, DeleteRow, Keep, Meaning
@@ -120,6 +120,12 @@ def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterat
                 f"{field_name(target)} is {kinds[1].__name__}; a key has the type of the column to "
                 "which it leads"
             )
+    if set(link.target_columns) not in [set(one) for one in unique_columns(link.target)]:
+        yield (
+            f"{link.name} leads to {table_name(link.target)}."
+            f"{', '.join(map(field_name, link.target_columns))}, which is not unique, so it would "
+            "say several rows; let it lead to a unique column, such as an identifier"
+        )
     yield from _faults_of_database_action(link, graph)
 
 
@@ -254,7 +260,8 @@ def _labels_of_subclasses(graph: OwnershipGraph) -> Iterator[str]:
 def _sealed_for_several(graph: OwnershipGraph) -> Iterator[str]:
     """Sealed fields of rows that outlive the owner under whose key they are sealed."""
     for layout in graph.models:
-        if layout.groups and not layout.is_subject and not layout.is_shared:
+        is_sealed = any(member.groups for member in layout.family())
+        if is_sealed and not layout.is_subject and not layout.is_shared:
             owners = [link for link in graph.about.get(layout.table, ()) if link.gives_ownership]
             if len(owners) > 1:
                 yield _several(layout, owners)

@@ -126,9 +126,14 @@ class OwnershipGraph:
                 dict.fromkeys(column for column, _ in labelled_key.when)
             )
             columns[labelled_key.target].update(dict.fromkeys(labelled_key.target_columns))
-        for table in self.subject_tables:
-            columns[table].update(dict.fromkeys(table.primary_key.columns))
+        for table, identifier in self.identifiers.items():
+            columns[table].update(dict.fromkeys([*table.primary_key.columns, identifier]))
         return {table: tuple(columns[table]) for table in columns}
+
+    @cached_property
+    def identifiers(self) -> dict[Table, Column[Any]]:
+        """By table, the column by which rows are known that have a key of their own."""
+        return {layout.table: layout.identifier for layout in self.models if layout.has_keyed_rows}
 
     def reached_from(self, table: Table) -> set[Table]:
         """The tables to whose rows somebody of a table may come, that table among them."""

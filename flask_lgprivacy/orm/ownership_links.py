@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -112,17 +112,17 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
     layouts = list(layouts)
     owner = KeyLabel(Meaning.OWNER, None, Clear())
     implied = {
-        layout.column(layout.subject): owner
+        frozenset([layout.column(layout.subject)]): owner
         for layout in layouts
         if not layout.is_subject and layout.subject
     }
-    implied |= {column: owner for layout in layouts for column in _keys_to_base(layout)}
+    implied |= {key: owner for layout in layouts for key in _keys_to_base(layout)}
     links = []
     for table in tables:
         for constraint in foreign_keys_of(table):
             columns = tuple(constraint.columns)
             targets = tuple(element.column for element in constraint.elements)
-            for label in labels_of(constraint) or _implied(columns, implied):
+            for label in labels_of(constraint) or filter(None, [implied.get(frozenset(columns))]):
                 links.append(
                     Link(
                         table,
@@ -157,10 +157,10 @@ def collect_links(tables: Iterable[Table], layouts: Iterable[ModelInfo]) -> list
     return links
 
 
-def _keys_to_base(layout: ModelInfo) -> Iterator[Column[Any]]:
-    """The column by which a subclass with a table of its own leads to the row above."""
+def _keys_to_base(layout: ModelInfo) -> Iterator[frozenset[Column[Any]]]:
+    """The columns by which a subclass with a table of its own leads to the row above."""
     if layout.base is not None and layout.own_table is not layout.base.own_table:
-        yield from layout.own_table.primary_key.columns
+        yield frozenset(layout.own_table.primary_key.columns)
 
 
 def foreign_keys_of(table: Table) -> list[ForeignKeyConstraint]:
@@ -184,13 +184,6 @@ def labels_of(constraint: ForeignKeyConstraint) -> tuple[KeyLabel, ...]:
 def column_labels(column: Column[Any]) -> tuple[KeyLabel, ...]:
     """What a column says that its key means."""
     return tuple((column.info.get(INFO_KEY) or {}).get("keys", ()))
-
-
-def _implied(
-    columns: tuple[Column[Any], ...], implied: Mapping[Column[Any], KeyLabel]
-) -> Iterator[KeyLabel]:
-    if len(columns) == 1 and columns[0] in implied:
-        yield implied[columns[0]]
 
 
 def _column_named(name: str, tables: Iterable[Table], column: Column[Any]) -> Column[Any]:

@@ -60,6 +60,15 @@ class RowPeople:
         search = RowSearch(session, self._models.graph)
         return search.people_of(search.read(table, keys))
 
+    def known_as(
+        self, session: Session, layout: ModelInfo, row_ids: Iterable[str]
+    ) -> dict[str, tuple[RowPerson, ...]]:
+        """Who comes to rows of a model as the database has them now, by the rows' identifiers."""
+        search = RowSearch(session, self._models.graph)
+        rows = search.known_as(layout.table, row_ids)
+        people = search.people_of(rows)
+        return {search.identifier_of(found_row): people[found_row.key] for found_row in rows}
+
     @property
     def links(self) -> tuple[Link, ...]:
         """Every labelled key of the application."""

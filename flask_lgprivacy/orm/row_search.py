@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..database.identifiers import SubjectRef, canonical_id
 from ..keys.key_table import CHUNK, chunks
+from .columns import matches_any_id
 from .ownership_graph import OwnershipGraph
 from .ownership_links import Link
 from .tagged_value import unwrap
@@ -33,6 +34,7 @@ class FoundRow:
         is_owned: Whether it is theirs.
         links: The keys over which they come to it; none for a person's own row.
         owned_over: Those of them that come from rows which are theirs.
+        is_stored: False of a person of whom the identifier is known, and whose row is gone.
     """
 
     table: Table
@@ -41,6 +43,7 @@ class FoundRow:
     is_owned: bool
     links: set[Link] = field(default_factory=set)
     owned_over: set[Link] = field(default_factory=set)
+    is_stored: bool = True
 
     def at(self, columns: Sequence[Column[Any]]) -> RowKey | None:
         """Its values of some columns, or None where one is NULL."""
@@ -111,6 +114,10 @@ class RowSearch:
     def __init__(self, session: Session, graph: OwnershipGraph) -> None:
         self._session = session
         self._graph = graph
+
+    def identifier_of(self, found_row: FoundRow) -> str:
+        """By what keys, requests and the trail know a row that has a key of its own."""
+        return canonical_id(found_row.values[self._graph.identifiers[found_row.table]])
 
     def start(self, table: Table, condition: Any) -> list[FoundRow]:
         """The rows of subjects that a condition selects."""
@@ -199,6 +206,15 @@ class RowSearch:
             for found_row in self._select(table, condition, is_owned=False)
         ]
 
+    def known_as(self, table: Table, row_ids: Iterable[str]) -> list[FoundRow]:
+        """Rows of a table by what keys know them by."""
+        identifier = self._graph.identifiers[table]
+        return [
+            found_row
+            for chunk in chunks(list(row_ids))
+            for found_row in self._select(table, matches_any_id(identifier, chunk), is_owned=False)
+        ]
+
     def led_to(self, labelled_key: Link, values: RowKey) -> list[FoundRow]:
         """The rows to which a key with some values leads."""
         return [
@@ -229,8 +245,8 @@ class RowSearch:
     def people_by_keys(
         self, table: Table, rows: Iterable[FoundRow]
     ) -> dict[RowKey, tuple[RowPerson, ...]] | None:
-        """The same from the rows' own keys, where each of them leads to people by their primary
-        key; None for other tables. Whether the people are there is for their keys to say.
+        """The same from the rows' own keys, where each of them leads to people by their identifier;
+        None for other tables. Whether the people are there is for their keys to say.
         """
         links = self._graph.about.get(table, ())
         kinds = self._graph.subject_tables
@@ -238,7 +254,7 @@ class RowSearch:
             labelled_key.target in kinds
             and not labelled_key.is_turned
             and not self._graph.about.get(labelled_key.target)
-            and labelled_key.target_columns == tuple(labelled_key.target.primary_key.columns)
+            and labelled_key.target_columns == (self._graph.identifiers[labelled_key.target],)
             for labelled_key in links
         ):
             return None
@@ -273,7 +289,7 @@ class RowSearch:
         waiting: list[tuple[FoundRow, SubjectRef]] = []
         for table, layout in self._graph.subject_tables.items():
             for found_row in known.by_table.get(table, {}).values():
-                subject = (layout.kind, canonical_id(found_row.key[0]))
+                subject = (layout.kind, self.identifier_of(found_row))
                 people[found_row][subject] = (True, set())
                 waiting.append((found_row, subject))
         while waiting:

@@ -18,7 +18,6 @@ from ..errors import KeyLost
 from .context import AccessContext
 from .model_info import ModelInfo
 from .pending_row import PendingRow
-from .row_search import RowKey
 
 
 class SharedRecordKeys:
@@ -64,13 +63,13 @@ class SharedRecordKeys:
             raise KeyLost
         return key
 
-    def keep(self, layout: ModelInfo, owners: Mapping[RowKey, Sequence[SubjectRef]]) -> None:
-        """Keep the keys of rows that were just inserted, now that it is known who owns them."""
+    def keep(self, layout: ModelInfo, owners: Mapping[str, Sequence[SubjectRef]]) -> None:
+        """Keep the keys of rows that were just inserted, now that it is known, by identifier, who
+        owns them.
+        """
         made = self._new.get(layout, {})
         records = {
-            row_id: (made.pop(row_id), owners[row_key])
-            for row_key in owners
-            if (row_id := canonical_id(row_key[0])) in made
+            row_id: (made.pop(row_id), owners[row_id]) for row_id in owners if row_id in made
         }
         if records:
             acting_client = self._context.acting_client()

@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
+from ..database.identifiers import canonical_id
 from ..database.sqlalchemy_internals import state_of
 from ..policy.model import Action
 from .context import AccessContext
@@ -112,10 +113,12 @@ class SharedRowWrites:
         for category in sorted(categories):
             for persons in people.values():
                 self._context.authorize_for_any(category, action, owners_of(persons), layout)
-        if action is Action.WRITE:
+        if action is Action.WRITE and layout.groups:
             owners = {
-                row_key: [person.subject for person in owners_of(persons)]
-                for row_key, persons in people.items()
+                canonical_id(getattr(row, layout.key)): [
+                    person.subject for person in owners_of(people.get(row_key, ()))
+                ]
+                for row, row_key in zip(rows, keys, strict=True)
             }
             self._records.keep(layout, owners)
         return [person for persons in people.values() for person in persons]

@@ -76,8 +76,8 @@ class ClientExport:
                 made_at = self._runtime.audit.now()
                 about = describe_processing(self._runtime, kind, made_at=made_at)
                 self._add(archive, f"about-{kind}.json", _json(about))
-                for primary_keys in self._people(layout):
-                    self._add_people(archive, kind, primary_keys)
+                for identifiers in self._people(layout):
+                    self._add_people(archive, kind, identifiers)
                     yield written.take()
             for _ in self._add_shared(archive):
                 yield written.take()
@@ -91,14 +91,14 @@ class ClientExport:
         key = subject_column(layout)
         is_clients = matches_any_id(client_column(layout), [self._client])
         query = select(key).where(is_clients).order_by(key).limit(AT_ONCE)
-        primary_keys = list(self._session.execute(query).scalars())
-        while primary_keys:
-            yield primary_keys
-            following = query.where(key > primary_keys[-1])
-            primary_keys = list(self._session.execute(following).scalars())
+        identifiers = list(self._session.execute(query).scalars())
+        while identifiers:
+            yield identifiers
+            following = query.where(key > identifiers[-1])
+            identifiers = list(self._session.execute(following).scalars())
 
-    def _add_people(self, archive: zipfile.ZipFile, kind: str, primary_keys: Sequence[Any]) -> None:
-        ids = [canonical_id(primary_key) for primary_key in primary_keys]
+    def _add_people(self, archive: zipfile.ZipFile, kind: str, identifiers: Sequence[Any]) -> None:
+        ids = [canonical_id(identifier) for identifier in identifiers]
         with self._job() as processing:
             tables = self._own_rows(kind, ids)
             files = {
@@ -111,7 +111,7 @@ class ClientExport:
                 self._add(archive, archive_path(f"{folder}/{name}"), content)
             rows = {name: by_owner.get(one, []) for name, by_owner in tables.items()}
             self._add(archive, f"{folder}/data.json", _json(rows))
-        self._note_shared(kind, primary_keys)
+        self._note_shared(kind, identifiers)
         self._session.commit()
 
     def _own_rows(
@@ -132,12 +132,11 @@ class ClientExport:
 
     # --- shared rows ---
 
-    def _note_shared(self, kind: str, primary_keys: Sequence[Any]) -> None:
+    def _note_shared(self, kind: str, identifiers: Sequence[Any]) -> None:
         """Take note of the other rows to which some people come."""
         graph, search = self._graph, RowSearch(self._session, self._graph)
         own = graph.subjects[kind].table
-        key = next(iter(own.primary_key.columns))
-        people = search.start(own, key.in_(primary_keys))
+        people = search.start(own, graph.identifiers[own].in_(identifiers))
         apart = {layout.table for layout in graph.of(kind) if graph.is_direct(layout.table)}
         for table in graph.reached_from(own) - apart - graph.subclass_tables:
             if graph.is_direct(table):

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Table, delete, null, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from ..database.identifiers import SubjectRef, canonical_id
+from ..database.identifiers import SubjectRef
 from ..errors import ErasureBlocked
 from ..keys.key_table import CHUNK, chunks
 from ..keys.store import KeyStore
@@ -78,14 +78,16 @@ def find_people(
     layout = graph.subjects[kind]
     column = subject_column(layout)
     people = RowSearch(session, graph).start(layout.table, matches_any_id(column, ids))
-    present = {person.key[0] for person in people}
+    present = {person.values[column] for person in people}
     is_text = column.type.python_type is str
     for subject_id in ids:
         spellings = [subject_id, *(stored_forms(subject_id) if is_text else ())]
         for key in [coerce(column, spelling) for spelling in spellings]:
             if key not in present:
                 values = dict.fromkeys(graph.key_columns[layout.table], None) | {column: key}
-                people.append(FoundRow(layout.table, (key,), values, is_owned=True))
+                people.append(
+                    FoundRow(layout.table, (key,), values, is_owned=True, is_stored=False)
+                )
     return people
 
 
@@ -130,11 +132,12 @@ class ErasurePlan:
     @property
     def records(self) -> dict[ModelInfo, list[str]]:
         """By model, the rows that go and have a key of their own, besides subjects."""
-        layouts = {table: model_info_of_table(table) for table in self._gone.by_table}
         return {
-            layout: [canonical_id(key[0]) for key in self._gone.by_table[table]]
-            for table, layout in layouts.items()
-            if layout is not None and layout.has_own_key and not layout.is_subject
+            layout: list(
+                map(self._search.identifier_of, self._gone.by_table[layout.table].values())
+            )
+            for layout in self._graph.shared
+            if layout.has_keyed_rows and layout.table in self._gone.by_table
         }
 
     @property
@@ -142,7 +145,7 @@ class ErasurePlan:
         """Everybody who is erased: the people, and whose row goes with one of them."""
         kinds = self._graph.subject_tables
         subjects = (
-            (kinds[found_row.table].kind, canonical_id(found_row.key[0]))
+            (kinds[found_row.table].kind, self._search.identifier_of(found_row))
             for found_row in self._people
         )
         return list(dict.fromkeys(subjects))
@@ -294,7 +297,7 @@ class ErasurePlan:
         earlier: set[Table] = set()
         for table in tables:
             earlier.add(table)
-            keys = list(self._gone.by_table.get(table, ()))
+            keys = self._stored_keys(table)
             for constraint in table.foreign_key_constraints:
                 target = constraint.elements[0].column.table
                 columns = [column for column in constraint.columns if column.nullable][:1]
@@ -304,20 +307,22 @@ class ErasurePlan:
                         self._execute(table, cleared.values(dict.fromkeys(columns, null())))
 
     def _delete(self, table: Table) -> None:
-        conditions = list(
-            selected_by_key(
-                table, list(self._gone.by_table.get(table, ())), at_once=_at_once(table)
-            )
-        )
+        keys = self._stored_keys(table)
+        conditions = list(selected_by_key(table, keys, at_once=_at_once(table)))
         if table in self._direct_tables():
-            keys = self._search.direct_keys(table, self._people)
-            for people, values in keys.items():
+            direct_keys = self._search.direct_keys(table, self._people)
+            for people, values in direct_keys.items():
                 conditions += [
                     self._graph.direct_condition(table, {people: chunk}) for chunk in chunks(values)
                 ]
         for condition in conditions:
             result = self._execute(table, delete(table).where(condition))
             self.removal.erased[table_name(table)] += result.rowcount
+
+    def _stored_keys(self, table: Table) -> list[RowKey]:
+        """The primary keys of a table's rows that go."""
+        rows = self._gone.by_table.get(table, {})
+        return [key for key, found_row in rows.items() if found_row.is_stored]
 
     def _execute(self, table: Table, statement: Any) -> Any:
         try:

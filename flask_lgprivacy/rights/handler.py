@@ -49,7 +49,7 @@ class RightsCase:
         runtime: The application's.
         session: On the data, without changes; the handler commits what it changes.
         request: The request, *in progress*.
-        primary_key: The subject's, as its column holds it; None where the work is resumed.
+        identifier: The subject's, as its column holds it; None where the work is resumed.
         changes: New values by field, as `check_changes` returned them.
         processing: The context under which values are opened; None where the work is resumed.
     """
@@ -57,7 +57,7 @@ class RightsCase:
     runtime: Runtime
     session: Session
     request: RightsRequest
-    primary_key: Any = None
+    identifier: Any = None
     changes: HiddenValues = field(default_factory=lambda: HiddenValues({}))
     processing: ProcessingContext | None = None
 

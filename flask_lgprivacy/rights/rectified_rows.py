@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from ..database.identifiers import SubjectRef
@@ -24,7 +24,7 @@ class RectifiedRow:
 
     Attributes:
         layout: Its class.
-        key: Its primary key.
+        key: Its identifier, as the column holds it.
     """
 
     layout: ModelInfo
@@ -32,7 +32,10 @@ class RectifiedRow:
 
     def load(self, session: Session) -> Any:
         """The row, read again; raises `RequestInvalid` where it is gone."""
-        row = session.get(self.layout.model, self.key, populate_existing=True)
+        is_it = self.layout.column(self.layout.key) == self.key
+        query: Select[Any] = select(self.layout.model).where(is_it)
+        query = query.execution_options(populate_existing=True)
+        row = session.execute(query).scalar_one_or_none()
         if row is None:
             raise _no_such_row(self.layout.name)
         return row
@@ -58,18 +61,19 @@ def find_row(
     if layout is None or layout.is_subject:
         known = ", ".join(sorted(one.name for one in runtime.models.graph.models))
         raise RequestInvalid(f"changes: no model is called so; there are {known}")
-    if len(layout.table.primary_key.columns) != 1:
+    primary, key = list(layout.table.primary_key.columns), layout.identifier
+    if len(primary) != 1 and key in primary:
         raise RequestInvalid(f"changes: rows of {layout.name} have a key of several columns")
-    key = layout.column(layout.key)
     try:
         matching = matches_any_id(key, [str(coerce(key, text))])
     except (TypeError, ValueError):
         raise _no_such_row(layout.name) from None
-    found = session.execute(select(key).where(matching)).first()
+    found = session.execute(select(key, *primary).where(matching)).first()
     if found is None:
         raise _no_such_row(layout.name)
-    people = RowPeople(runtime.models, lambda: session).now(session, layout.table, [(found[0],)])
-    person = next((one for one in people.get((found[0],), ()) if one.subject == subject), None)
+    row_key = tuple(found[1:])
+    people = RowPeople(runtime.models, lambda: session).now(session, layout.table, [row_key])
+    person = next((one for one in people.get(row_key, ()) if one.subject == subject), None)
     if person is None or not person.is_owner:
         raise _no_such_row(layout.name)
     if field not in person.rectifies:

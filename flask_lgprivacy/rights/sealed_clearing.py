@@ -23,7 +23,8 @@ def clear_sealed_fields(
     row_keys: Sequence[RowKey],
     names: Collection[str],
 ) -> None:
-    """Seal rows anew without some of their fields, in the session's transaction.
+    """Seal rows anew without some of their fields, in the session's transaction; each row as one of
+    its class.
 
     Args:
         session: On the data.
@@ -36,10 +37,22 @@ def clear_sealed_fields(
         KeyLost: A row has no key.
         SealBroken: A record does not open.
     """
+    for member in layout.family():
+        if member.groups:
+            _clear_in_class(session, keys, member, row_keys, names)
+
+
+def _clear_in_class(
+    session: Session,
+    keys: KeyStore,
+    layout: ModelInfo,
+    row_keys: Sequence[RowKey],
+    names: Collection[str],
+) -> None:
     table = layout.table
-    key, version = layout.column(layout.key), table.c[VERSION_COLUMN]
+    key, version = layout.identifier, table.c[VERSION_COLUMN]
     sealed_columns = [table.c[column] for column in layout.groups]
-    query = select(key, version, *sealed_columns).with_for_update()
+    query = select(key, version, *sealed_columns).where(layout.is_exactly()).with_for_update()
     for condition in selected_by_key(table, row_keys):
         rows = session.execute(query.where(condition), bind_arguments={"clause": table}).all()
         row_ids = [canonical_id(row[0]) for row in rows]

@@ -8,12 +8,14 @@ without a model that lead to rows which are gone are found too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Engine,
@@ -31,11 +33,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from ..database.catalogue import CatalogueKey, CatalogueTable, ValueKind, read_catalogue
-from ..database.identifiers import SubjectRef
-from ..orm.columns import coerce, matches_any_id, subject_column
+from ..database.identifiers import SubjectRef, canonical_id
+from ..orm.columns import coerce, matches_any_id
 from ..orm.model_info import ModelInfo
 from ..orm.ownership_graph import OwnershipGraph
 from ..orm.ownership_labels import Keep
+from ..orm.tagged_value import unwrap
 from ..orm.unlabelled import OURS
 
 SHORTEST = 8
@@ -46,29 +49,39 @@ chance.
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What names somebody besides the identifier: the values of the row's blind indexes."""
+    """What names somebody besides the identifier.
+
+    Attributes:
+        indexes: The values of the row's blind indexes.
+        keys: Its values of columns to which keys lead, by the columns' names.
+    """
 
     indexes: tuple[bytes, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<Traces: {len(self.indexes)} indexes>"
+        return f"<Traces: {len(self.indexes)} indexes, {len(self.keys)} keys>"
 
 
 def traces_of(session: Session, graph: OwnershipGraph, subject: SubjectRef) -> Traces:
     """What is to be searched for when somebody is erased; read before the rows go."""
     layout = graph.subjects[subject[0]]
-    columns = [
+    indexes = [
         layout.table.c[name]
         for name in dict.fromkeys(
             index.column for member in layout.family() for index in member.indexes.values()
         )
     ]
-    if not columns:
+    keys = graph.key_columns[layout.table]
+    if not indexes and keys == (layout.identifier,):
         return Traces()
-    is_subject = matches_any_id(subject_column(layout), [subject[1]])
-    query = select(*columns).where(is_subject)
-    rows = session.execute(query, bind_arguments={"clause": layout.table}).all()
-    return Traces(tuple(value for row in rows for value in row if value is not None))
+    is_subject = matches_any_id(layout.identifier, [subject[1]])
+    query = select(*keys, *indexes).where(is_subject)
+    row = session.execute(query, bind_arguments={"clause": layout.table}).first()
+    if row is None:
+        return Traces()
+    values = {key.name: unwrap(value) for key, value in zip(keys, row, strict=False)}
+    return Traces(tuple(value for value in row[len(keys) :] if value is not None), values)
 
 
 def search_catalogue(
@@ -85,14 +98,24 @@ def search_catalogue(
     Returns:
         By column, how many rows name the person; by foreign key, how many lead to what is gone.
     """
-    search = _Search(graph, subject, traces)
-    left: dict[str, int] = {}
+    searches = _searches(graph, subject, traces)
+    reached = set().union(*(graph.reached_from(other) for other in graph.subject_tables))
+    peoples = {other.name for other in reached}
+    declared = {other.name for other in graph.tables}
+    left: Counter[str] = Counter()
     for engine in engines.values():
         with engine.connect() as connection:
             for found in read_catalogue(connection):
-                if not found.name.startswith(OURS):
-                    left.update(search.count(connection, found))
-    return left
+                if found.name.startswith(OURS):
+                    continue
+                named = Counter(dict(_count_leading(connection, found, graph, subject, traces)))
+                for search in searches:
+                    named.update(dict(search.count(connection, found)))
+                if found.name not in declared:
+                    keys = [key for key in found.keys if key.target in peoples]
+                    named |= Counter(dict(_count_dangling(connection, found, keys)))
+                left.update(named)
+    return dict(left)
 
 
 def count_dangling(engines: Mapping[str | None, Engine], graph: OwnershipGraph) -> dict[str, int]:
@@ -132,21 +155,21 @@ def _keys_to_people(
     """The keys by which a table leads to a kind of people, or to what is theirs."""
     peoples = {other.name for other in graph.reached_from(layout.table)}
     yield from (key for key in found.keys if key.target in peoples and key.target_columns)
-    own, column_name = layout.table.name, subject_column(layout).name
+    own = layout.table.name
     if own not in catalogue:
         return
     with_key = {name for key in found.keys for name in key.columns}
     called = {f"{own}_id", f"{layout.kind}_id"} | {
-        member.name
+        labelled_key.columns[0].name
         for labelled_key in graph.links
-        if labelled_key.target is layout.table and len(labelled_key.columns) == 1
-        for member in labelled_key.columns
-        if member.name != "id"
-    }
-    kind = catalogue[own].columns[column_name]
-    for name in sorted(called & found.columns.keys() - with_key):
-        if found.columns[name] is kind:
-            yield CatalogueKey((name,), own, (column_name,))
+        if labelled_key.target_columns in [(key,) for key in _own_keys(layout)]
+    } - {"id"}
+    for key in reversed(_own_keys(layout)):
+        kind = catalogue[own].columns[key.name]
+        for name in sorted(called & found.columns.keys() - with_key):
+            if found.columns[name] is kind:
+                with_key.add(name)
+                yield CatalogueKey((name,), own, (key.name,))
 
 
 def _count_dangling(
@@ -164,37 +187,97 @@ def _count_dangling(
             yield f"{found.name}.{', '.join(key.columns)}", int(count)
 
 
+def _count_leading(
+    connection: Connection,
+    found: CatalogueTable,
+    graph: OwnershipGraph,
+    subject: SubjectRef,
+    traces: Traces,
+) -> Iterator[tuple[str, int]]:
+    """By foreign key of a table, the rows that lead to the person's row by something else than what
+    the searches look for: several columns, or one that is not the person's own key.
+    """
+    layout = graph.subjects[subject[0]]
+    searched = {(key.name,) for key in _own_keys(layout)}
+    kept = _kept_columns(graph)
+    rows = table(found.name, *(column(name) for name in found.columns))
+    for key in found.keys:
+        is_told = key.target == layout.table.name and traces.keys.keys() >= set(key.target_columns)
+        is_kept = all((found.name, name) in kept for name in key.columns)
+        if not is_told or key.target_columns in searched or is_kept:
+            continue
+        values = [traces.keys[name] for name in key.target_columns]
+        leads = [rows.c[name] == is_ for name, is_ in zip(key.columns, values, strict=True)]
+        query = select(func.count()).select_from(rows).where(*leads)
+        if count := connection.execute(query).scalar_one():
+            yield f"{found.name}.{', '.join(key.columns)}", int(count)
+
+
+def _searches(graph: OwnershipGraph, subject: SubjectRef, traces: Traces) -> list[_Search]:
+    """One for the identifier; where that is not the primary key, another one for this."""
+    identifier, *others = _own_keys(graph.subjects[subject[0]])
+    value = coerce(identifier, subject[1])
+    return [_Search(graph, subject[0], identifier, value, traces.indexes)] + [
+        _Search(graph, subject[0], key, traces.keys[key.name], ())
+        for key in others
+        if key.name in traces.keys
+    ]
+
+
+def _own_keys(layout: ModelInfo) -> list[Column[Any]]:
+    """A person's identifier, and the primary key where that is another column."""
+    primary = list(layout.table.primary_key.columns)
+    return list(dict.fromkeys([layout.identifier, *(primary if len(primary) == 1 else ())]))
+
+
+def _kept_columns(graph: OwnershipGraph) -> set[tuple[str, str]]:
+    """The columns of keys that stay with a reason, by table."""
+    return {
+        (labelled_key.table.name, member.name)
+        for labelled_key in graph.links
+        if isinstance(labelled_key.on_erasure, Keep)
+        for member in labelled_key.columns
+    }
+
+
 class _Search:
-    def __init__(self, graph: OwnershipGraph, subject: SubjectRef, traces: Traces) -> None:
-        layout = graph.subjects[subject[0]]
+    """Searches for one value that names a person.
+
+    Args:
+        graph: The application's.
+        kind: Of subject.
+        key: The column of the person's table that holds the value.
+        value: As that column holds it.
+        indexes: Values of blind indexes, which name the person too.
+    """
+
+    def __init__(
+        self,
+        graph: OwnershipGraph,
+        kind: str,
+        key: Column[Any],
+        value: Any,
+        indexes: Iterable[bytes],
+    ) -> None:
+        layout = graph.subjects[kind]
         self._table = layout.table.name
-        self._key = subject_column(layout)
-        self._value = coerce(self._key, subject[1])
-        self._forms = _spellings(subject[1])
-        self._indexes = list(traces.indexes)
-        reached = set().union(*(graph.reached_from(other) for other in graph.subject_tables))
-        self._peoples = {other.name for other in reached}
+        self._key = key
+        self._value = value
+        self._forms = _spellings(canonical_id(value))
+        self._indexes = list(indexes)
         self._declared = {other.name for other in graph.tables}
-        self._kept = {
-            (labelled_key.table.name, member.name)
-            for labelled_key in graph.links
-            if isinstance(labelled_key.on_erasure, Keep)
-            for member in labelled_key.columns
-        }
+        self._kept = _kept_columns(graph)
         self._index_columns = {
             (model.table.name, index.column)
             for model in graph.models
             for member in model.family()
             for index in member.indexes.values()
         }
-        leading = [
-            labelled_key for labelled_key in graph.links if labelled_key.target is layout.table
+        self._links = [
+            labelled_key for labelled_key in graph.links if labelled_key.target_columns == (key,)
         ]
-        self._links = [labelled_key for labelled_key in leading if len(labelled_key.columns) == 1]
-        self._names = {
-            member.name for labelled_key in leading for member in labelled_key.columns
-        } - {"id"}
-        self._names |= {f"{self._table}_id", f"{subject[0]}_id"}
+        self._names = {labelled_key.columns[0].name for labelled_key in self._links} - {"id"}
+        self._names |= {f"{self._table}_id", f"{kind}_id"}
 
     def count(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
         """By column or key of a table, how many rows are left."""
@@ -213,8 +296,6 @@ class _Search:
             for name, count in zip(conditions, counts, strict=True):
                 if count:
                     yield f"{found.name}.{name}", int(count)
-        if found.name not in self._declared:
-            yield from self._dangling(connection, found)
 
     def _condition(
         self, found: CatalogueTable, name: str, kind: ValueKind, connection: Connection
@@ -271,13 +352,11 @@ class _Search:
     def _leads_to_person(self, found: CatalogueTable, name: str) -> bool:
         own_key = found.name == self._table and name == self._key.name
         return own_key or any(
-            key.columns == (name,) and key.target == self._table for key in found.keys
+            key.columns == (name,)
+            and key.target == self._table
+            and key.target_columns == (self._key.name,)
+            for key in found.keys
         )
-
-    def _dangling(self, connection: Connection, found: CatalogueTable) -> Iterator[tuple[str, int]]:
-        """Rows of a table that nobody declared which lead to people's rows that are gone."""
-        keys = [key for key in found.keys if key.target in self._peoples and key.target_columns]
-        yield from _count_dangling(connection, found, keys)
 
 
 def _spellings(identifier: str) -> Sequence[str]:

@@ -118,9 +118,9 @@ class RightsService:
         payload = HiddenValues(changes or {})
         del changes
         session = self._runtime.database.clean_session()
-        primary_key, client = self._authorization.find_subject(session, kind, one)
-        rule = self._authorization.authorize(right, actor, kind, (primary_key, client))
-        subject = (kind, canonical_id(primary_key))
+        identifier, client = self._authorization.find_subject(session, kind, one)
+        rule = self._authorization.authorize(right, actor, kind, (identifier, client))
+        subject = (kind, canonical_id(identifier))
         checked = payload
         if isinstance(handler, ChangesHandler):
             checked = handler.check_changes(self._runtime, session, subject, payload)
@@ -145,7 +145,7 @@ class RightsService:
             if rule.outcome is RightOutcome.FORWARD:
                 self._forward(session, request, checked, payload)
             else:
-                case = RightsCase(self._runtime, session, request, primary_key, checked)
+                case = RightsCase(self._runtime, session, request, identifier, checked)
                 self._carry_out(handler, case, rule, actor)
         return self._stored(session, request.id)
 

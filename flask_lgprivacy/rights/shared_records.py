@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from ..crypto.keys import PUBLISHER
 from ..gate.runtime import Runtime
-from ..orm.columns import coerce
 from ..orm.row_people import RowPeople
 from ..orm.row_search import RowPerson
 from ..orm.shared_rows import owners_of
@@ -28,13 +27,11 @@ def hand_over_records(runtime: Runtime, session: Session, client: str) -> None:
     for layout in models.graph.shared:
         if not models.is_held_for_client(layout):
             continue
-        key = layout.column(layout.key)
         for row_ids in runtime.keys.records.held_by(session, layout.key_kind, client):
-            row_keys = {(coerce(key, row_id),): row_id for row_id in row_ids}
-            found = people.now(session, layout.table, row_keys)
+            found = people.known_as(session, layout, row_ids)
             holders = {
-                row_id: _other_holder(runtime, session, owners_of(found.get(row_key, ())), client)
-                for row_key, row_id in row_keys.items()
+                row_id: _other_holder(runtime, session, owners_of(persons), client)
+                for row_id, persons in found.items()
             }
             moved = {row_id: holder for row_id, holder in holders.items() if holder is not None}
             if moved:

@@ -62,12 +62,12 @@ def read_subject_rows(
     tables = []
     for layout in layouts:
         if layout.is_subject or graph.is_direct(layout.table):
-            owned = subject_column(layout) == case.primary_key
+            owned = subject_column(layout) == case.identifier
             rows = iter_records(case.session, layout.model, owned, categories=categories)
             tables.append(ExportedTable(layout.name, layout.family_labelled, list(rows)))
     own = graph.subjects[kind].table
     search = RowSearch(case.session, graph)
-    person = search.start(own, own.c[_key_name(own)] == case.primary_key)
+    person = search.start(own, graph.identifiers[own] == case.identifier)
     found = search.reached_by(person)
     asking = [(case.request.subject, case.request.client)]
     reader = SharedRowReader(case.session, processing, categories, asking)
@@ -97,10 +97,6 @@ def _joined(tables: Sequence[ExportedTable]) -> list[ExportedTable]:
         rows = table.rows if known is None else known.rows + table.rows
         by_name[table.name] = ExportedTable(table.name, table.labelled, rows)
     return list(by_name.values())
-
-
-def _key_name(table: Table) -> str:
-    return str(next(iter(table.primary_key.columns)).key)
 
 
 class SharedRowReader:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from flask_lgprivacy import (
     Actor,
     belongs_to,
+    clear,
     concerns,
     find_by,
     not_personal,
@@ -443,6 +444,55 @@ def test_a_mixin_brings_sealed_fields_into_subclasses(tmp_path: Path) -> None:
         ]
         (guest,) = application.export("guest", 1)["Guest"]
         assert (guest["phone"], guest["hobby"]) == ("3", "go")
+
+
+def test_a_record_that_only_a_subclass_seals_is_cleared_and_goes_with_its_key(
+    tmp_path: Path,
+) -> None:
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        id: Mapped[int] = mapped_column(primary_key=True)
+        name: Mapped[str] = sealed(IDENTITY)
+
+    class Letter(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        __mapper_args__ = {"polymorphic_on": "type", "polymorphic_identity": "letter"}
+        id: Mapped[int] = mapped_column(primary_key=True)
+        type: Mapped[str] = mapped_column(String(20))
+        writer: Mapped[int | None] = mapped_column(ForeignKey("member.id"), info=owner())
+        about: Mapped[int | None] = mapped_column(
+            ForeignKey("member.id"), info=concerns(shows={"mood"}, on_erasure=clear("mood"))
+        )
+
+    class Postcard(Letter):
+        __mapper_args__ = {"polymorphic_identity": "postcard"}
+        words: Mapped[str | None] = sealed(IDENTITY)
+        mood: Mapped[str | None] = sealed(IDENTITY, group="mood")
+
+    application = start(db, tmp_path / "postcards")
+    with application.app.app_context():
+        with application.writing():
+            db.session.add_all([Member(name="w"), Member(name="a")])
+            db.session.flush()
+            db.session.add_all([Letter(writer=1), Postcard(writer=1, about=2, words="w", mood="m")])
+            db.session.commit()
+        assert application.erase("account", 2).state == "completed"
+        words = {
+            row["words"] for row in application.export("account", 1)["Letter"] if "words" in row
+        }
+        moods = {row["mood"] for row in application.export("account", 1)["Letter"] if "mood" in row}
+        assert (words - {None}, moods - {None}) == ({"w"}, set())
+        keys = application.runtime.database.tables.subject_key
+        living = db.select(keys.c.subject).where(
+            keys.c.kind == "row:letter", keys.c.wrapped.is_not(None)
+        )
+        assert db.session.execute(living).scalars().all() == ["2"]
+        db.session.commit()
+        request = application.erase("account", 1)
+        assert (request.state, request.outcome["left"]) == ("completed", {})
+        assert db.session.execute(living).scalars().all() == []
 
 
 def a_mixin_in_a_table_of_its_own(db: Any) -> None:

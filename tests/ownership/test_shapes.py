@@ -6,11 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from databases import IS_POSTGRESQL
 from ownership import Application, fresh_database, start
-from sqlalchemy import Column, ForeignKey, Integer, String, inspect, text
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    String,
+    Uuid,
+    inspect,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from flask_lgprivacy import (
@@ -29,6 +39,7 @@ from flask_lgprivacy import (
     subject,
     tagged,
 )
+from flask_lgprivacy.database.identifiers import canonical_id
 from flask_lgprivacy.orm.registry import model_info_on
 
 Keys = Mapping[str, tuple[str, dict[str, Any]]]
@@ -508,21 +519,28 @@ SHAPES: dict[str, Shape] = {
 }  # fmt: skip
 
 
-def models_of(shape: Shape, *, is_sealed: bool) -> Any:
-    """A database with a model for each table of a shape, by name in `made`; notes are sealed or tagged."""
+def models_of(shape: Shape, *, is_sealed: bool, is_composite: bool = False) -> Any:
+    """A database with a model for each table of a shape, by name in `made`; notes are sealed or tagged.
+
+    Where `is_composite`, every primary key is a realm and a number, every foreign key leads to both,
+    and people and sealed notes have an identifier besides.
+    """
     db = fresh_database()
     db.made = {}
+    identifier = "uid" if is_composite else None
     for table, kind in shape.people.items():
         body = {
-            "__privacy__": subject(kind),
+            "__privacy__": subject(kind, identifier=identifier),
             "name": sealed("account.identity"),
             "__annotations__": {"name": Mapped[str]},
-            **columns_of(shape, table, shape.of_people.get(table, {})),
+            **columns_of(shape, table, shape.of_people.get(table, {}), is_composite=is_composite),
         }
         db.made[table] = define(db, table, body)
     for table, keys in shape.tables.items():
-        columns = columns_of(shape, table, keys)
-        if table in shape.bare:
+        columns = columns_of(shape, table, keys, is_composite=is_composite)
+        if table in shape.bare and is_composite:
+            db.made[table] = bare_table(db, table, columns)
+        elif table in shape.bare:
             note = Column("note", String(40), info=no_personal_data("a word of the test"))
             named = [
                 Column(
@@ -544,7 +562,7 @@ def models_of(shape: Shape, *, is_sealed: bool) -> Any:
             is_owned = is_owned or leads_here(shape, table)
             body = {"note": tagged("account.identity", String(40), nullable=True), **columns}
             if is_owned:
-                body["__privacy__"] = belongs_to()
+                body["__privacy__"] = belongs_to(identifier=identifier)
                 if is_sealed:
                     body["note"] = sealed("account.identity")
                     body["__annotations__"] = {"note": Mapped[str | None]}
@@ -574,10 +592,45 @@ def is_turned(label: dict[str, Any]) -> bool:
     return any(key.meaning in ("owns", "shares") for key in label["lgprivacy"]["keys"])
 
 
-def columns_of(shape: Shape, table: str, keys: Keys) -> dict[str, Any]:
+def bare_table(db: Any, table: str, columns: dict[str, Any]) -> Any:
+    """A table without a model whose key has two columns."""
+    constraints = columns.pop("__table_args__", ())
+    made = [mapped.column for mapped in columns.values()]
+    plain = [
+        Column(name, column.type, info=column.info, primary_key=column.primary_key)
+        for name, column in zip(columns, made, strict=True)
+        if name != "uid"
+    ]
+    note = Column("note", String(40), info=no_personal_data("a word of the test"))
+    return db.Table(table, *plain, note, *constraints)
+
+
+def columns_of(
+    shape: Shape, table: str, keys: Keys, *, is_composite: bool = False
+) -> dict[str, Any]:
     columns: dict[str, Any] = {"id": mapped_column(Integer, primary_key=True)}
+    if is_composite:
+        columns = {
+            "realm": mapped_column(Integer, primary_key=True, autoincrement=False),
+            "id": mapped_column(Integer, primary_key=True, autoincrement=False),
+            "uid": mapped_column(
+                Uuid, unique=True, nullable=False, default=uuid4, info=no_personal_data("random")
+            ),
+        }
+        columns["__table_args__"] = tuple(
+            ForeignKeyConstraint(
+                ["realm", name],
+                [f"{target}.realm", f"{target}.id"],
+                name=f"{table}_{name}",
+                info=label,
+            )
+            for name, (target, label) in keys.items()
+            if target
+        )
     for number, (name, (target, label)) in enumerate(keys.items()):
-        if target:
+        if target and is_composite:
+            columns[name] = mapped_column(Integer, nullable=True)
+        elif target:
             columns[name] = mapped_column(ForeignKey(f"{target}.id"), info=label)
         else:
             is_text = any(isinstance(row[number], str) for row in shape.rows[table].values())
@@ -592,13 +645,13 @@ def define(db: Any, table: str, body: dict[str, Any]) -> Any:
     return type(f"M_{table}", (db.Model,), {"__tablename__": table, "__module__": __name__, **body})
 
 
-def fill(application: Application, shape: Shape) -> None:
+def fill(application: Application, shape: Shape, **realm: int) -> None:
     """Insert the rows of a shape; a key to a row that comes later is set when that is there."""
     db, there, later = application.db, set(), []
     for table, rows in shape.rows.items():
         keys = shape.of_people.get(table) or shape.tables.get(table, {})
         for number, values in rows.items():
-            row: dict[str, Any] = {"id": number}
+            row: dict[str, Any] = {"id": number, **realm}
             for (name, (target, _)), value in zip(keys.items(), values, strict=True):
                 if target and value is not None and (target, value) not in there:
                     later.append((table, number, name, value))
@@ -617,8 +670,9 @@ def fill(application: Application, shape: Shape) -> None:
                 db.session.commit()
             there.add((table, number))
     for table, number, name, value in later:
-        statement = text(f'UPDATE "{table}" SET "{name}" = :value WHERE id = :number')
-        db.session.execute(statement, {"value": value, "number": number})
+        there_too = " AND realm = :realm" if realm else ""
+        statement = text(f'UPDATE "{table}" SET "{name}" = :value WHERE id = :number{there_too}')
+        db.session.execute(statement, {"value": value, "number": number, **realm})
     db.session.commit()
 
 
@@ -642,9 +696,14 @@ def expected_export(shape: Shape) -> dict[str, dict[int, dict[str, Any]]]:
 
 def rows_by_number(application: Application, table: str) -> dict[int, dict[str, Any]]:
     """The rows of a table as they are stored, and what stands in their sealed notes."""
+    return {number: row for (_, number), row in rows_by_place(application, table).items()}
+
+
+def rows_by_place(application: Application, table: str) -> dict[tuple[int, int], dict[str, Any]]:
+    """The same by realm and number."""
     rows = application.db.session.execute(text(f'SELECT * FROM "{table}"')).mappings().all()
     found = {
-        row["id"]: {
+        (row.get("realm", 0), row["id"]): {
             name: bytes(value) if isinstance(value, memoryview) else value
             for name, value in row.items()
         }
@@ -653,13 +712,13 @@ def rows_by_number(application: Application, table: str) -> dict[int, dict[str, 
     made = application.db.made[table]
     layout = model_info_on(inspect(made)) if isinstance(made, type) else None
     if layout is not None and layout.groups and layout.is_shared:
-        ids = [str(number) for number in found]
+        ids = [canonical_id(row[layout.key]) for row in found.values()]
         keys = application.runtime.keys.load(application.db.session(), layout.key_kind, ids)
         (group,) = layout.groups.values()
-        for number, row in found.items():
+        for one, row in zip(ids, found.values(), strict=True):
             envelope: Any = row[group.column]
             version: Any = row["lgprivacy_version"]
-            row.update(group.unsealed(keys[str(number)], envelope, str(number), version))
+            row.update(group.unsealed(keys[one], envelope, one, version))
     application.db.session.commit()
     return found
 
@@ -722,3 +781,57 @@ def number_of(row: dict[str, Any], shape: Shape, table: str) -> Any:
         return row["id"]
     word = row.get("note") or row.get("name")
     return int(word.split()[-1])
+
+
+WITHOUT_COMPOSITE_KEYS = frozenset(
+    name
+    for name, shape in SHAPES.items()
+    if any(
+        not target
+        for keys in (*shape.tables.values(), *shape.of_people.values())
+        for target, _ in keys.values()
+    )
+)
+"""Shapes with keys of which the database knows nothing: such a key is one column."""
+
+
+@pytest.mark.parametrize("is_sealed", [False, True], ids=["tagged", "sealed"])
+@pytest.mark.parametrize("name", [name for name in SHAPES if name not in WITHOUT_COMPOSITE_KEYS])
+def test_a_shape_whose_keys_have_two_columns_is_right(
+    name: str, is_sealed: bool, tmp_path: Path
+) -> None:
+    shape = SHAPES[name]
+    db = models_of(shape, is_sealed=is_sealed, is_composite=True)
+    application = start(db, tmp_path / "shape")
+    with application.app.app_context():
+        for realm in (1, 2):
+            fill(application, shape, realm=realm)
+        table, number = shape.asks
+        before = {table: rows_by_place(application, table) for table in shape.rows}
+        uid = before[table][1, number]["uid"]
+        shown = {
+            name.removeprefix("M_"): {
+                number_of(row, shape, name.removeprefix("M_")): row for row in rows
+            }
+            for name, rows in application.export(shape.people[table], uid).items()
+            if rows
+        }
+        for rows in shown.values():
+            for row in rows.values():
+                assert row.pop("realm") in (1, None)
+                row.pop("uid", None)
+        assert shown == expected_export(shape)
+        done = application.erase(shape.people[table], uid)
+        assert (done.state, done.outcome and done.outcome["left"]) == ("completed", {})
+        for table, rows in before.items():
+            after = rows_by_place(application, table)
+            expected = {
+                place: cleared(
+                    row,
+                    shape.cleared.get((table, place[1]), ()) if place[0] == 1 else (),
+                    after.get(place, {}),
+                )
+                for place, row in rows.items()
+                if place[0] == 2 or place[1] not in shape.gone.get(table, [])
+            }
+            assert after == expected, table
