@@ -58,6 +58,7 @@ from .stores import (
     needed_stores,
 )
 from .usage.statistics import UsageStatistics
+from .web.endpoints import endpoints_of
 
 MOST_ROUNDS = 30
 """How often the background looks again, a second apart, at requests that others keep from being
@@ -192,6 +193,8 @@ def _check_before_serving(app: Flask) -> None:
         raise ConfigurationError(
             f"the table {table} does not exist; run 'flask privacy init', or your migrations"
         )
+    if faults := list(endpoints_of(app).faults(runtime.engine)):
+        raise ConfigurationError("\n".join(faults))
     if not state.hooks.has_actor_loader:
         app.logger.warning("%s", NO_ACTOR_LOADER)
     ErasureReplay(runtime).before_serving()

@@ -45,6 +45,7 @@ from .usage.statistics import UsageStatistics
 from .web.decorators import exempt, guard
 from .web.dispatch_guard import DispatchGuard
 from .web.middleware import AuditMiddleware
+from .web.named_declarations import NamedDeclarations
 from .web.views.blueprint import privacy_blueprint
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -96,6 +97,7 @@ class LGPrivacy:
             "utcnow": utcnow,
         }
         self._hooks = HostHooks()
+        self._named = NamedDeclarations()
         if app is not None:
             self.init_app(app)
 
@@ -133,7 +135,9 @@ class LGPrivacy:
         config = parse_config(app.config, instance=Path(app.instance_path), parts=parts)
         state = assemble(app, database, config, hooks, parts)
         app.extensions[NAME] = state
-        DispatchGuard(app, state.runtime, config.exempt, longest_body=config.longest_body)
+        DispatchGuard(
+            app, state.runtime, config.exempt, self._named, longest_body=config.longest_body
+        )
         app.register_blueprint(
             privacy_blueprint(state.policy, state.rights.names, config.url_prefix)
         )
@@ -173,7 +177,8 @@ class LGPrivacy:
     ) -> Callable[[View], View]:
         """Declare what a view processes; stands below the route.
 
-        A second `handles` on the same view adds an alternative for other roles.
+        What several of them on one view declare for a role adds up: it may read one category and
+        write another.
 
         Args:
             categories: Of the policy document; none for a view that opens nothing.
@@ -200,6 +205,43 @@ class LGPrivacy:
             return guard(view, declaration)
 
         return decorate
+
+    def declare(
+        self,
+        endpoint: str,
+        *categories: str,
+        roles: Iterable[str],
+        purpose: str,
+        actions: Iterable[str] = (Action.READ,),
+        withhold: Iterable[str] = (),
+        accepts: Any = None,
+    ) -> None:
+        """Declare what a view processes that takes no decorator, because another package brings it.
+
+        It may be called several times for one endpoint, before the first request.
+
+        Args:
+            endpoint: Its name, such as `admin.index`; `admin.*` for every endpoint of a blueprint
+                that states nothing itself.
+            categories: As for `handles`, like all that follows.
+            roles: Those that may call it.
+            purpose: Of the policy document.
+            actions: Among read, write, erase and disclose.
+            withhold: Those of the categories that may be left out.
+            accepts: The schema of the body.
+
+        Raises:
+            DeclarationInvalid: Something is empty, or not a name of the kind that is expected.
+        """
+        declaration = declare(
+            categories,
+            roles=roles,
+            purpose=purpose,
+            actions=actions,
+            withhold=withhold,
+            accepts=accepts,
+        )
+        self._named.add(endpoint, declaration)
 
     def exempt(self, reason: str) -> Callable[[View], View]:
         """Declare that a view processes no personal data, and why; stands below the route."""

@@ -36,6 +36,7 @@ def check(as_json: bool) -> None:
                 f"endpoint {entry.endpoint} ({entry.method} {entry.rule}) declares no processing; "
                 f"{endpoints.remedy(entry.endpoint)}"
             )
+    faults += endpoints.faults(state.runtime.engine)
     try:
         state.runtime.models.check_again()
         kinds = sorted(state.runtime.models.graph.subjects)

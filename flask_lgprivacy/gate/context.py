@@ -615,11 +615,7 @@ class ProcessingContext:
         if self._fork_count != forks.count:
             self._refuse_in_fork()
         declaration = self.declaration
-        if (
-            declaration is not None
-            and category in declaration.categories
-            and action in declaration.actions
-        ):
+        if declaration is not None and declaration.covers(category, action):
             return
         place = f"endpoint {self.endpoint!r}" if self.endpoint else "this job"
         reason = f"{place} {what_is_undeclared(declaration, category, action)}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import DeclarationInvalid
@@ -15,8 +15,16 @@ from ..schemas.labelled import check_schema
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Which categories are processed, how, for which roles and purpose; what is left out, and which
-    schema takes the body.
+    """What is processed for some roles, for one purpose.
+
+    Attributes:
+        categories: Of the policy document.
+        roles: Those that may call the view.
+        purpose: Of the policy document.
+        actions: What is done to any of the categories.
+        withhold: Categories that may be left out.
+        accepts: The schema that takes the body.
+        actions_of: What is done to each category; by default all of the actions.
     """
 
     categories: frozenset[str]
@@ -25,6 +33,66 @@ class Declaration:
     actions: frozenset[Action]
     withhold: frozenset[str] = frozenset()
     accepts: Any = None
+    actions_of: Mapping[str, frozenset[Action]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.actions_of:
+            object.__setattr__(self, "actions_of", dict.fromkeys(self.categories, self.actions))
+
+    def covers(self, category: str, action: Action) -> bool:
+        """Whether an action on a category is declared."""
+        return action in self.actions_of.get(category, ())
+
+    def together_with(self, other: Declaration) -> Declaration:
+        """One that declares what either does, for the roles of both; raises `DeclarationInvalid`
+        where they cannot be one.
+        """
+        roles = self.roles & other.roles
+        if self.purpose != other.purpose:
+            raise DeclarationInvalid(
+                f"role {min(roles)!r} is declared for two purposes, {self.purpose!r} and "
+                f"{other.purpose!r}, and one answer serves one; write an endpoint for each, or "
+                "do the lesser part in a 'with privacy.processing(…)' inside the view"
+            )
+        if None not in (self.accepts, other.accepts):
+            raise DeclarationInvalid(
+                f"role {min(roles)!r} is declared with two schemas, and one body has one; name "
+                "every field in one accepts=schema_of(…)"
+            )
+        return Declaration(
+            self.categories | other.categories,
+            roles,
+            self.purpose,
+            self.actions | other.actions,
+            self.withhold | other.withhold,
+            self.accepts if other.accepts is None else other.accepts,
+            {
+                category: self.actions_of.get(category, frozenset())
+                | other.actions_of.get(category, frozenset())
+                for category in self.categories | other.categories
+            },
+        )
+
+
+def add_declaration(
+    declared: Iterable[Declaration], declaration: Declaration
+) -> tuple[Declaration, ...]:
+    """The declarations of one view, of which each role has one: those for a role add up.
+
+    Raises:
+        DeclarationInvalid: A role would have two purposes, or two schemas.
+    """
+    combined: list[Declaration] = []
+    new_roles = declaration.roles
+    for other in declared:
+        if others_only := other.roles - declaration.roles:
+            combined.append(replace(other, roles=others_only))
+        if other.roles & declaration.roles:
+            combined.append(other.together_with(declaration))
+        new_roles -= other.roles
+    if new_roles:
+        combined.append(replace(declaration, roles=new_roles))
+    return tuple(combined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +187,7 @@ def _check_category(
             role, category, action, declaration.purpose
         ).unconditional_refusal
         for role in sorted(declaration.roles)
-        for action in sorted(declaration.actions)
+        for action in sorted(declaration.actions_of[category])
     }
     is_for_somebody = category in declaration.withhold and None in refusals.values()
     for refusal in refusals.values():
@@ -137,7 +205,7 @@ def _other_actions(declaration: Declaration, decisions: PolicyEngine, category: 
     possible = [
         action
         for action in Action
-        if action not in declaration.actions
+        if not declaration.covers(category, action)
         and all(
             decisions.rules_for(role, category, action, declaration.purpose).unconditional_refusal
             is None

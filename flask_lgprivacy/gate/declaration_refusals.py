@@ -31,8 +31,8 @@ def refused_role(
         role: The actor's.
     """
     declaration = declarations[0]
-    action = min(declaration.actions, default=Action.READ)
     for category in sorted(declaration.categories):
+        action = min(declaration.actions_of[category], default=Action.READ)
         refusal = engine.rules_for(
             role, category, action, declaration.purpose
         ).unconditional_refusal
@@ -63,4 +63,7 @@ def what_is_undeclared(declaration: Declaration | None, category: str, action: A
         return "declares no processing"
     if category not in declaration.categories:
         return f"does not declare {category!r}; add it to its declaration, or do not touch it"
-    return f"does not declare the action {action.value!r}; add actions={{…, {action.value!r}}}"
+    return (
+        f"does not declare the action {action.value!r} on it; add actions={{…, {action.value!r}}}, "
+        "or another @privacy.handles(…) with this category and action"
+    )

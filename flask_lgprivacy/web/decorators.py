@@ -10,19 +10,20 @@ from typing import Any, TypeVar, cast
 
 from ..errors import DeclarationInvalid, UndeclaredProcessing
 from ..gate.context import ProcessingContext
-from ..gate.declaration import Declaration, Exemption
+from ..gate.declaration import Declaration, Exemption, add_declaration
 from ..gate.recording import commit_processing
 from ..orm.context import current_context
 from .flask_internals import running_request
 
 DECLARATION_ATTRIBUTE = "__lgprivacy__"
+NAMED_ATTRIBUTE = "__lgprivacy_named__"
 View = TypeVar("View", bound=Callable[..., Any])
 Stated = tuple[Declaration, ...] | Exemption
 
 
-def guard(view: View, declaration: Declaration) -> View:
-    """A view that runs only for an actor of a declared role; a second declaration adds an
-    alternative for other roles.
+def guard(view: View, *added: Declaration) -> View:
+    """A view that runs only for an actor of a declared role; what is declared for a role adds
+    up.
     """
     declared = getattr(view, DECLARATION_ATTRIBUTE, ())
     if isinstance(declared, Exemption):
@@ -34,7 +35,12 @@ def guard(view: View, declaration: Declaration) -> View:
             f"{view.__name__}: write @privacy.handles(…) decorators directly on one another"
         )
     inner = view.__lgprivacy_view__ if declared else view  # type: ignore[attr-defined]
-    declarations = (*declared, declaration)
+    declarations = declared
+    try:
+        for declaration in added:
+            declarations = add_declaration(declarations, declaration)
+    except DeclarationInvalid as error:
+        raise DeclarationInvalid(f"{view.__name__}: {error.message}") from None
 
     if inspect.iscoroutinefunction(inner):
 
@@ -53,6 +59,18 @@ def guard(view: View, declaration: Declaration) -> View:
     guarded.__lgprivacy_view__ = inner  # type: ignore[attr-defined]
     guarded.__lgprivacy_guard__ = guarded  # type: ignore[attr-defined]
     return cast(View, guarded)
+
+
+def guard_by_name(view: View, declarations: tuple[Declaration, ...]) -> View:
+    """The same for a view that another package brings, declared by the name of its endpoint."""
+    guarded = guard(view, *declarations)
+    setattr(guarded, NAMED_ATTRIBUTE, True)
+    return guarded
+
+
+def is_declared_by_name(view: Any) -> bool:
+    """Whether a view was guarded by the name of its endpoint."""
+    return getattr(view, NAMED_ATTRIBUTE, False) is True
 
 
 def exempt(view: View, reason: str) -> View:

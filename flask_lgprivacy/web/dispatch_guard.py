@@ -24,6 +24,7 @@ from ..screening.request import RequestScreening
 from .decorators import DECLARATION_ATTRIBUTE, current_processing
 from .endpoints import EXTENSION_NAME, EndpointRegistry, call_by_application, call_by_gate
 from .flask_internals import answers_options, is_flasks_own, running_request
+from .named_declarations import NamedDeclarations
 from .problems import problem_response
 from .redirects import reveals_opened_value
 from .response_ownership import (
@@ -42,10 +43,16 @@ class DispatchGuard:
     """
 
     def __init__(
-        self, app: Flask, runtime: Runtime, exemptions: Mapping[str, str], *, longest_body: int
+        self,
+        app: Flask,
+        runtime: Runtime,
+        exemptions: Mapping[str, str],
+        named: NamedDeclarations,
+        *,
+        longest_body: int,
     ) -> None:
         caller = call_by_gate if _dispatches_as_flask_does(app) else call_by_application
-        self.endpoints = EndpointRegistry(app, exemptions, caller)
+        self.endpoints = EndpointRegistry(app, exemptions, named, caller)
         app.extensions[EXTENSION_NAME] = self.endpoints
         self._runtime = runtime
         self._screening = RequestScreening(

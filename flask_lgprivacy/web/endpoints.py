@@ -12,7 +12,9 @@ from flask import Flask
 from flask.views import MethodView
 
 from ..gate.declaration import Exemption
-from .decorators import DECLARATION_ATTRIBUTE, Stated
+from ..policy.engine import PolicyEngine
+from .decorators import DECLARATION_ATTRIBUTE, Stated, guard_by_name, is_declared_by_name
+from .named_declarations import NamedDeclarations
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,15 @@ class EndpointRegistry:
     registered.
     """
 
-    def __init__(self, app: Flask, exemptions: Mapping[str, str], view_caller: ViewCaller) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        exemptions: Mapping[str, str],
+        named: NamedDeclarations,
+        view_caller: ViewCaller,
+    ) -> None:
         self._app = app
+        self._named = named
         self._view_caller = view_caller
         self._exemptions = {endpoint: Exemption(reason) for endpoint, reason in exemptions.items()}
         self._known: dict[tuple[str, str], RegisteredView] = {}
@@ -80,6 +89,8 @@ class EndpointRegistry:
         registered_view = self._known.get((endpoint, method))
         if registered_view is None or registered_view.view is not view:
             declared = self._look_up(endpoint, method, view)
+            if declared is None and view is not None and not _states_itself(view):
+                view, declared = self._guard_by_name(endpoint, view)
             registered_view = self._known[endpoint, method] = RegisteredView(
                 view, declared, self._view_caller(view, declared)
             )
@@ -117,6 +128,14 @@ class EndpointRegistry:
             return next((other_stated for other_stated in others if other_stated), None)
         return getattr(getattr(view_class, name, None), DECLARATION_ATTRIBUTE, None)
 
+    def _guard_by_name(self, endpoint: str, view: Any) -> tuple[Any, Stated | None]:
+        """Guard a view that states nothing, where its endpoint or blueprint is declared by name."""
+        declarations = self._named.of(endpoint)
+        if not declarations:
+            return view, None
+        guarded = self._app.view_functions[endpoint] = guard_by_name(view, declarations)
+        return guarded, getattr(guarded, DECLARATION_ATTRIBUTE)
+
     def remedy(self, endpoint: str) -> str:
         """What to do about an endpoint that states nothing."""
         view = self._app.view_functions.get(endpoint)
@@ -129,9 +148,20 @@ class EndpointRegistry:
                 "move it below"
             )
         return (
-            "decorate the view with @privacy.handles(…) below its route, or exempt it with a "
-            "reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
+            "decorate the view with @privacy.handles(…) below its route (or privacy.declare(…) it "
+            "by name), or exempt it with a reason (LGPRIVACY_EXEMPT, @privacy.exempt)"
         )
+
+    def faults(self, engine: PolicyEngine) -> Iterator[str]:
+        """What is wrong with declarations by name."""
+        yield from self._named.faults(self._app.view_functions, engine)
+        for entry in self.entries():
+            view = self._app.view_functions[entry.endpoint]
+            if self._named.of_itself(entry.endpoint) and _states_itself(view):
+                yield (
+                    f"endpoint {entry.endpoint!r} states itself what it does for {entry.method}, "
+                    "and declare(…) names it too; keep one of the two"
+                )
 
     def entries(self) -> Iterator[EndpointEntry]:
         """Every endpoint and method, in the order of the routes; automatic HEAD and OPTIONS follow
@@ -145,3 +175,13 @@ class EndpointRegistry:
                     yield EndpointEntry(
                         rule.endpoint, method, rule.rule, self.stated(rule.endpoint, method)
                     )
+
+
+def _states_itself(view: Any) -> bool:
+    """Whether a view, or any method of its class, says itself what it does."""
+    view_class = getattr(view, "view_class", None)
+    methods = [method.lower() for method in getattr(view_class, "methods", None) or ()]
+    return (hasattr(view, DECLARATION_ATTRIBUTE) and not is_declared_by_name(view)) or any(
+        hasattr(getattr(view_class, name, None), DECLARATION_ATTRIBUTE)
+        for name in ("dispatch_request", *methods)
+    )
