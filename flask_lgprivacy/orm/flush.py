@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
@@ -20,11 +20,14 @@ from ..errors import (
     WriteInvalid,
 )
 from ..policy.model import Action
+from .columns import matches_any_id
 from .context import AccessContext, current_context
+from .identifier_forms import is_spelled
 from .model_info import VERSION_COLUMN, ModelInfo
 from .pending_row import PendingRow, refuse_moving
 from .record_sealing import RecordSealer
 from .registry import model_info_of, model_info_on
+from .row_people import key_of
 from .row_state import SLOT, PendingFields
 from .shared_records import SharedRecordKeys
 from .shared_rows import SharedRowWrites
@@ -70,19 +73,20 @@ class FlushSealer:
         for row, layout in (*new, *changed):
             if layout.is_shared:
                 self._shared.note(row, layout)
+                self._shared.note_move(row, layout)
                 self._rows[state_of(row)] = None
-        self._shared.note_moves()
         self._reserve_identifiers(new)
+        self._refuse_taking_places(new)
         new = [(row, layout) for row, layout in new if layout.is_sealed_or_owned]
         changed = [(row, layout) for row, layout in changed if layout.is_sealed_or_owned]
         for row, layout in changed:
             refuse_moving(row, layout)
         fresh = [PendingRow(row, layout, is_new=True) for row, layout in new]
-        self._refuse_taking_places(fresh)
         rows = fresh + [PendingRow(row, layout, is_new=False) for row, layout in changed]
         for pending in fresh:
             if pending.layout.is_subject:
                 self._authorize(pending, pending.client)
+        self._refuse_other_spellings(fresh)
         self._create_keys(fresh)
         self._load_keys([pending for pending in rows if not pending.layout.is_shared])
         self._records.load(
@@ -96,6 +100,11 @@ class FlushSealer:
         """Give new rows the numbers that the database counts; one under which somebody has, or had,
         a key is passed over: a backup that was put back counts from before it.
         """
+        counted = [
+            (row, name, layout.column(name)) for row, layout in new for name in layout.counted
+        ]
+        if counted:
+            self._context.reserve_identifiers(self._session, counted)
         waiting = [
             (row, layout)
             for row, layout in new
@@ -182,6 +191,13 @@ class FlushSealer:
         if pending is not None:
             pending.is_begun = True
 
+    def note_move(self, row: Any, layout: ModelInfo) -> None:
+        """Relationships have set the keys of a stored row: its owners are asked where they say
+        whose it is.
+        """
+        if layout.is_shared:
+            self._shared.note_move(row, layout)
+
     def at(self, row: Any) -> None:
         """It is the turn of a row in which nothing labelled has changed so far: its own
         hooks may.
@@ -220,6 +236,10 @@ class FlushSealer:
         if state is self._turn:
             self._turn = None
         pending = self._rows.get(state)
+        row = state.obj()
+        layout = model_info_of(type(row))
+        if layout.is_shared:
+            self._shared.refuse_late_move(row, layout)
         if pending is None:
             return
         if (
@@ -240,21 +260,42 @@ class FlushSealer:
                 "before the flush"
             )
 
-    def _refuse_taking_places(self, rows: list[PendingRow]) -> None:
+    def _refuse_taking_places(self, new: list[tuple[Any, ModelInfo]]) -> None:
         """A row in the place of one that the same flush deletes would be an UPDATE to the database:
         nobody asked for *erase*.
         """
         leaving = {
-            (layout.table.name, canonical_id(getattr(row, layout.key)))
+            (layout.table, place)
             for row in self._session.deleted
             if (layout := model_info_on(inspect(type(row)))) is not None
+            for place in _places_of(row, layout)
         }
-        for pending in rows if leaving else ():
-            if (pending.layout.table.name, pending.own) in leaving:
+        for row, layout in new if leaving else ():
+            if any((layout.table, place) in leaving for place in _places_of(row, layout)):
                 raise RequestInvalid(
-                    f"{pending.layout.name}.{pending.layout.key}: a row with this identifier is "
-                    "deleted in the same flush; "
-                    "flush the deletion first, or change that row"
+                    f"{layout.name}.{layout.key}: a row with this identifier or primary key is "
+                    "deleted in the same flush; flush the deletion first, or change that row"
+                )
+
+    def _refuse_other_spellings(self, rows: list[PendingRow]) -> None:
+        """Two texts that spell one UUID are one identifier: whoever gave a new row that of another
+        one would take its key.
+        """
+        spelled: defaultdict[ModelInfo, list[str]] = defaultdict(list)
+        for pending in rows:
+            if pending.layout.has_own_key and is_spelled(pending.layout.identifier, pending.own):
+                spelled[pending.layout.topmost].append(pending.own)
+        for layout, ids in spelled.items():
+            known = self._context.keys.known(self._session, layout.key_kind, ids)
+            is_taken = len(set(ids)) < len(ids)
+            if known:
+                taken = select(layout.identifier).where(matches_any_id(layout.identifier, known))
+                with self._session.no_autoflush:
+                    is_taken = is_taken or self._session.execute(taken).first() is not None
+            if is_taken:
+                raise RequestInvalid(
+                    f"{layout.name}.{layout.key}: another row has this identifier, in this "
+                    "spelling or with other dashes or case; take a new one"
                 )
 
     def _delete(self, row: Any, layout: ModelInfo) -> None:
@@ -360,3 +401,11 @@ class FlushSealer:
             self._context.record_access(
                 part.category, Action.WRITE, client=client, subject=pending.subject
             )
+
+
+def _places_of(row: Any, layout: ModelInfo) -> Iterator[Any]:
+    """What no two rows of a table have in common: their primary key and their identifier."""
+    yield key_of(row)
+    identifier = row.__dict__.get(layout.key)
+    if layout.has_own_key and identifier is not None:
+        yield canonical_id(identifier)

@@ -141,6 +141,7 @@ def _before_update(_mapper: Mapper[Any], _connection: Any, row: Any) -> None:
     if flush is None:
         return
     if flush.has(row):
+        flush.note_move(row, layout)
         flush.begin(row)
         return
     if _has_labelled_change(row, layout):

@@ -13,8 +13,10 @@ from ..policy.sensitive_terms import SensitiveTerms
 from .model_info import ModelInfo
 from .ownership_checks import check_ownership
 from .ownership_graph import OwnershipGraph, capacity_of
-from .ownership_links import collect_links
+from .ownership_labels import Keep
+from .ownership_links import Link, collect_links
 from .registry import keep_mappers, model_info_on
+from .reserved_identifiers import can_be_reserved
 from .unlabelled import application_tables, refuse_sensitive_names, refuse_unguarded_mappers
 
 
@@ -53,6 +55,7 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
         tuple(tables),
     )
     check_ownership(graph, policy)
+    _keep_what_keys_lead_to(every, links)
     for layout in graph.shared:
         _check_family(layout, _owning_kinds(graph, layout), policy)
     for kind, layout in subjects.items():
@@ -63,6 +66,27 @@ def build_ownership_graph(mappers: Iterable[Mapper[Any]], policy: Policy) -> Own
                 "client='…')"
             )
     return graph
+
+
+def _keep_what_keys_lead_to(layouts: Iterable[ModelInfo], links: Iterable[Link]) -> None:
+    """Tell models which of their columns labelled keys lead to, and which numbers are never given
+    twice, because somebody's key stays when its row goes.
+    """
+    links = list(links)
+    for layout in layouts:
+        shown = {column: name for name, column in layout.columns().items()}
+        for link in links:
+            names = [shown[column] for column in link.target_columns if column in shown]
+            layout.led_to.update(dict.fromkeys(names))
+        primary = list(layout.table.primary_key.columns)
+        name = shown[primary[0]]
+        is_kept = any(
+            isinstance(link.on_erasure, Keep) and list(link.target_columns) == primary
+            for link in links
+        )
+        is_besides = layout.has_own_key and name != layout.key
+        if can_be_reserved(primary[0]) and (is_besides or is_kept):
+            layout.counted[name] = None
 
 
 def _by_kind(layouts: Iterable[ModelInfo]) -> dict[str, ModelInfo]:

@@ -123,6 +123,10 @@ class ModelInfo:
 
     `key` is the attribute of its identifier, by which keys, requests and the trail know a row.
 
+    `led_to` are the attributes to which labelled keys lead; they stay, because who could change one
+    could make other people's rows one's own. `counted` are those, besides the identifier, whose
+    numbers the database makes and never gives twice.
+
     `subject` is the attribute that leads to the one owner of a row, "" where the labels of its
     keys say whose it is; `owner_keys` are the attributes that have such a label. Where
     `is_reserved`, the database makes identifiers, and they are reserved before the insert.
@@ -147,6 +151,8 @@ class ModelInfo:
     plaintext_columns: dict[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
     base: ModelInfo | None = None
     children: list[ModelInfo] = field(default_factory=list)
+    led_to: dict[str, None] = field(default_factory=dict)
+    counted: dict[str, None] = field(default_factory=dict)
 
     def family(self) -> Iterator[ModelInfo]:
         """The model and its subclasses, each of whose rows is of one of them."""

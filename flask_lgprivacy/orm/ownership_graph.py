@@ -111,6 +111,15 @@ class OwnershipGraph:
         return _grouped((labelled_key.target, labelled_key) for labelled_key in self.links)
 
     @cached_property
+    def turned(self) -> dict[Table, list[Link]]:
+        """By table, its keys that say whose another row is."""
+        return _grouped(
+            (labelled_key.table, labelled_key)
+            for labelled_key in self.links
+            if labelled_key.is_turned
+        )
+
+    @cached_property
     def key_columns(self) -> dict[Table, tuple[Column[Any], ...]]:
         """By table, the columns that take part in a labelled key, and those of its own key."""
         columns: dict[Table, dict[Column[Any], None]] = defaultdict(dict)

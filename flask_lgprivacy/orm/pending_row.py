@@ -12,6 +12,7 @@ from ..database.identifiers import SubjectRef, canonical_id
 from ..database.sqlalchemy_internals import default_of, state_of
 from ..errors import RequestInvalid, WriteInvalid
 from .context import current_context
+from .identifier_forms import refuse_other_form
 from .model_info import ModelInfo, SealedGroup, TaggedColumn
 from .reserved_identifiers import can_be_reserved
 from .row_state import SLOT
@@ -47,11 +48,13 @@ class PendingRow:
         self.row = row
         self.layout = layout
         self.is_new = is_new
-        self.own = (
-            canonical_id(_identifier_of(row, layout.key, layout.column(layout.key)))
-            if layout.is_subject or layout.groups
-            else ""
-        )
+        self.own = ""
+        if layout.is_subject or layout.groups:
+            column = layout.column(layout.key)
+            identifier = _identifier_of(row, layout.key, column)
+            if is_new:
+                refuse_other_form(identifier, column, f"{layout.name}.{layout.key}")
+            self.own = canonical_id(identifier)
         self.owner = self.own if layout.has_own_key else _subject_of(row, layout)
         self.client = _client_of(row, layout)
         self.sealed = 0
@@ -118,18 +121,22 @@ def has_tagged_change(row: Any, layout: ModelInfo) -> bool:
 
 
 def refuse_moving(row: Any, layout: ModelInfo) -> None:
-    """A sealed record stays with its row, subject and client; raises `WriteInvalid` where one of
-    them changed.
+    """A sealed record stays with its row, subject and client, and what keys lead to stays; raises
+    `WriteInvalid` where one of them changed.
     """
-    if layout.is_shared and not layout.groups:
-        return
-    for name in filter(
-        None, (layout.key, layout.client if layout.is_subject else None, layout.subject)
-    ):
+    fixed = (layout.key, layout.client if layout.is_subject else None, layout.subject)
+    has_records = bool(layout.groups) or not layout.is_shared
+    for name in filter(None, fixed if has_records else ()):
         if get_history(row, name).has_changes():
             raise WriteInvalid(
                 f"{layout.name}.{name}: a sealed record stays with its row, subject and client; "
                 "record it anew instead"
+            )
+    for name in layout.led_to:
+        if get_history(row, name).has_changes():
+            raise WriteInvalid(
+                f"{layout.name}.{name}: keys that say whose rows are lead to it, so it stays; "
+                "record the row anew instead"
             )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Table
@@ -35,7 +35,13 @@ class RowPeople:
         self._known: dict[tuple[Table, RowKey], tuple[RowPerson, ...]] = {}
 
     def of(self, instance: Any, layout: ModelInfo) -> tuple[RowPerson, ...]:
-        """Who comes to a stored row; looked up with the other rows of its model in its session."""
+        """Who comes to a stored row; looked up with the other rows of its model in its session.
+
+        Nobody comes to one that is not stored, or that was given the identifier of another.
+        """
+        state = state_of(instance)
+        if state.key is None or layout.key in state.committed_state:
+            return ()
         key = key_of(instance)
         if (layout.table, key) not in self._known:
             session = object_session(instance) or self._session()
@@ -70,16 +76,28 @@ class RowPeople:
         return {search.identifier_of(found_row): people[found_row.key] for found_row in rows}
 
     @property
-    def links(self) -> tuple[Link, ...]:
-        """Every labelled key of the application."""
-        return self._models.graph.links
+    def turned(self) -> Mapping[Table, Sequence[Link]]:
+        """By table, its keys that say whose another row is."""
+        return self._models.graph.turned
 
-    def of_target(
-        self, session: Session, labelled_key: Link, values: RowKey
+    def of_targets(
+        self,
+        session: Session,
+        labelled_key: Link,
+        keys: Iterable[RowKey],
+        *,
+        but_for: Collection[tuple[Table, RowKey]],
     ) -> dict[RowKey, tuple[RowPerson, ...]]:
-        """Who comes to the rows to which a key leads, as the database has them now."""
-        search = RowSearch(session, self._models.graph)
-        return search.people_of(search.led_to(labelled_key, values))
+        """Who comes to the rows to which a key of some rows leads, as the database has them now.
+
+        Args:
+            session: On the data.
+            labelled_key: Says whose the other rows are.
+            keys: The primary keys of the rows that have it.
+            but_for: Rows that count for nothing.
+        """
+        search = RowSearch(session, self._models.graph, but_for=but_for)
+        return search.people_of(search.led_to(labelled_key, keys))
 
     def categories_behind(self, layout: ModelInfo) -> frozenset[str]:
         """The categories of a model; where it has none, of all that is reached over its rows."""

@@ -5,7 +5,7 @@ back to their people.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -109,11 +109,19 @@ class RowSearch:
     Args:
         session: On the data.
         graph: The application's.
+        but_for: Rows over which nobody comes to others.
     """
 
-    def __init__(self, session: Session, graph: OwnershipGraph) -> None:
+    def __init__(
+        self,
+        session: Session,
+        graph: OwnershipGraph,
+        *,
+        but_for: Collection[tuple[Table, RowKey]] = (),
+    ) -> None:
         self._session = session
         self._graph = graph
+        self._but_for = but_for
 
     def identifier_of(self, found_row: FoundRow) -> str:
         """By what keys, requests and the trail know a row that has a key of its own."""
@@ -215,11 +223,18 @@ class RowSearch:
             for found_row in self._select(table, matches_any_id(identifier, chunk), is_owned=False)
         ]
 
-    def led_to(self, labelled_key: Link, values: RowKey) -> list[FoundRow]:
-        """The rows to which a key with some values leads."""
+    def led_to(self, labelled_key: Link, keys: Iterable[RowKey]) -> list[FoundRow]:
+        """The rows to which a key of some rows, named by their primary keys, leads."""
+        holders = self.read(labelled_key.table, keys)
+        values = {
+            value
+            for holder in holders
+            if is_meant_by(labelled_key, holder)
+            and (value := holder.at(labelled_key.columns)) is not None
+        }
         return [
             found_row
-            for condition in _any_of(labelled_key.target_columns, [values])
+            for condition in _any_of(labelled_key.target_columns, values)
             for found_row in self._select(labelled_key.target, condition, is_owned=False)
         ]
 
@@ -381,6 +396,8 @@ class RowSearch:
         meant = _is_meant(labelled_key, labelled_key.source)
         for condition in _any_of(labelled_key.source_columns, by_key):
             for read in self._select(labelled_key.source, and_(condition, *meant), is_owned=False):
+                if (read.table, read.key) in self._but_for:
+                    continue
                 source = known.find(read.table, read.key) or read
                 for found_row in _same_key(by_key, read.at(labelled_key.source_columns)):
                     yield found_row, source

@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
 from ..database.identifiers import canonical_id
 from ..database.sqlalchemy_internals import state_of
+from ..errors import WriteInvalid
 from ..policy.model import Action
 from .context import AccessContext
 from .model_info import ModelInfo
 from .ownership_links import Link
-from .pending_row import parent_value
 from .registry import model_info_of_table
 from .row_people import key_of
 from .row_search import RowKey, RowPerson
@@ -27,8 +26,9 @@ from .shared_records import SharedRecordKeys
 class SharedRowWrites:
     """What one flush does to rows of shared models, authorised on behalf of any of their people.
 
-    Deletions are authorised before the flush, insertions and changes after their statements and
-    before anything is committed: only then the database knows whose they are.
+    Deletions, and changes of keys that say whose a row is, are authorised before their statements,
+    by whose it was; insertions and other changes after their statements and before anything is
+    committed: only then the database knows whose they are.
 
     Args:
         session: Whose flush it is.
@@ -36,13 +36,14 @@ class SharedRowWrites:
         records: The keys of what the rows seal.
     """
 
-    __slots__ = ("_context", "_records", "_session", "_written")
+    __slots__ = ("_context", "_moved", "_records", "_session", "_written")
 
     def __init__(self, session: Session, context: AccessContext, records: SharedRecordKeys) -> None:
         self._session = session
         self._context = context
         self._records = records
         self._written: dict[Any, tuple[ModelInfo, frozenset[str]]] = {}  # by the row's state
+        self._moved: set[Any] = set()  # states of rows whose owners were asked
 
     def note(self, row: Any, layout: ModelInfo) -> None:
         """A row is about to be inserted or changed."""
@@ -54,40 +55,50 @@ class SharedRowWrites:
         self._authorize([row], layout, layout.categories, Action.ERASE)
         self._records.delete(row, layout)
 
-    def note_moves(self) -> None:
-        """Authorise, before the flush, changes of keys that say whose rows are.
-
-        For a row's own keys the owners are asked whose it was; whose it becomes needs no permission
-        of theirs. For a row that says whose another row is, the owners of that one are asked.
+    def note_move(self, row: Any, layout: ModelInfo) -> None:
+        """Ask, once, whose a stored row was, where a key that says so is changed; whose it becomes
+        needs no permission of theirs.
         """
-        for state, (layout, _) in list(self._written.items()):
-            row, is_stored = state.obj(), state.key is not None
-            has_keys_changed = not is_stored or has_moved(row, layout)
-            if is_stored and has_moved(row, layout):
-                people = self._context.people.now(self._session, layout.table, [key_of(row)])
-                self._ask_owners(layout, people)
-                self._written[state] = (layout, frozenset())
-            for labelled_key in self._turned(layout) if has_keys_changed else ():
-                self._ask_owners_of_target(row, labelled_key)
+        state = state_of(row)
+        if state.key is None or state in self._moved or not has_moved(row, layout):
+            return
+        self._moved.add(state)
+        self._ask_owners(
+            layout, self._context.people.now(self._session, layout.table, [key_of(row)])
+        )
 
-    def _turned(self, layout: ModelInfo) -> list[Link]:
-        return [
-            labelled_key
-            for labelled_key in self._context.people.links
-            if labelled_key.is_turned and labelled_key.table is layout.table
-        ]
+    def refuse_late_move(self, row: Any, layout: ModelInfo) -> None:
+        """A key that changed after its owners could be asked; raises `WriteInvalid`."""
+        state = state_of(row)
+        if state.key is not None and state not in self._moved and has_moved(row, layout):
+            raise WriteInvalid(
+                f"{layout.name}: a hook changed whose the row is when its record was sealed "
+                "already; change it before the flush"
+            )
 
-    def _ask_owners_of_target(self, row: Any, labelled_key: Link) -> None:
-        """Ask whoever owns the rows to which a key with `owns` or `shares` is made to lead."""
-        mapper = inspect(type(row))
-        names = [mapper.get_property_by_column(column).key for column in labelled_key.columns]
-        values = tuple(_value_of(row, name) for name in names)
-        if None in values:
-            return  # it leads nowhere
-        people = self._context.people.of_target(self._session, labelled_key, values)
-        target = model_info_of_table(labelled_key.about)
-        if target is not None and any(people.values()):
-            self._ask_owners(target, people)
+    def _ask_owners_of_targets(self) -> None:
+        """Ask whoever owned the rows to which keys with `owns` or `shares` were made to lead,
+        whatever the rows of this flush say of them.
+        """
+        leading: defaultdict[Link, list[Any]] = defaultdict(list)
+        for state, (layout, _) in self._written.items():
+            for labelled_key in self._context.people.turned.get(layout.table, ()):
+                if state.key is None or state in self._moved:
+                    leading[labelled_key].append(state.obj())
+        said_here = {
+            (labelled_key.table, key_of(row))
+            for labelled_key, rows in leading.items()
+            for row in rows
+        }
+        for labelled_key, rows in leading.items():
+            keys = [key_of(row) for row in rows]
+            people = self._context.people.of_targets(
+                self._session, labelled_key, keys, but_for=said_here
+            )
+            target = model_info_of_table(labelled_key.about)
+            if target is not None:
+                asked = {one: persons for one, persons in people.items() if persons}
+                self._ask_owners(target, asked)
 
     def _ask_owners(self, layout: ModelInfo, people: Mapping[RowKey, Sequence[RowPerson]]) -> None:
         """Ask the owners of rows for every category that depends on whose the rows are."""
@@ -97,9 +108,11 @@ class SharedRowWrites:
 
     def authorize(self) -> Iterator[RowPerson]:
         """Authorise what was written; yields whom it is about."""
+        self._ask_owners_of_targets()
         together: defaultdict[tuple[ModelInfo, frozenset[str]], list[Any]] = defaultdict(list)
-        for state, written in self._written.items():
-            together[written].append(state.obj())
+        for state, (layout, categories) in self._written.items():
+            asked = frozenset() if state in self._moved else categories
+            together[layout, asked].append(state.obj())
         for (layout, categories), rows in together.items():
             yield from self._authorize(rows, layout, categories, Action.WRITE)
         self._context.people.forget()
@@ -122,12 +135,6 @@ class SharedRowWrites:
             }
             self._records.keep(layout, owners)
         return [person for persons in people.values() for person in persons]
-
-
-def _value_of(row: Any, name: str) -> Any:
-    """The value that a key of a row will have when the row is written."""
-    value = row.__dict__.get(name)
-    return parent_value(row, name) if value is None else value
 
 
 def owners_of(people: Sequence[RowPerson]) -> list[RowPerson]:

@@ -49,7 +49,6 @@ class RightsCase:
         runtime: The application's.
         session: On the data, without changes; the handler commits what it changes.
         request: The request, *in progress*.
-        identifier: The subject's, as its column holds it; None where the work is resumed.
         changes: New values by field, as `check_changes` returned them.
         processing: The context under which values are opened; None where the work is resumed.
     """
@@ -57,7 +56,6 @@ class RightsCase:
     runtime: Runtime
     session: Session
     request: RightsRequest
-    identifier: Any = None
     changes: HiddenValues = field(default_factory=lambda: HiddenValues({}))
     processing: ProcessingContext | None = None
 

@@ -54,10 +54,12 @@ class Traces:
     Attributes:
         indexes: The values of the row's blind indexes.
         keys: Its values of columns to which keys lead, by the columns' names.
+        texts: Those of them that are texts of the primary key which nobody else has.
     """
 
     indexes: tuple[bytes, ...] = ()
     keys: Mapping[str, Any] = field(default_factory=dict)
+    texts: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Traces: {len(self.indexes)} indexes, {len(self.keys)} keys>"
@@ -81,7 +83,18 @@ def traces_of(session: Session, graph: OwnershipGraph, subject: SubjectRef) -> T
     if row is None:
         return Traces()
     values = {key.name: unwrap(value) for key, value in zip(keys, row, strict=False)}
-    return Traces(tuple(value for value in row[len(keys) :] if value is not None), values)
+    texts = frozenset(
+        key.name
+        for key in layout.table.primary_key.columns
+        if isinstance(values[key.name], str) and _is_only_one(session, key, values[key.name])
+    )
+    found = tuple(value for value in row[len(keys) :] if value is not None)
+    return Traces(found, values, texts)
+
+
+def _is_only_one(session: Session, key: Column[Any], value: str) -> bool:
+    query = select(func.count()).where(key == value)
+    return session.execute(query, bind_arguments={"clause": key.table}).scalar_one() == 1
 
 
 def search_catalogue(
@@ -214,8 +227,13 @@ def _count_leading(
 
 
 def _searches(graph: OwnershipGraph, subject: SubjectRef, traces: Traces) -> list[_Search]:
-    """One for the identifier; where that is not the primary key, another one for this."""
-    identifier, *others = _own_keys(graph.subjects[subject[0]])
+    """One for the identifier; where that is not the primary key, others for this: for a key of
+    several columns, those whose texts name nobody else.
+    """
+    layout = graph.subjects[subject[0]]
+    identifier, *others = _own_keys(layout)
+    columns = layout.table.primary_key.columns
+    others += [key for key in columns if key.name in traces.texts and key not in others]
     value = coerce(identifier, subject[1])
     return [_Search(graph, subject[0], identifier, value, traces.indexes)] + [
         _Search(graph, subject[0], key, traces.keys[key.name], ())

@@ -145,7 +145,7 @@ class RightsService:
             if rule.outcome is RightOutcome.FORWARD:
                 self._forward(session, request, checked, payload)
             else:
-                case = RightsCase(self._runtime, session, request, identifier, checked)
+                case = RightsCase(self._runtime, session, request, checked)
                 self._carry_out(handler, case, rule, actor)
         return self._stored(session, request.id)
 

@@ -14,12 +14,13 @@ from ..database.identifiers import SubjectRef, canonical_id
 from ..errors import SealBroken
 from ..gate.context import ProcessingContext
 from ..orm.bulk_read import iter_records
-from ..orm.columns import columns_by_field, subject_column
+from ..orm.columns import columns_by_field, matches_any_id, subject_column
 from ..orm.model_info import VERSION_COLUMN, ModelInfo, SealedGroup
 from ..orm.registry import model_info_of_table, table_name
 from ..orm.row_search import RowKey, RowSearch, selected_by_key
 from ..orm.tagged_value import unwrap
 from ..policy.model import Action
+from .erasure_plan import find_people
 from .handler import RightsCase
 
 Rows = list[dict[str, Any]]
@@ -62,12 +63,12 @@ def read_subject_rows(
     tables = []
     for layout in layouts:
         if layout.is_subject or graph.is_direct(layout.table):
-            owned = subject_column(layout) == case.identifier
+            owned = matches_any_id(subject_column(layout), [case.request.subject[1]])
             rows = iter_records(case.session, layout.model, owned, categories=categories)
             tables.append(ExportedTable(layout.name, layout.family_labelled, list(rows)))
     own = graph.subjects[kind].table
     search = RowSearch(case.session, graph)
-    person = search.start(own, graph.identifiers[own] == case.identifier)
+    person = find_people(case.session, graph, kind, [case.request.subject[1]])
     found = search.reached_by(person)
     asking = [(case.request.subject, case.request.client)]
     reader = SharedRowReader(case.session, processing, categories, asking)

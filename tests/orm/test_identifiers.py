@@ -9,12 +9,22 @@ from uuid import UUID, uuid4
 
 import pytest
 from ownership import Application, fresh_database, start
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from flask_lgprivacy import Actor, belongs_to, clear, concerns, owner, refers, sealed, subject
+from flask_lgprivacy import Actor, belongs_to, clear, concerns, keep, owner, refers, sealed, subject
 from flask_lgprivacy.database.identifiers import canonical_id
-from flask_lgprivacy.errors import ModelInvalid, WriteInvalid
+from flask_lgprivacy.errors import ModelInvalid, RequestInvalid, WriteInvalid
 from flask_lgprivacy.policy.model import Right
 
 IDENTITY = "account.identity"
@@ -233,6 +243,193 @@ def test_a_joined_class_may_have_a_key_of_several_columns(tmp_path: Path) -> Non
         assert (row["name"], row["motto"]) == ("t", "gently")
         assert application.erase("account", uid).state == "completed"
         assert (len(application.stored("person")), application.stored("teacher")) == (1, [])
+
+
+def test_the_number_of_an_erased_person_is_not_given_again(tmp_path: Path) -> None:
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account", identifier="uid")
+        id: Mapped[int] = mapped_column(primary_key=True)
+        uid: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+        name: Mapped[str] = sealed(IDENTITY)
+
+    class Case(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        id: Mapped[int] = mapped_column(primary_key=True)
+        of: Mapped[int | None] = mapped_column(ForeignKey("member.id"), info=owner())
+
+    class Invoice(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        id: Mapped[int] = mapped_column(primary_key=True)
+        member_id: Mapped[int] = mapped_column(info=concerns(
+            leads_to="member.id", on_erasure=keep("tax law"), shows={"words"}))  # fmt: skip
+        case_id: Mapped[int] = mapped_column(info=concerns(
+            leads_to="case.id", on_erasure=keep("tax law"), shows={"words"}))  # fmt: skip
+        words: Mapped[str] = sealed(IDENTITY)
+
+    application = start(db, tmp_path / "again")
+    with application.app.app_context():
+
+        def add(name: str) -> Any:
+            with application.writing():
+                member = Member(name=name)
+                db.session.add(member)
+                db.session.flush()
+                db.session.add(case := Case(of=member.id))
+                db.session.flush()
+                db.session.add(Invoice(member_id=member.id, case_id=case.id, words=f"of {name}"))
+                db.session.commit()
+                return member.uid
+
+        add("first")
+        assert application.erase("account", add("second")).state == "completed"
+        shown = application.export("account", add("third"))
+        assert [row["words"] for row in shown["Invoice"]] == ["of third"]
+        assert [row["id"] for row in shown["Case"]] == [3]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Any:
+    """People and shared rows whose identifiers are texts."""
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account")
+        id: Mapped[str] = mapped_column(String(40), primary_key=True)
+        name: Mapped[str] = sealed(IDENTITY)
+
+    class Note(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = belongs_to()
+        mark: Mapped[str] = mapped_column(String(40), primary_key=True)
+        of: Mapped[str | None] = mapped_column(ForeignKey("member.id"), info=owner())
+        words: Mapped[str] = sealed(IDENTITY)
+
+    db.Member, db.Note = Member, Note
+    application = start(db, tmp_path / "texts", enforced=False)
+    with application.app.app_context():
+        yield application
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda one: one.replace("-", ""), lambda one: one.title()],
+                         ids=["upper", "bare", "mixed"])  # fmt: skip
+def test_another_spelling_of_a_uuid_is_the_same_identifier(texts: Application, spell: Any) -> None:
+    db, one, mark = texts.db, str(uuid4()), str(uuid4())
+    with texts.writing():
+        db.session.add_all([db.Member(id=one, name="first"), db.Note(mark=mark, of=one, words="w")])
+        db.session.commit()
+        for row in (
+            db.Member(id=spell(one), name="x"),
+            db.Note(mark=spell(mark), of=one, words="x"),
+        ):
+            db.session.add(row)
+            with pytest.raises(RequestInvalid, match="another row has this identifier"):
+                db.session.commit()
+            db.session.rollback()
+        db.session.add_all([db.Note(mark=name, of=one, words="x") for name in two_spellings()])
+        with pytest.raises(RequestInvalid, match="another row has this identifier"):
+            db.session.commit()
+        db.session.rollback()
+    shown = texts.export("account", one)
+    assert ([row["name"] for row in shown["Member"]], [row["words"] for row in shown["Note"]]) == (
+        ["first"],
+        ["w"],
+    )
+
+
+def two_spellings() -> tuple[str, str]:
+    one = str(uuid4())
+    return one, one.upper()
+
+
+def test_rows_that_spell_a_person_otherwise_are_exported_as_they_are_erased(
+    texts: Application,
+) -> None:
+    if texts.db.engine.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL enforces every foreign key")
+    db, one = texts.db, str(uuid4())
+    with texts.writing():
+        db.session.add_all([db.Member(id=one, name="first"), db.Note(mark="a", of=one, words="a")])
+        db.session.add(db.Note(mark="b", of=one, words="b"))
+        db.session.commit()
+    db.session.execute(text("UPDATE note SET of = upper(of) WHERE mark = 'b'"))
+    db.session.commit()
+    assert len(texts.export("account", one)["Note"]) == 2
+    assert texts.erase("account", one).state == "completed"
+    assert texts.stored("note") == []
+
+
+class LowerCase(TypeDecorator[str]):
+    """Texts that are stored in lower case."""
+
+    impl = String(40)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: Any) -> Any:
+        return value.lower() if value is not None else None
+
+
+FORMS: dict[str, tuple[Any, Any, str]] = {
+    "a text for a number": (Integer, "007", r"\(int\)"),
+    "a number in digits": (Integer, "7", r"\(int\)"),
+    "a truth value": (Integer, True, r"\(int\)"),
+    "a fraction": (Integer, 7.0, r"\(int\)"),
+    "too large a number": (Integer, 2**64, r"\(int\)"),
+    "a text for a UUID": (Uuid, str(uuid4()), r"\(UUID\)"),
+    "a number for a text": (String(40), 7, r"\(str\)"),
+    "upper case where lower is kept": (LowerCase(), "Ada", "the column keeps it, and"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_identifier_in_another_form_is_refused(name: str, tmp_path: Path) -> None:
+    column_type, value, told = FORMS[name]
+    db = fresh_database()
+    body = {
+        "__module__": __name__,
+        "__privacy__": subject("account"),
+        "__annotations__": {"name": Mapped[str]},
+        "id": mapped_column(column_type, primary_key=True),
+        "name": sealed(IDENTITY),
+    }
+    member = type("Member", (db.Model,), body)
+    application = start(db, tmp_path / "form")
+    with application.app.app_context(), application.writing():
+        db.session.add(member(id=value, name="n"))
+        with pytest.raises(RequestInvalid, match=told) as refused:
+            db.session.commit()
+        assert str(value) not in str(refused.value).replace("(int)", "")
+        db.session.rollback()
+
+
+def test_a_personal_part_of_a_key_is_searched_for(tmp_path: Path) -> None:
+    db = fresh_database()
+
+    class Member(db.Model):  # type: ignore[misc, name-defined]
+        __privacy__ = subject("account", identifier="uid")
+        shop: Mapped[str] = mapped_column(String(40), primary_key=True)
+        email: Mapped[str] = mapped_column(String(40), primary_key=True)
+        uid: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+        name: Mapped[str] = sealed(IDENTITY)
+
+    application = start(db, tmp_path / "part")
+    with application.app.app_context():
+        session = db.session
+        with application.writing():
+            made = [
+                Member(shop="a long name", email=f"{one}@example.org", name=one)
+                for one in ("ada", "bob")
+            ]
+            session.add_all(made)
+            session.commit()
+            uid = made[0].uid
+        session.execute(text("CREATE TABLE letters (shop VARCHAR(40), email VARCHAR(40))"))
+        session.execute(text("INSERT INTO letters VALUES ('a long name', 'ada@example.org')"))
+        session.execute(text("INSERT INTO letters VALUES ('a long name', 'bob@example.org')"))
+        session.commit()
+        request = application.erase("account", uid)
+        assert request.outcome is not None
+        assert request.outcome["left"] == {"letters.email": 1}
 
 
 # --- what is refused ---
