@@ -22,7 +22,7 @@ from .crypto.providers.pool import KeyProviders
 from .database.access import Database
 from .database.sqlalchemy_internals import bind_key_of
 from .database.tables import Tables, define_tables, missing_tables
-from .errors import ConfigurationError, UndeclaredProcessing, describe_failure
+from .errors import ConfigurationError, ModelInvalid, UndeclaredProcessing, describe_failure
 from .gate.actor import NO_ACTOR_LOADER
 from .gate.actor_facts import DirectPaymentFacts, IdentityFacts, OwnClientFacts
 from .gate.anonymous_refusals import AnonymousRefusals
@@ -33,6 +33,7 @@ from .gate.pseudonyms import Pseudonyms
 from .gate.runtime import Runtime
 from .gate.startup import StartupChecks
 from .keys.store import KeyStore
+from .maintenance.layout_catalogue import LayoutCatalogue
 from .orm.engine_guard import check_engines
 from .orm.graph_checks import build_ownership_graph
 from .orm.labelled_models import LabelledModels
@@ -117,7 +118,9 @@ def assemble(
         stores=SubjectStores(parts.stores, stores, policy, models.policy_kind),
         vetoes=(DeviceStorageVeto(policy, own_database),),
         migration=MigrationWindows(config.migration_windows, parts.utcnow),
-        startup=StartupChecks(partial(_check_before_serving, app)),
+        startup=StartupChecks(
+            partial(_check_before_serving, app), partial(_check_stored_records, app)
+        ),
         refusals=AnonymousRefusals(),
         on_end=usage.store,
         utcnow=parts.utcnow,
@@ -202,6 +205,13 @@ def _check_before_serving(app: Flask) -> None:
         state.background.start()
     for model, days in runtime.migration.open():
         runtime.audit.key_operation(f"migration-window {model}", "open", counts={"days left": days})
+
+
+def _check_stored_records(app: Flask) -> None:
+    """Refuse models that cannot read what is stored; raises `ModelInvalid`, a line for each."""
+    runtime = app.extensions[NAME].runtime
+    if faults := list(LayoutCatalogue(runtime).faults(runtime.database.session())):
+        raise ModelInvalid("\n".join(faults))
 
 
 def _finish_open_requests(app: Flask) -> None:

@@ -142,6 +142,22 @@ class SealBroken(PrivacyError):
         )
 
 
+class RecordOfAnotherModel(PrivacyError):
+    """A record was written by another version of its model: it lacks a field that this one has, and
+    holds one that this one does not know.
+    """
+
+    code = "record-of-another-model"
+    commitment = "integrity"
+
+    def __init__(self, model: str, missing: str) -> None:
+        super().__init__(
+            f"a record of {model} was written by another version of the model and lacks {missing}; "
+            "where the field was renamed, write sealed(…, was='…'); deploy one version, then run "
+            f"'flask privacy keys reshape {model}'"
+        )
+
+
 class SubjectErased(PrivacyError):
     """The data subject was erased and the key destroyed; what is left of the record opens for
     nobody.

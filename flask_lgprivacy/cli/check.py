@@ -13,6 +13,7 @@ from ..database.tables import missing_tables
 from ..errors import ConfigurationError
 from ..gate.actor import NO_ACTOR_LOADER
 from ..gate.declaration import Exemption
+from ..maintenance.layout_catalogue import LayoutCatalogue
 from ..orm.personal_names import unlabelled_personal_columns
 from ..state import PrivacyState, get_state
 from ..stores import OUTSIDE, categories_by_store
@@ -45,6 +46,7 @@ def check(as_json: bool) -> None:
         kinds = []
     if kinds:
         faults += unlabelled_personal_columns(state.runtime.models.graph)
+        faults += _faults_of_records(state)
     faults += _faults_of_setting_up(state)
     for recipient in state.policy.recipients.values():
         if recipient.transfer and not recipient.transfer.in_force(state.runtime.utcnow().date()):
@@ -108,6 +110,15 @@ ASKED = {
     None: "",
 }
 """What is said of a store outside the database, and of the others."""
+
+
+def _faults_of_records(state: PrivacyState) -> list[str]:
+    """Where models and stored records differ."""
+    tables = state.runtime.database.tables
+    if tables.record_layout.name in missing_tables(state.database.engines, tables):
+        return []  # the missing table is a fault of its own
+    session, catalogue = state.runtime.database.session(), LayoutCatalogue(state.runtime)
+    return [*catalogue.faults(session), *catalogue.notes(session)]
 
 
 def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:

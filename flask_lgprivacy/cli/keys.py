@@ -153,6 +153,27 @@ def migrate(target: str, dry_run: bool, as_json: bool) -> None:
 
 
 @keys.command()
+@click.argument("model")
+@click.option("--drop", multiple=True, metavar="FIELD", help="Take a field out of every record.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say how many rows would be rewritten, and change nothing."
+)
+@click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
+def reshape(model: str, drop: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Rewrite the records of a model that was changed: renamed, moved and dropped fields, new
+    indexes, fields that are required now.
+    """
+    runner = maintenance()
+    if dry_run:
+        plan = runner.plan_reshaping(model, dropped=drop)
+        _show({"dry run": True, **plan}, as_json=as_json)
+        return
+    begun = monotonic()
+    counts = runner.reshape(model, dropped=drop)
+    _show({**counts, "seconds": round(monotonic() - begun, 1)}, as_json=as_json)
+
+
+@keys.command()
 @click.argument("client")
 def ingest(client: str) -> None:
     """Print the public key with which devices seal records for a client, as JSON with base64."""

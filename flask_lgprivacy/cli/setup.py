@@ -9,7 +9,8 @@ import click
 from ..audit.file_trail import FileAuditTrail
 from ..crypto.providers.local_file import LocalKeyFile
 from ..database.sqlalchemy_internals import bind_key_of
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, ModelInvalid
+from ..maintenance.layout_catalogue import LayoutCatalogue
 from ..state import PrivacyState, get_state
 from .group import privacy
 
@@ -41,6 +42,11 @@ def initialise(state: PrivacyState) -> Iterator[str]:
         table.create(state.database.engines[bind_key_of(table)], checkfirst=True)
     state.runtime.keys.publisher_secret(state.runtime.database.session())
     yield f"{len(state.runtime.database.tables.all())} tables are there"
+    session = state.runtime.database.session()
+    catalogue = LayoutCatalogue(state.runtime)
+    if faults := list(catalogue.faults(session)):
+        raise ModelInvalid("\n".join(faults))
+    catalogue.keep(session)
     trail = state.runtime.audit.trail
     if isinstance(trail, FileAuditTrail):
         yield f"the trail is written to {state.config.trail_directory}"

@@ -44,6 +44,7 @@ class Tables:
     request_step: Table
     erasure_mark: Table
     identifier: Table
+    record_layout: Table
     client_storage: Table
     inbox: Table
     archive: Table
@@ -144,6 +145,15 @@ def define_tables(main: MetaData, keys: MetaData) -> Tables:
             main,
             Column("name", String(64), primary_key=True),
             Column("last", BigInteger, nullable=False),
+        ),
+        record_layout=_table(
+            "lgprivacy_record_layout",
+            main,
+            Column("table_name", String(64), primary_key=True),
+            Column("column_name", String(64), primary_key=True),
+            Column("group_name", String(64), nullable=False),
+            Column("fields", Text, nullable=False),
+            Column("is_complete", Boolean, nullable=False),
         ),
         client_storage=_table(
             "lgprivacy_client_storage",

@@ -18,6 +18,7 @@ from ..errors import (
     AuthenticationRequired,
     ConfigurationError,
     PrivacyError,
+    RecordOfAnotherModel,
     RequestConflict,
     SealBroken,
     SubjectErased,
@@ -397,7 +398,7 @@ class ProcessingContext:
             self._refuse_broken(group, version, instance)
         try:
             fields = group.unsealed(key, envelope, row_id, version)
-        except (SealBroken, TypeError):
+        except (SealBroken, RecordOfAnotherModel, TypeError):
             fields = self._unsealed(group, row_id, subject, envelope, version, key, instance)
         touched[subject[1]] = key
         self.opened_values.append(fields.values())
@@ -424,6 +425,8 @@ class ProcessingContext:
             except SealBroken:
                 previous = self.keys.named_by(envelope, key_name, key)
                 return group.unsealed(previous, envelope, row_id, version)
+        except RecordOfAnotherModel as other:
+            self.refuse(other, category=group.category, action=READ)
         except (SealBroken, TypeError):  # TypeError: the envelope or the version is NULL
             self._refuse_broken(group, version, instance)
 

@@ -44,7 +44,7 @@ class Resealing(TableScan):
             .where(
                 self._key == bindparam("_one"),
                 *(
-                    columns[group.column] == bindparam(f"old_{group.column}")
+                    columns[group.column].is_not_distinct_from(bindparam(f"old_{group.column}"))
                     for group in self._groups
                 ),
             )
@@ -70,7 +70,8 @@ class Resealing(TableScan):
                 raise KeyLost
             envelopes = {group.column: getattr(row, group.column) for group in self._groups}
             if any(
-                envelope_key_version(envelope) != newest.version for envelope in envelopes.values()
+                envelope and envelope_key_version(envelope) != newest.version
+                for envelope in envelopes.values()
             ):
                 values: dict[str, Any] = {"_one": row._key}
                 try:
@@ -85,4 +86,6 @@ class Resealing(TableScan):
 
     def _anew(self, group: SealedGroup, row: Row[Any], newest: SubjectKey) -> bytes:
         envelope, version = getattr(row, group.column), getattr(row, VERSION_COLUMN)
+        if envelope is None and not group.stored.may_be_absent:
+            raise SealBroken
         return group.resealed(newest, envelope, canonical_id(row._key), version)

@@ -44,6 +44,13 @@ class TableScan:
             ).scalar_one()
         )
 
+    def rehearse(self, session: Session) -> Iterator[tuple[int, int]]:
+        """Yield, batch by batch, how many rows were seen and how many would change."""
+        key, query = self.layout.column(self.layout.key), self._query
+        while rows := session.execute(query).all():
+            yield len(rows), len(self.changed(session, rows))
+            query = self._query.where(key > rows[-1]._key)
+
     def run(self, session: Session) -> Iterator[tuple[int, int]]:
         """Yield, batch by batch, how many rows were seen and how many changed; each batch is
         committed.

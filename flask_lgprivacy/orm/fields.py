@@ -30,6 +30,7 @@ def sealed(
     index: bool | BlindIndex = False,
     unique: bool = False,
     migrates_from: Column[Any] | None = None,
+    was: str | None = None,
 ) -> Mapped[Any]:
     """A column whose value is stored only inside the row's sealed record.
 
@@ -43,6 +44,8 @@ def sealed(
         unique: Makes that index unique for whoever holds the data.
         migrates_from: The column that holds the value in plain text until `flask privacy keys
             migrate` has moved it.
+        was: How the field was called before; records from before are read under that name until
+            `flask privacy keys reshape` has rewritten them.
 
     Raises:
         ModelInvalid: The category is not a text, or the index cannot be unique.
@@ -57,7 +60,12 @@ def sealed(
             "sealed(unique=True) needs a whole index; one of few bits is shared by several values"
         )
     return SealedField(
-        category, group or category, blind=blind, unique=unique, migrates_from=migrates_from
+        category,
+        group or category,
+        blind=blind,
+        unique=unique,
+        migrates_from=migrates_from,
+        was=was,
     )  # type: ignore[return-value]
 
 
@@ -103,6 +111,7 @@ class SealedField:
         blind: BlindIndex | None,
         unique: bool,
         migrates_from: Column[Any] | None = None,
+        was: str | None = None,
     ) -> None:
         self.category = category
         self.group = group
@@ -111,6 +120,7 @@ class SealedField:
         self.blind = blind
         self.unique = unique
         self.migrates_from = migrates_from
+        self.was = was
         self.type: ValueType | None = None
         self.name, self.qualified = "…", "Model.…"
         self._groups: dict[type, SealedGroup] = {}

@@ -16,7 +16,7 @@ from sqlalchemy.orm.attributes import InstrumentedAttribute
 
 from ..crypto.envelope import associated_data_prefix, build_associated_data, unseal_with
 from ..crypto.keys import SubjectKey
-from ..errors import SealBroken
+from ..errors import RecordOfAnotherModel, SealBroken
 from .codec import ValueType, encode_fields
 from .field_index import FieldIndex
 
@@ -26,20 +26,33 @@ class AssociatedDataPrefixes(dict[str, bytes]):
 
     def __init__(self, table: str, group: str) -> None:
         self._table = table.encode()
-        self._group = group.encode()
+        self.group = group
 
     def __missing__(self, client: str) -> bytes:
         prefix = associated_data_prefix(
-            client=client.encode(), group=self._group, table=self._table
+            client=client.encode(), group=self.group.encode(), table=self._table
         )
         self[client] = prefix
         return prefix
+
+
+@dataclass(slots=True)
+class StoredRecords:
+    """What is known of the records of a group that the database holds.
+
+    Attributes:
+        may_be_absent: Whether rows have none because they are older than the group.
+    """
+
+    may_be_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SealedGroup:
     """One sealed record of a row: its column, category and fields, and where a row says what the
     record is bound to.
+
+    `former` are the names of fields that were called otherwise, by what they were called.
 
     `place` takes subject, key, client (the subject again, where the model has none), envelope and
     version out of a row's `__dict__`; the columns that it needs are in `needs`.
@@ -54,7 +67,9 @@ class SealedGroup:
     needs: tuple[str, ...]
     place: Callable[[Mapping[str, Any]], tuple[Any, Any, Any, bytes, int]]
     opened_at: str
-    prefixes: Mapping[str, bytes]
+    prefixes: AssociatedDataPrefixes
+    former: Mapping[str, str] = field(default_factory=dict)
+    stored: StoredRecords = field(default_factory=StoredRecords)
 
     def sealed(self, key: SubjectKey, fields: dict[str, Any], row: str, row_version: int) -> bytes:
         """The record of fields; raises `RequestInvalid` naming the model where JSON cannot hold
@@ -66,6 +81,8 @@ class SealedGroup:
 
     def resealed(self, key: SubjectKey, envelope: bytes, row: str, row_version: int) -> bytes:
         """A record under the newest key of its subject; raises `SealBroken`."""
+        if not envelope and self.stored.may_be_absent:
+            return envelope
         prefix = self.prefixes[key.client]
         return key.seal(key.unseal(envelope, prefix, row, row_version), prefix, row, row_version)
 
@@ -73,14 +90,18 @@ class SealedGroup:
         self, key: SubjectKey, envelope: bytes, row: str, row_version: int
     ) -> dict[str, Any]:
         """The fields of a record under this very key, none of them absent; raises `SealBroken`, the
-        same for every cause.
+        same for every cause, or `RecordOfAnotherModel`.
         """
+        if not envelope and self.stored.may_be_absent:
+            return dict.fromkeys(self.fields)
         fields: dict[str, Any] = {}
         try:
             bound_to = build_associated_data(
                 self.prefixes[key.client], row, key.version, row_version
             )
             fields = orjson.loads(unseal_with(key.cipher, envelope, key.version, bound_to))
+            if fields.keys() != self.fields.keys():
+                fields = self._matched(fields)
             for name, decode in self.decoders:
                 value = fields.get(name)
                 if value is not None:
@@ -88,18 +109,37 @@ class SealedGroup:
         except (TypeError, ValueError, ArithmeticError):
             fields, value = {}, None  # a traceback may print locals
             raise SealBroken from None
-        if fields.keys() != self.fields.keys():
-            return {**dict.fromkeys(self.fields), **fields}
+        return fields
+
+    def _matched(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """A record's fields, those that the model has besides as None, and those that it does not
+        know; raises `RecordOfAnotherModel` where one may stand there under a name of the others.
+        """
+        fields = self._renamed(stored)
+        missing = self.fields.keys() - fields.keys()
+        if missing and fields.keys() - self.fields.keys():
+            stored, fields = {}, {}  # a traceback may print locals
+            raise RecordOfAnotherModel(self.layout.name, ", ".join(sorted(missing)))
+        return {**dict.fromkeys(self.fields), **fields}
+
+    def _renamed(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The same under today's names, what the model does not know among them."""
+        for was, name in self.former.items():
+            if was in fields:
+                value = fields.pop(was)
+                fields.setdefault(name, value)
         return fields
 
     def encoded(
         self, key: SubjectKey, envelope: bytes, row: str, row_version: int
     ) -> dict[str, Any]:
-        """The fields of a record as they stand in it; raises `SealBroken`."""
-        fields: dict[str, Any] = orjson.loads(
-            key.unseal(envelope, self.prefixes[key.client], row, row_version)
-        )
-        return fields
+        """The fields of a record as they stand in it, under today's names; what the model does not
+        know is among them. Raises `SealBroken`.
+        """
+        if not envelope and self.stored.may_be_absent:
+            return {}
+        opened = key.unseal(envelope, self.prefixes[key.client], row, row_version)
+        return self._renamed(orjson.loads(opened))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

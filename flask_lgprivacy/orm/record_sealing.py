@@ -74,9 +74,9 @@ class RecordSealer:
         fields, is_whole = pending.values, pending.values.keys() == group.fields.keys()
         if not is_whole:
             fields = {name: fields[name] for name in group.fields if name in fields}
-            stands = pending.sealed or version - 1
-            if stands and len(fields) < len(group.fields):
-                fields = {**self._stored(pending, group, key, stands), **fields}
+        stands = pending.sealed or version - 1
+        if stands and (not pending.is_new or len(fields) < len(group.fields)):
+            fields = self._with_stored(fields, pending, group, key, stands)
         if not is_whole or None in fields.values():
             missing = [name for name in group.required if fields.get(name) is None]
             if missing:
@@ -89,6 +89,24 @@ class RecordSealer:
         except RequestInvalid as error:
             fields, reason = {}, error.message
         raise RequestInvalid(reason)
+
+    def _with_stored(
+        self,
+        fields: dict[str, Any],
+        pending: PendingRow,
+        group: SealedGroup,
+        key: SubjectKey,
+        version: int,
+    ) -> dict[str, Any]:
+        """Fields with those that the record holds besides, which another version of the model may
+        know; a broken record is replaced where all of the model's are written.
+        """
+        try:
+            return {**self._stored(pending, group, key, version), **fields}
+        except SealBroken:
+            if len(fields) < len(group.fields):
+                raise
+            return fields
 
     def _stored(
         self, pending: PendingRow, group: SealedGroup, key: SubjectKey, version: int

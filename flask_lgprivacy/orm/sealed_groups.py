@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import get_annotations as inspect_annotations
 from types import SimpleNamespace
 from typing import Any, cast
@@ -70,7 +70,29 @@ def add_groups(layout: ModelInfo, sealed_fields: Sequence[SealedField]) -> None:
             operator.itemgetter(*needs),
             decrypted_slot(column),
             AssociatedDataPrefixes(layout.table.name, first.group),
+            _former_names(layout.name, fields, sealed_fields),
         )
+
+
+def _former_names(
+    model: str, fields: Mapping[str, ValueType], sealed_fields: Iterable[SealedField]
+) -> dict[str, str]:
+    """The names of a group's fields by what they were called; raises `ModelInvalid` where that is
+    the name of a field of today.
+    """
+    names = {sealed_field.name for sealed_field in sealed_fields}
+    former: dict[str, str] = {}
+    for sealed_field in sealed_fields:
+        was = sealed_field.was
+        if was is None or sealed_field.name not in fields:
+            continue
+        if was in names or was in former:
+            raise ModelInvalid(
+                f"{model}.{sealed_field.name}: was={was!r} is the name of another field, or of "
+                "what another one was; a field has one former name of its own"
+            )
+        former[was] = sealed_field.name
+    return former
 
 
 def _annotation(model: type, name: str) -> Any:

@@ -30,6 +30,7 @@ COMMANDS = [
     "docs/howto/first-start.md",
     "docs/howto/key-services.md",
     "docs/howto/rotate-keys.md",
+    "docs/howto/change-models.md",
     "docs/howto/restore-backup.md",
     "docs/howto/verify-trail.md",
     "docs/howto/read-trail.md",

@@ -16,7 +16,13 @@ from databases import IS_POSTGRESQL, past_the_gate
 from school import CANARY, Backend, Exercise, Student, db
 from sqlalchemy import event, select
 
-from flask_lgprivacy.errors import PrivacyError, RequestInvalid, SealBroken, SubjectErased
+from flask_lgprivacy.errors import (
+    PrivacyError,
+    RecordOfAnotherModel,
+    RequestInvalid,
+    SealBroken,
+    SubjectErased,
+)
 from flask_lgprivacy.orm.bulk_read import iter_records
 from flask_lgprivacy.orm.registry import model_info_of
 from flask_lgprivacy.rights.archive import build_archive
@@ -158,12 +164,21 @@ def written_by_another_model(backend: Backend, fields: dict[str, Any]) -> UUID:
 
 def test_a_record_of_an_older_model_opens_with_the_fields_of_this_one(backend: Backend) -> None:
     with backend.app.app_context():
-        one = written_by_another_model(
-            backend, {"strokes": [["old"]], "remark": f"{CANARY} removed field"}
-        )
+        one = written_by_another_model(backend, {"strokes": [["old"]]})
         with reading_activity(backend):
             row = db.session.get(Exercise, one)
             assert (row.note, row.strokes) == (None, [["old"]])
+
+
+def test_a_record_with_a_field_under_a_name_that_nobody_knows_is_refused(backend: Backend) -> None:
+    with backend.app.app_context():
+        one = written_by_another_model(
+            backend, {"strokes": [["old"]], "remark": f"{CANARY} renamed field"}
+        )
+        with reading_activity(backend):
+            row = db.session.get(Exercise, one)
+            with pytest.raises(RecordOfAnotherModel, match="a record of Exercise .* lacks note"):
+                _ = row.strokes
 
 
 def test_a_field_that_the_model_has_no_more_makes_up_for_none_that_is_required(
@@ -207,7 +222,7 @@ def test_who_is_erased_while_a_key_is_made_gets_none(
 def test_an_archive_holds_a_field_that_the_model_has_no_more(backend: Backend) -> None:
     with backend.app.app_context():
         written_by_another_model(
-            backend, {"strokes": [["old"]], "remark": f"{CANARY} removed field"}
+            backend, {"strokes": [["old"]], "note": None, "remark": f"{CANARY} removed field"}
         )
         one = backend.students[backend.schools[0]][0]
         with writing_activity(backend):

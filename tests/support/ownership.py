@@ -113,7 +113,9 @@ class Application:
         return sorted((tuple(row) for row in rows), key=str)
 
 
-def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> Application:
+def start(
+    db: Any, folder: Path, *, enforced: bool = True, initialised: bool = True, **config: Any
+) -> Application:
     """Start an application on the models of a database; foreign keys hold on SQLite where they are `enforced`."""
     folder.mkdir(parents=True, exist_ok=True)
     app = Flask("ownership", instance_path=str(folder), static_folder=None)
@@ -133,7 +135,8 @@ def start(db: Any, folder: Path, *, enforced: bool = True, **config: Any) -> App
         if enforced and not IS_POSTGRESQL:
             event.listen(db.engine, "connect", enforce)
         privacy.init_app(app)
-        privacy.initialise()
+        if initialised:
+            privacy.initialise()
         db.create_all()
         _ = made.runtime.models.graph
     MADE.append(made)  # type: ignore[arg-type]
