@@ -34,6 +34,7 @@ from .gate.runtime import Runtime
 from .gate.startup import StartupChecks
 from .keys.store import KeyStore
 from .maintenance.layout_catalogue import LayoutCatalogue
+from .maintenance.plaintext_migration import faults_of_migrations
 from .orm.engine_guard import check_engines
 from .orm.graph_checks import build_ownership_graph
 from .orm.labelled_models import LabelledModels
@@ -83,9 +84,11 @@ def assemble(
     workflows = _workflows_by_name((*WORKFLOWS, *parts.grant_workflows))
     tables = define_tables(database.metadata, database.metadatas[config.keys_bind])
     keys = _key_store(config, tables, engines, parts.utcnow)
+    migration = MigrationWindows(config.migration_windows, parts.utcnow)
     models = LabelledModels(
         lambda: _checked_graph(_mappers(database), policy, stores, config.keys_bind, engines),
         policy,
+        migration.is_open,
     )
     own_database = Database(
         tables, engines[None], lambda: _session(database), MappingProxyType(engines)
@@ -117,7 +120,7 @@ def assemble(
         ),
         stores=SubjectStores(parts.stores, stores, policy, models.policy_kind),
         vetoes=(DeviceStorageVeto(policy, own_database),),
-        migration=MigrationWindows(config.migration_windows, parts.utcnow),
+        migration=migration,
         startup=StartupChecks(
             partial(_check_before_serving, app), partial(_check_stored_records, app)
         ),
@@ -210,7 +213,9 @@ def _check_before_serving(app: Flask) -> None:
 def _check_stored_records(app: Flask) -> None:
     """Refuse models that cannot read what is stored; raises `ModelInvalid`, a line for each."""
     runtime = app.extensions[NAME].runtime
-    if faults := list(LayoutCatalogue(runtime).faults(runtime.database.session())):
+    session = runtime.database.session()
+    faults = [*LayoutCatalogue(runtime).faults(session), *faults_of_migrations(runtime, session)]
+    if faults:
         raise ModelInvalid("\n".join(faults))
 
 

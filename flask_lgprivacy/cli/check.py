@@ -9,11 +9,13 @@ from typing import Any
 import click
 from flask import current_app
 
-from ..database.tables import missing_tables
+from ..database.tables import has_table, missing_tables
 from ..errors import ConfigurationError
 from ..gate.actor import NO_ACTOR_LOADER
 from ..gate.declaration import Exemption
 from ..maintenance.layout_catalogue import LayoutCatalogue
+from ..maintenance.missing_keys import MissingKeys
+from ..maintenance.plaintext_migration import faults_of_migrations
 from ..orm.personal_names import unlabelled_personal_columns
 from ..state import PrivacyState, get_state
 from ..stores import OUTSIDE, categories_by_store
@@ -118,7 +120,27 @@ def _faults_of_records(state: PrivacyState) -> list[str]:
     if tables.record_layout.name in missing_tables(state.database.engines, tables):
         return []  # the missing table is a fault of its own
     session, catalogue = state.runtime.database.session(), LayoutCatalogue(state.runtime)
-    return [*catalogue.faults(session), *catalogue.notes(session)]
+    return [
+        *catalogue.faults(session),
+        *catalogue.notes(session),
+        *faults_of_migrations(state.runtime, session),
+        *_people_without_keys(state),
+    ]
+
+
+def _people_without_keys(state: PrivacyState) -> Iterator[str]:
+    """Models of which people have no key, as the first rows of each show."""
+    session = state.runtime.database.session()
+    for layout in state.runtime.models.graph.subjects.values():
+        if layout.plaintext_columns or not has_table(session, layout.table):
+            continue
+        _, clients = next(MissingKeys(state.runtime, layout).find(session), (0, {}))
+        if clients:
+            yield (
+                f"{layout.name}: people were recorded before this package and have no key, so "
+                "nothing of them is read; set LGPRIVACY_MIGRATION_WINDOWS and run 'flask privacy "
+                f"keys migrate {layout.name}'"
+            )
 
 
 def _faults_of_setting_up(state: PrivacyState) -> Iterator[str]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     inspect,
     text,
 )
+from sqlalchemy.orm import Session
 
 from .sqlalchemy_internals import bind_key_of
 from .types import utc_datetime
@@ -58,6 +59,13 @@ class Tables:
     def all(self) -> tuple[Table, ...]:
         """Every table."""
         return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def has_table(session: Session, table: Table) -> bool:
+    """Whether a table is in its database."""
+    connection = session.connection(bind_arguments={"clause": table})
+    with session.no_autoflush:
+        return inspect(connection).has_table(table.name)
 
 
 def missing_tables(engines: Mapping[str | None, Engine], tables: Tables) -> Iterator[str]:

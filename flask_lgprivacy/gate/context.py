@@ -488,14 +488,27 @@ class ProcessingContext:
             self.opened_values.append((unwrap(row.get(tagged.attribute)),))
             return
         subject_id = canonical_id(row.get(model.subject) or getattr(instance, model.subject))
-        key = self.keys.require(object_session(instance), model.kind, subject_id)
-        client = key.client or None
+        client = self._client_of(instance, (model.kind, subject_id))
         if model.is_subject and model.client is not None:
             stated_client = getattr(instance, model.client)
             if client != (None if stated_client is None else canonical_id(stated_client)):
                 self.refuse(SealBroken(), category=tagged.category, action=READ)
         self.authorize_tagged_record(tagged, subject_id=subject_id, client=client)
         self.opened_values.append((unwrap(row.get(tagged.attribute)),))
+
+    def _client_of(self, instance: Any, subject: SubjectRef) -> str | None:
+        """Whose client's a subject is, by its key; by its row where it was recorded before this
+        package and has none yet.
+        """
+        kind, subject_id = subject
+        session = object_session(instance)
+        key = self.keys.load(session, kind, (subject_id,)).get(subject_id)
+        if key is None:
+            unkeyed = self.keys.clients_without_keys(session, kind, (subject_id,))
+            if subject_id in unkeyed:
+                return unkeyed[subject_id]
+            key = self.keys.require(session, kind, subject_id)
+        return key.client or None
 
     def authorize_tagged_record(
         self, tagged: TaggedColumn, *, subject_id: str, client: str | None
@@ -588,7 +601,7 @@ class ProcessingContext:
             subjects = [(model.kind, canonical_id(getattr(instance, model.subject)))]
         rules = self._decisions.rules(category, Action.READ)
         for subject in subjects:
-            client = self.keys.require(object_session(instance), *subject).client or None
+            client = self._client_of(instance, subject)
             decision, _ = self._decisions.decide(rules, category, client, subject)
             if decision.allowed or not NEVER_WITHHELD.isdisjoint(decision.missing):
                 return False

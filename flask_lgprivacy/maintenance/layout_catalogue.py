@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from sqlalchemy import delete, func, insert, inspect, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from ..database.tables import has_table
 from ..gate.runtime import Runtime
 from ..orm.model_info import VERSION_COLUMN, ModelInfo
 from ..orm.record_layouts import (
@@ -133,15 +134,16 @@ class LayoutCatalogue:
 
     def _has_records(self, session: Session, table: str) -> bool:
         layout = self._models[table]
+        if not has_table(session, layout.table):
+            return False
         with session.no_autoflush:
-            connection = session.connection(bind_arguments={"clause": layout.table})
-            if not inspect(connection).has_table(table):
-                return False
             version = layout.table.c[VERSION_COLUMN]
             query = select(func.count()).select_from(
                 select(version).where(version > 0).limit(1).subquery()
             )
-            return bool(connection.execute(query).scalar_one())
+            return bool(
+                session.execute(query, bind_arguments={"clause": layout.table}).scalar_one()
+            )
 
 
 def sealed_members(layout: ModelInfo) -> list[ModelInfo]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..crypto.keys import SubjectKey
 from ..database.identifiers import canonical_id
+from ..database.tables import has_table
 from ..errors import ConfigurationError, KeyLost, ModelInvalid
 from ..gate.runtime import Runtime
 from ..keys.key_table import CHUNK
@@ -58,6 +59,8 @@ def migrating_model(graph: OwnershipGraph, target: str) -> ModelInfo:
     if not models:
         raise ModelInvalid(f"there is no labelled model {model!r}")
     layout = models[0]
+    if layout.is_subject and not layout.plaintext_columns and not column:
+        return layout
     if not layout.plaintext_columns or (column and column not in layout.plaintext_columns):
         having = ", ".join(f"{model}.{name}" for name in layout.plaintext_columns) or "none"
         raise ModelInvalid(
@@ -65,6 +68,31 @@ def migrating_model(graph: OwnershipGraph, target: str) -> ModelInfo:
             f"(with one: {having})"
         )
     return layout
+
+
+def faults_of_migrations(runtime: Runtime, session: Session) -> Iterator[str]:
+    """Windows of models that are not there, and models in plain text that have no window.
+
+    Args:
+        runtime: The application's.
+        session: On the data.
+    """
+    models = {layout.name: layout for layout in runtime.models.graph.models}
+    windows = runtime.migration.last_days
+    for name in windows.keys() - models.keys():
+        known = ", ".join(sorted(models)) or "none"
+        yield f"LGPRIVACY_MIGRATION_WINDOWS names {name!r}, and there are the models {known}"
+    for name, layout in models.items():
+        if not layout.plaintext_columns or name in windows or not has_table(session, layout.table):
+            continue
+        with session.no_autoflush:
+            rows = PlaintextMigration(runtime, layout).count(session)
+        if rows:
+            yield (
+                f"{name}: {rows} rows are in plain text, which nobody may read without a window; "
+                f"set LGPRIVACY_MIGRATION_WINDOWS = {{{name!r}: '…'}} with its last day, then run "
+                f"'flask privacy keys migrate {name}'"
+            )
 
 
 class PlaintextMigration:

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from ..crypto.keys import SubjectKey
 from ..database.identifiers import canonical_id
 from ..errors import UndeclaredProcessing
 from .context import AccessContext, current_context
@@ -104,11 +103,12 @@ def _iter_members(
         for partition in result.partitions():
             owners = [canonical_id(row[subject_at]) for row in partition]
             keys = context.keys.load(session, kind, dict.fromkeys(owners))
-            unkeyed = _clients_without_keys(context, session, layout, owners, keys)
+            missing = {owner for owner in owners if owner not in keys}
+            unkeyed = context.keys.clients_without_keys(session, kind, missing) if missing else {}
             for row, owner in zip(partition, owners, strict=True):
                 key, version = keys.get(owner), row[version_at]
                 is_plain = bool(plaintext_columns) and version == 0
-                if key is None and not is_plain:
+                if key is None and not is_plain and (groups or owner not in unkeyed):
                     key = context.keys.require(session, kind, owner)
                 if client_at is None:
                     client = key.client if key is not None else unkeyed.get(owner) or ""
@@ -139,21 +139,3 @@ def _iter_members(
                 for number, name in tagged:
                     opened[name] = unwrap(row[number])
                 yield opened
-
-
-def _clients_without_keys(
-    context: AccessContext,
-    session: Session,
-    layout: ModelInfo,
-    owners: list[str],
-    keys: dict[str, SubjectKey],
-) -> dict[str, str | None]:
-    """The clients of subjects that were recorded before this package, while their rows
-    are sealed.
-    """
-    missing = (
-        {subject_id for subject_id in owners if subject_id not in keys}
-        if layout.plaintext_columns
-        else set()
-    )
-    return context.keys.clients_of(session, layout.kind, missing) if missing else {}

@@ -280,6 +280,20 @@ class SubjectKeyAccess:
         """Whether a model of a kind of subject is being migrated."""
         return self._models.is_migrating(subject_kind)
 
+    def clients_without_keys(
+        self, session: Session | None, subject_kind: str, subject_ids: Iterable[str]
+    ) -> dict[str, str | None]:
+        """The clients of subjects that were recorded before this package, and have no key yet; none
+        where nothing of their kind is being migrated.
+        """
+        if not self.is_migrating(subject_kind):
+            return {}
+        given = session or self._session()
+        ids = list(subject_ids)
+        known = self._store.known(given, subject_kind, ids) if ids else set()
+        missing = [one for one in ids if one not in known]
+        return self.clients_of(given, subject_kind, missing) if missing else {}
+
     def clients_of(
         self, session: Session | None, subject_kind: str, subject_ids: Iterable[str]
     ) -> dict[str, str | None]:

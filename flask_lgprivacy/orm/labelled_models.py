@@ -16,11 +16,18 @@ class LabelledModels:
     Args:
         build_graph: Builds and checks the graph; raises `ModelInvalid`.
         policy: The policy document.
+        is_window_open: Says whether a model, by its name, is being migrated today.
     """
 
-    __slots__ = ("_build_graph", "_capacities", "_graph", "_policy")
+    __slots__ = ("_build_graph", "_capacities", "_graph", "_is_window_open", "_policy")
 
-    def __init__(self, build_graph: Callable[[], OwnershipGraph], policy: Policy) -> None:
+    def __init__(
+        self,
+        build_graph: Callable[[], OwnershipGraph],
+        policy: Policy,
+        is_window_open: Callable[[str], bool],
+    ) -> None:
+        self._is_window_open = is_window_open
         self._build_graph = build_graph
         self._policy = policy
         self._graph: OwnershipGraph | None = None
@@ -67,4 +74,7 @@ class LabelledModels:
         """Whether a model of a kind of subject is being migrated, so that subjects may have
         no key.
         """
-        return any(model.plaintext_columns for model in self.graph.of(subject_kind))
+        return any(
+            model.plaintext_columns or self._is_window_open(model.name)
+            for model in self.graph.of(subject_kind)
+        )

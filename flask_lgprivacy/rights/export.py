@@ -52,6 +52,9 @@ class ExportHandler:
         expires = runtime.utcnow() + dt.timedelta(days=runtime.policy.deadline.archive_days)
         session.commit()
         key = processing.keys.load_for_writing(session, kind, [subject_id]).get(subject_id)
+        unkeyed = processing.keys.clients_without_keys(session, kind, [subject_id])
+        if key is None and unkeyed:
+            key = processing.keys.create(session, kind, unkeyed)[subject_id]
         if key is None:
             raise SubjectErased
         expire_archives(session, runtime, of=case.request.subject)

@@ -108,7 +108,9 @@ def test_the_plain_column_itself_is_nobodys(made: Any) -> None:
 def test_outside_the_window_plain_text_is_refused_with_the_command_to_run(
     tmp_path: Path,
 ) -> None:
-    app, privacy = make(tmp_path / "input", window=None)
+    app, privacy = make(
+        tmp_path / "input", migration=dict.fromkeys(("Pupil", "Homework"), "2026-01-01")
+    )
     [one] = plain_rows(app, 1)
     with (
         app.app_context(),
