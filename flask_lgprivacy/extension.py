@@ -280,6 +280,10 @@ class LGPrivacy:
                 "job= names the job in the trail: letters, digits, spaces and . : _ - only, 80 at "
                 "most"
             )
+        if not isinstance(actor, Actor):
+            raise ConfigurationError(
+                "actor= takes an Actor, who acts: for a command Actor('import', role='job')"
+            )
         runtime = get_state().runtime
         declaration = declare(categories, roles={actor.role}, purpose=purpose, actions=actions)
         check_declaration(declaration, runtime.engine, f"processing {job!r}")

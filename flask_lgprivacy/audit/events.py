@@ -4,8 +4,8 @@ stand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +270,10 @@ Event = (
     | PermissionEvent
     | RecoveryEvent
 )
+EVENT_TYPES = frozenset(
+    str(field.default)
+    for event in get_args(Event)
+    for field in fields(event)
+    if field.name == "event"
+)
+"""The names of all types of events."""

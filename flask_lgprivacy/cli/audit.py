@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import deque
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
+from ..audit.events import EVENT_TYPES
 from ..audit.reader import read_trail
 from ..audit.verifier import verify_trail
 from ..database.clock import timestamp
@@ -86,8 +88,12 @@ def show(directory: Path | None, as_json: bool, limit: int | None, **filters: st
     events = (
         read_trail(directory, where=where) if directory else get_state().runtime.audit.read(where)
     )
+    shown = 0
     for event in deque(events, maxlen=limit) if limit else events:
         click.echo(json.dumps(event) if as_json else _line(event))
+        shown += 1
+    if not shown:
+        click.echo(_why_nothing(where), err=True)
 
 
 for _name, _help in reversed(FILTERS.items()):
@@ -112,6 +118,25 @@ def _asked(name: str, value: str) -> str:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     return timestamp(moment.astimezone(dt.UTC))
+
+
+def _why_nothing(where: Mapping[str, str]) -> str:
+    """What is told where no event matches: which names the policy document does not have."""
+    policy = get_state().policy
+    declared: dict[str, Iterable[str]] = {
+        "role": policy.roles,
+        "purpose": policy.purposes,
+        "category": policy.categories,
+        "clause": policy.clauses,
+        "recipient": policy.recipients,
+        "event": EVENT_TYPES,
+    }
+    unknown = [
+        f"; --{name} knows {', '.join(sorted(declared[name]))}"
+        for name, value in where.items()
+        if name in declared and value not in declared[name]
+    ]
+    return "no event was found" + "".join(unknown)
 
 
 def _line(event: dict[str, object]) -> str:

@@ -53,6 +53,17 @@ def explain(
 ) -> None:
     """Print one decision with every prohibition and rule that was considered."""
     state = get_state()
+    document = state.policy
+    for name, declared, entry_kind in (
+        (actor_role, document.roles, "role"),
+        (category, document.categories, "category"),
+        (purpose, document.purposes, "purpose"),
+    ):
+        prohibited = any(name in entry.purposes for entry in document.prohibitions)
+        if name not in declared and not prohibited:
+            raise RequestInvalid(
+                f"no such {entry_kind}; the policy document has {', '.join(sorted(declared))}"
+            )
     holding = {Condition(fact) for fact in facts}
     notes: list[str] = []
     if client is not None:

@@ -19,8 +19,9 @@ from .group import privacy
     "--matrix",
     "whole",
     is_flag=True,
-    help="Every role, category, action and purpose, with its outcome.",
+    help="What every role may do with every category, for every purpose.",
 )
+@click.option("--all", "everything", is_flag=True, help="With --matrix, what is refused too.")
 @click.option("--role", help="With --matrix, only this role.")
 @click.option("--category", help="With --matrix, only this category.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
@@ -31,9 +32,16 @@ from .group import privacy
     help="The JSON Schema of policy documents, for an editor.",
 )
 def policy(
-    whole: bool, role: str | None, category: str | None, as_json: bool, as_schema: bool
+    whole: bool,
+    everything: bool,
+    role: str | None,
+    category: str | None,
+    as_json: bool,
+    as_schema: bool,
 ) -> None:
-    """The policy document: its clauses, or with --matrix its whole table."""
+    """The policy document in one screen, or with --matrix its table."""
+    if not whole and (everything or role is not None or category is not None):
+        raise click.UsageError("--all, --role and --category go with --matrix")
     if as_schema:
         click.echo(json.dumps(policy_json_schema(), indent=2, ensure_ascii=False))
         return
@@ -52,10 +60,13 @@ def policy(
             for clause in document.clauses.values():
                 click.echo(f"{clause.id}  {clause.says}")
             for kind, says in document.subjects.items():
-                category_ids = [
-                    entry.id for entry in document.categories.values() if kind in entry.subjects
-                ]
-                click.echo(f"subject {kind} ({says}): {', '.join(category_ids)}")
+                click.echo(f"subject {kind}: {says}")
+            for entry in document.categories.values():
+                kept = f"{entry.retention.period} after {entry.retention.after}"
+                click.echo(
+                    f"category {entry.id}: {entry.label}; of {', '.join(sorted(entry.subjects))}; "
+                    f"held as {entry.capacity}; in {entry.region}; {kept} [{entry.clause}]"
+                )
             click.echo(f"roles: {', '.join(document.roles)}")
             click.echo(f"purposes: {', '.join(document.purposes)}")
         return
@@ -70,16 +81,17 @@ def policy(
     cells = [
         cell
         for cell in matrix(state.runtime.engine)
-        if role in (None, cell.role) and category in (None, cell.category)
+        if role in (None, cell.role)
+        and category in (None, cell.category)
+        and (everything or cell.outcome == "allowed")
     ]
     if as_json:
         click.echo(json.dumps([asdict(cell) for cell in cells]))
         return
     for cell in cells:
-        if cell.outcome != "no rule":
-            when = " or ".join(" and ".join(needed) or "always" for needed in cell.conditions)
-            click.echo(
-                f"{cell.role:14} {cell.category:20} {cell.action:9} {cell.purpose:20} "
-                f"{cell.outcome:11}{cell.clause}  {when}".rstrip()
-            )
-    click.echo(f"{len(cells)} cells; those that are not listed have no rule and are refused")
+        when = " or ".join(" and ".join(needed) or "always" for needed in cell.conditions)
+        click.echo(
+            f"{cell.role:14} {cell.category:20} {cell.action:9} {cell.purpose:20} "
+            f"{cell.outcome:11}{cell.clause or ''}  {when}".rstrip()
+        )
+    click.echo(f"{len(cells)} cells" + ("" if everything else "; everything else is refused"))

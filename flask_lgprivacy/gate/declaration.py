@@ -120,6 +120,11 @@ def declare(
         raise DeclarationInvalid(
             "roles= and actions= take a set of names, such as roles={'teacher'}"
         )
+    if not all(isinstance(category, str) for category in categories):
+        raise DeclarationInvalid(
+            "categories are arguments of their own, such as "
+            "handles('student.profile', 'student.activity', …)"
+        )
     role_names = frozenset(roles)
     if not role_names:
         raise DeclarationInvalid(

@@ -13,6 +13,7 @@ from flask.testing import FlaskCliRunner
 from school import STORES, Backend, Student, db
 
 from flask_lgprivacy import LGPrivacy
+from flask_lgprivacy.errors import ConfigurationError
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_the_policy_is_printed(run: Any) -> None:
 
 def test_the_matrix_holds_every_cell(run: Any, backend: Backend) -> None:
     policy = backend.runtime.policy
-    cells = json.loads(run("policy", "--matrix", "--json")[1])
+    cells = json.loads(run("policy", "--matrix", "--all", "--json")[1])
     assert len(cells) == len(policy.roles) * len(policy.categories) * 4 * len(policy.purposes)
     assert "teacher" in run("policy", "--matrix")[1]
 
@@ -199,7 +200,16 @@ def test_explain_says_what_a_grant_gives_now(run: Any, backend: Backend) -> None
 
 def test_the_matrix_is_narrowed_by_name(run: Any) -> None:
     cells = json.loads(
-        run("policy", "--matrix", "--role", "guest", "--category", "student.profile", "--json")[1]
+        run(
+            "policy",
+            "--matrix",
+            "--all",
+            "--role",
+            "guest",
+            "--category",
+            "student.profile",
+            "--json",
+        )[1]
     )
     assert {(cell["role"], cell["category"]) for cell in cells} == {("guest", "student.profile")}
     assert run("policy", "--matrix", "--role", "king")[0] == 1
@@ -232,7 +242,7 @@ def test_a_time_that_is_none_is_refused(backend: Backend, option: str) -> None:
 def test_times_are_compared_as_times(backend: Backend) -> None:
     def shown(*options: str) -> int:
         arguments = ["privacy", "audit", "show", "--json", *options]
-        return len(backend.app.test_cli_runner().invoke(args=arguments).output.splitlines())
+        return len(backend.app.test_cli_runner().invoke(args=arguments).stdout.splitlines())
 
     everything = shown()
     assert everything > 0
@@ -255,3 +265,64 @@ def test_a_client_is_found_in_either_spelling(backend: Backend) -> None:
         for spelling in (str(school), school.hex)
     ]
     assert found[0] == found[1] != ""
+
+
+def test_the_matrix_shows_what_is_allowed_and_everything_on_demand(run: Any) -> None:
+    allowed = json.loads(run("policy", "--matrix", "--json")[1])
+    assert {cell["outcome"] for cell in allowed} == {"allowed"}
+    assert len(allowed) < len(json.loads(run("policy", "--matrix", "--all", "--json")[1]))
+    assert "prohibited" not in run("policy", "--matrix")[1]
+    for option in (["--role", "guest"], ["--category", "student.profile"], ["--all"]):
+        assert run("policy", *option)[0] == 2
+
+
+def test_the_policy_says_in_one_screen_what_labels_need(run: Any) -> None:
+    shown = run("policy")[1]
+    (profile,) = [
+        line for line in shown.splitlines() if line.startswith("category student.profile:")
+    ]
+    assert all(word in profile for word in ("of student", "held as processor", "in FR", "after"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "known"),
+    [("--actor-role", "king", "teacher"), ("--category", "shoe-size", "student.profile"),
+     ("--purpose", "fun", "provide-service")],
+)  # fmt: skip
+def test_a_decision_about_what_is_not_declared_is_refused(
+    run: Any, option: str, value: str, known: str
+) -> None:
+    asked = {
+        "--actor-role": "teacher",
+        "--category": "student.profile",
+        "--purpose": "provide-service",
+    }
+    given = [part for pair in {**asked, option: value}.items() for part in pair]
+    status, shown = run("explain", *given)[:2]
+    assert (status, "no such" in shown, known in shown) == (1, True, True)
+
+
+def test_a_job_needs_an_actor_and_a_declaration_its_categories(backend: Backend) -> None:
+    nobody: Any = None
+    with (
+        backend.app.app_context(),
+        pytest.raises(ConfigurationError, match="actor= takes an Actor"),
+    ):
+        backend.privacy.processing(
+            "student.profile", actor=nobody, purpose="provide-service", job="x"
+        )
+    several: Any = ["student.profile"]
+    with pytest.raises(ConfigurationError, match="categories are arguments of their own"):
+        backend.privacy.handles(several, roles={"teacher"}, purpose="provide-service")
+
+
+@pytest.mark.parametrize(
+    ("option", "known"),
+    [("--role", "teacher"), ("--event", "processing"), ("--clause", "LG-01"), ("--purpose", "sign-in"),
+     ("--category", "student.profile"), ("--recipient", "mailchimp")],
+)  # fmt: skip
+def test_a_filter_that_names_nothing_is_said(run: Any, option: str, known: str) -> None:
+    shown = run("audit", "show", option, "nobody")[1]
+    assert "no event was found" in shown
+    assert f"{option} knows" in shown
+    assert known in shown
