@@ -47,6 +47,7 @@ def initialise(state: PrivacyState) -> Iterator[str]:
     if faults := list(catalogue.faults(session)):
         raise ModelInvalid("\n".join(faults))
     catalogue.keep(session)
+    state.runtime.models.check_again()  # more of them may be mapped later
     trail = state.runtime.audit.trail
     if isinstance(trail, FileAuditTrail):
         yield f"the trail is written to {state.config.trail_directory}"

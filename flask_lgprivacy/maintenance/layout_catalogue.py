@@ -77,8 +77,10 @@ class LayoutCatalogue:
         stored = self._read(session)
         for model in self._sealed():
             has_records = self._has_records(session, model.table)
-            of_model = of_table(stored, model.table) if has_records else {}
-            self.write(session, model.table, united(model, of_model))
+            kept = of_table(stored, model.table)
+            layouts = united(model, kept if has_records else {})
+            if layouts != kept:
+                self.write(session, model.table, layouts)
         session.commit()
 
     def stored(self, session: Session, table: str) -> dict[str, RecordLayout]:

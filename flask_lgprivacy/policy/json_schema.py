@@ -27,7 +27,7 @@ def policy_json_schema() -> dict[str, Any]:
         "title": "Policy document of flask_lgprivacy",
         "type": "object",
         "additionalProperties": False,
-        "required": list(shapes.SECTIONS),
+        "required": [name for name in shapes.SECTIONS if name not in shapes.MAY_BE_ABSENT],
         "properties": {
             name: {**_section(name), "description": description}
             for name, description in shapes.SECTIONS.items()

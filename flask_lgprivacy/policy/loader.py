@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,17 @@ class _Reader:
         self._capabilities = capabilities
 
     def policy(self) -> Policy:
-        section_names = {*shapes.TABLES, *shapes.LISTS, *shapes.SINGLES, *shapes.PLAIN}
         for section in self._document:
-            if section not in section_names:
-                self._refuse(section, "unknown section")
-        for section in section_names:
-            if section not in self._document:
-                self._refuse(section, "missing section")
+            if section not in shapes.SECTIONS:
+                known = ", ".join(shapes.SECTIONS)
+                self._refuse(section, f"unknown section; a document has {known}")
+        missing = [
+            section
+            for section in shapes.SECTIONS
+            if section not in self._document and section not in shapes.MAY_BE_ABSENT
+        ]
+        if missing:
+            self._refuse(", ".join(missing), "missing; a document has these sections")
         header = self._one("policy", shapes.HeaderSchema())
         tables = {name: self._table(name) for name in shapes.TABLES}
         lists = {name: self._list(name) for name in shapes.LISTS}
@@ -99,7 +104,7 @@ class _Reader:
             categories=tables["categories"],
             conditions={
                 Condition(name): entry
-                for name, entry in self._worded("conditions", tables, Condition).items()
+                for name, entry in self._known_words("conditions", tables, Condition).items()
             },
             roles=tables["roles"],
             purposes=tables["purposes"],
@@ -121,6 +126,8 @@ class _Reader:
             self._refuse(
                 f"commitments.{name}", "missing; the code carries it out and has to name its clause"
             )
+        for condition in sorted(_used_conditions(policy) - policy.conditions.keys()):
+            self._refuse(f"conditions.{condition}", "missing; an entry of the document asks for it")
         self._check_clauses(policy)
         self._check_forbidden_names(policy)
         self._check_categories(policy)
@@ -157,7 +164,7 @@ class _Reader:
         return contact
 
     def _table(self, section: str) -> dict[str, Any]:
-        entries = self._document[section]
+        entries = self._document.get(section, {})
         if not isinstance(entries, dict):
             self._refuse(section, "must be a table")
         schema = shapes.TABLES[section]()
@@ -173,7 +180,7 @@ class _Reader:
         }
 
     def _list(self, section: str) -> list[Any]:
-        entries = self._document[section]
+        entries = self._document.get(section, [])
         if not isinstance(entries, list):
             self._refuse(section, "must be a list of tables")
         schema = shapes.LISTS[section]()
@@ -211,13 +218,20 @@ class _Reader:
         self, section: str, tables: Mapping[str, Any], words: type[StrEnum]
     ) -> dict[str, Any]:
         """A table that has an entry for each of some words that the code knows, and no other."""
+        entries = self._known_words(section, tables, words)
+        for word in words:
+            if word not in entries:
+                self._refuse(f"{section}.{word}", "missing; the code asks for it")
+        return entries
+
+    def _known_words(
+        self, section: str, tables: Mapping[str, Any], words: type[StrEnum]
+    ) -> dict[str, Any]:
+        """A table of which every entry is one of some words that the code knows."""
         entries: dict[str, Any] = tables[section]
         for name in entries:
             if name not in set(words):
                 self._refuse(f"{section}.{name}", f"unknown; one of {', '.join(sorted(words))}")
-        for word in words:
-            if word not in entries:
-                self._refuse(f"{section}.{word}", "missing; the code asks for it")
         return entries
 
     # --- checks across entries ---
@@ -366,6 +380,25 @@ class _Reader:
         for name in sorted(names):
             if name not in among:
                 self._refuse(key, f"unknown: {name}", clause)
+
+
+def _used_conditions(policy: Policy) -> set[Condition]:
+    """The conditions that any entry asks for; the publisher's staff sign in strongly."""
+    entries: tuple[Any, ...] = (
+        *policy.rules,
+        *policy.rights,
+        *policy.roles.values(),
+        *policy.purposes.values(),
+        *policy.grant_kinds.values(),
+    )
+    has_staff = any(role.side == "publisher" for role in policy.roles.values())
+    used = {Condition.STRONG_AUTHENTICATION} if has_staff else set()
+    for entry in entries:
+        for field in fields(entry):
+            value = getattr(entry, field.name)
+            words = value if isinstance(value, frozenset | tuple) else (value,)
+            used |= {word for word in words if isinstance(word, Condition)}
+    return used
 
 
 def _citations(policy: Policy) -> Iterator[tuple[str, str]]:

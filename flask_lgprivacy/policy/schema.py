@@ -531,6 +531,10 @@ SINGLES: Mapping[str, type[Schema]] = {
 """Sections of which there is one."""
 PLAIN = frozenset({"clauses", "regions", "subjects"})
 """Sections of names with a text or a list."""
+MAY_BE_ABSENT = frozenset(
+    {"conditions", "prohibitions", "recipient_kinds", "recipients", "grounds", "grant_kinds"}
+)
+"""Sections that a document leaves out which does not use them."""
 SECTIONS: Mapping[str, str] = {
     "policy": "What the document is.",
     "contact": "Whom to ask; every refusal says so.",
@@ -538,7 +542,7 @@ SECTIONS: Mapping[str, str] = {
     "regions": "Regions by name, each a list of countries (ISO 3166-1).",
     "subjects": "Kinds of data subject by name, each with who that is.",
     "categories": "Categories of personal data by name; labels on columns name them.",
-    "conditions": "How each condition is explained where it is missing.",
+    "conditions": "How each condition that an entry asks for is explained where it is missing.",
     "roles": "Roles of actors by name.",
     "purposes": "Purposes of processing by name.",
     "rules": "Who may do what to which categories; what no rule allows is refused.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,33 @@ def test_a_transfer_to_another_country_passes_with_a_tool() -> None:
         'country = "GB"\ntransfer = { tool = "adequacy", reference = "Decision (EU) 2021/1772", since = 2021-06-28 }',
     )
     parse(with_tool)
+
+
+DIRECT_PAYMENT = re.compile(r"^\[conditions.direct-payment\]\n.*\n.*\n", re.MULTILINE)
+
+
+def test_a_condition_that_no_entry_asks_for_need_not_be_written() -> None:
+    without = DIRECT_PAYMENT.sub("", TEXT)
+    assert without != TEXT
+    with pytest.raises(PolicyInvalid, match=r"conditions\.direct-payment: missing; an entry"):
+        parse(without)
+    unused = without.replace('needs = ["direct-payment"]', "").replace(', "direct-payment"', "")
+    assert parse(unused)
+
+
+def test_every_missing_section_is_named_at_once_in_order() -> None:
+    with pytest.raises(PolicyInvalid) as refused:
+        parse('[policy]\nname = "x"\n')
+    assert (
+        "contact, clauses, regions, subjects, categories, roles, purposes, rules, rights, "
+        "endpoints, deadline, commitments: missing; a document has these sections"
+    ) in str(refused.value)
+
+
+@pytest.mark.parametrize("section", ["recipients", "grounds", "grant_kinds"])
+def test_a_section_that_is_not_used_may_be_absent(section: str) -> None:
+    document = re.sub(rf"^\[{section}\.", "[unused.", TEXT, flags=re.MULTILINE)
+    assert document != TEXT
+    with pytest.raises(PolicyInvalid) as refused:
+        parse(re.sub(r"^\[unused\.[^\[]*", "", document, flags=re.MULTILINE))
+    assert f"{section}: missing" not in str(refused.value)
