@@ -32,7 +32,7 @@ from .gate.context import ProcessingContext
 from .gate.runtime import Runtime
 from .keys.key_table import chunks
 from .orm.codec import from_json
-from .orm.columns import subject_column
+from .orm.columns import python_type, subject_column
 from .orm.context import current_context
 from .orm.model_info import ModelInfo
 
@@ -110,7 +110,7 @@ def inbox_entries_about(
         try:
             column = subject_column(layouts[row.model])
             names = from_json(
-                column.type.python_type,
+                python_type(column),
                 opened_fields(index_keys, row).get(layouts[row.model].subject),
                 row.model,
             )
@@ -270,7 +270,7 @@ class SealedInbox:
             setattr(
                 new_row,
                 name,
-                from_json(kinds.get(name) or layout.column(name).type.python_type, value, name),
+                from_json(kinds.get(name) or python_type(layout.column(name)), value, name),
             )
         return new_row
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..orm.columns import client_column, stored_forms
+from ..orm.columns import client_column, python_type, stored_forms
 from ..orm.ownership_graph import OwnershipGraph
 from .actor import Actor
 
@@ -30,7 +30,7 @@ def _client_texts(graph: OwnershipGraph) -> list[Any]:
     columns = [
         client_column(layout) for layout in graph.subjects.values() if layout.client is not None
     ]
-    return [column for column in columns if column.type.python_type is str]
+    return [column for column in columns if python_type(column) is str]
 
 
 def _is_there(session: Session, column: Any, texts: list[str]) -> bool:

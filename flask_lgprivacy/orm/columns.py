@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Column, Table, UniqueConstraint, func, or_
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .codec import ValueType
 from .model_info import ModelInfo
 from .registry import field_name
 
+GENERIC_DIALECT = DefaultDialect()
+"""For asking an application's own column types what they make of a value."""
 _HEX = re.compile(r"^[0-9a-f]{32}$")
+_SOME_UUID = UUID(int=1)
 
 
 def subject_column(layout: ModelInfo) -> Any:
@@ -47,7 +53,27 @@ def coerce(column: Any, text: str) -> Any:
     """What somebody wrote as a value of a column; raises `ValueError` or `TypeError` where it is
     none.
     """
-    return UUID(text) if column.type.python_type is UUID else column.type.python_type(text)
+    kind = python_type(column)
+    return UUID(text) if kind is UUID else kind(text)
+
+
+def python_type(column: Any) -> type[Any]:
+    """The type of a column's values in Python, where an application's own type stands before the
+    database's too.
+    """
+    return _python_type(column.type)
+
+
+@lru_cache(maxsize=1024)
+def _python_type(kind: TypeEngine[Any]) -> type[Any]:
+    if not isinstance(kind, TypeDecorator) or kind.python_type is not object:
+        return kind.python_type
+    try:
+        bound = kind.process_bind_param(_SOME_UUID, GENERIC_DIALECT)
+        returned = kind.process_result_value(bound, GENERIC_DIALECT)
+    except (TypeError, ValueError, AttributeError, NotImplementedError):
+        returned = None  # it takes no UUID
+    return UUID if isinstance(returned, UUID) else kind.impl_instance.python_type
 
 
 def matches_any_id(column: Any, identifiers: Iterable[str]) -> Any:
@@ -85,4 +111,4 @@ def field_type(layout: ModelInfo, name: str) -> ValueType:
         if name in group.fields:
             return group.fields[name]
     column = layout.column(name)
-    return ValueType(column.type.python_type, bool(column.nullable), None)
+    return ValueType(python_type(column), bool(column.nullable), None)

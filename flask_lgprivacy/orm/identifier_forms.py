@@ -8,13 +8,12 @@ import re
 from typing import Any
 
 from sqlalchemy import Column
-from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.types import TypeDecorator
 
 from ..database.identifiers import canonical_id
 from ..errors import RequestInvalid
+from .columns import GENERIC_DIALECT, python_type
 
-_DIALECT = DefaultDialect()
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{32}")
 _LARGEST = 2**63
 
@@ -32,7 +31,7 @@ def refuse_other_form(value: Any, column: Column[Any], name: str) -> None:
     """
     form = ""
     if isinstance(column.type, TypeDecorator):
-        stored: Any = column.type.process_bind_param(value, _DIALECT)
+        stored: Any = column.type.process_bind_param(value, GENERIC_DIALECT)
         is_kept = canonical_id(stored) == canonical_id(value)
     elif column.type.python_type is int:
         form = " (int)"
@@ -51,4 +50,4 @@ def is_spelled(column: Column[Any], identifier: str) -> bool:
     """Whether a column holds texts, and an identifier is a UUID, which texts spell in several
     ways.
     """
-    return column.type.python_type is str and _CANONICAL_UUID.fullmatch(identifier) is not None
+    return python_type(column) is str and _CANONICAL_UUID.fullmatch(identifier) is not None

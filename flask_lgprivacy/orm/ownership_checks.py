@@ -8,7 +8,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, Table
 
 from ..errors import ModelInvalid
 from ..policy.model import Policy
-from .columns import columns_by_field, unique_columns
+from .columns import columns_by_field, python_type, unique_columns
 from .model_info import ModelInfo
 from .ownership_graph import OwnershipGraph
 from .ownership_labels import Clear, DeleteRow, Keep, Meaning
@@ -113,7 +113,7 @@ def _faults_of(link: Link, graph: OwnershipGraph, reached: set[Table]) -> Iterat
             "__privacy__ = belongs_to()"
         )
     for column, target in zip(link.columns, link.target_columns, strict=True):
-        kinds = column.type.python_type, target.type.python_type
+        kinds = python_type(column), python_type(target)
         if kinds[0] is not kinds[1]:
             yield (
                 f"{link.name} is {kinds[0].__name__} and {table_name(link.target)}."

@@ -15,7 +15,14 @@ from ..database.identifiers import SubjectRef
 from ..errors import ErasureBlocked
 from ..keys.key_table import CHUNK, chunks
 from ..keys.store import KeyStore
-from ..orm.columns import coerce, columns_by_field, matches_any_id, stored_forms, subject_column
+from ..orm.columns import (
+    coerce,
+    columns_by_field,
+    matches_any_id,
+    python_type,
+    stored_forms,
+    subject_column,
+)
 from ..orm.model_info import ModelInfo
 from ..orm.own_statements import OWN_STATEMENT
 from ..orm.ownership_graph import OwnershipGraph
@@ -79,7 +86,7 @@ def find_people(
     column = subject_column(layout)
     people = RowSearch(session, graph).start(layout.table, matches_any_id(column, ids))
     present = {person.values[column] for person in people}
-    is_text = column.type.python_type is str
+    is_text = python_type(column) is str
     for subject_id in ids:
         spellings = [subject_id, *(stored_forms(subject_id) if is_text else ())]
         for key in [coerce(column, spelling) for spelling in spellings]:

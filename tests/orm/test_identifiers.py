@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from ownership import Application, fresh_database, start
 from sqlalchemy import (
+    CHAR,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -367,6 +368,67 @@ class LowerCase(TypeDecorator[str]):
 
     def process_bind_param(self, value: Any, _dialect: Any) -> Any:
         return value.lower() if value is not None else None
+
+
+class Guid(TypeDecorator[UUID]):
+    """UUIDs as texts of 32 or 36 characters, as many applications keep them."""
+
+    impl = CHAR
+    cache_ok = True
+
+    def __init__(self, *, dashed: bool) -> None:
+        super().__init__(36)
+        self.dashed = dashed
+
+    def process_bind_param(self, value: Any, _dialect: Any) -> Any:
+        return None if value is None else str(value) if self.dashed else value.hex
+
+    def process_result_value(self, value: Any, _dialect: Any) -> Any:
+        return None if value is None else UUID(value)
+
+
+OWN_TYPES: dict[str, tuple[Any, Any]] = {
+    "UUIDs as texts": (lambda: Guid(dashed=False), uuid4),
+    "UUIDs as texts with dashes": (lambda: Guid(dashed=True), uuid4),
+    "texts in lower case": (LowerCase, lambda: f"user-{uuid4().hex[:12]}"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_TYPES)
+def test_an_identifier_of_an_own_type_is_found(name: str, tmp_path: Path) -> None:
+    make, new = OWN_TYPES[name]
+    db = fresh_database()
+    note = {"id": mapped_column(make(), primary_key=True, default=new), "words": sealed(IDENTITY)}
+    body = {"__module__": __name__, "__annotations__": {"words": Mapped[str]}}
+    member = type("Member", (db.Model,), {**body, "__privacy__": subject("account"), **note})
+    for table, label in (("Own", belongs_to("account")), ("Shared", belongs_to())):
+        columns = {
+            "id": mapped_column(make(), primary_key=True, default=new),
+            "of": mapped_column(make(), ForeignKey("member.id"), info=owner()),
+            "words": sealed(IDENTITY),
+        }
+        setattr(db, table, type(table, (db.Model,), {**body, "__privacy__": label, **columns}))
+    application = start(db, tmp_path / "own")
+    with application.app.app_context():
+        with application.writing():
+            people = [member(words="first"), member(words="second")]
+            db.session.add_all(people)
+            db.session.flush()
+            one, other = [person.id for person in people]
+            for of in (one, other):
+                db.session.add_all([db.Own(of=of, words="own"), db.Shared(of=of, words="shared")])
+            db.session.commit()
+        tables = {
+            table: [row["words"] for row in rows]
+            for table, rows in application.export("account", one).items()
+        }
+        assert tables == {"Member": ["first"], "Own": ["own"], "Shared": ["shared"]}
+        stored = application.stored("member")
+        request = application.erase("account", one)
+        assert (request.state, request.outcome and request.outcome["left"]) == ("completed", {})
+        left = application.stored("member")
+        assert (len(stored), len(left), len(application.stored("own"))) == (2, 1, 1)
+        assert len(application.export("account", other)["Shared"]) == 1
 
 
 FORMS: dict[str, tuple[Any, Any, str]] = {
