@@ -120,6 +120,7 @@ def declare(
         raise DeclarationInvalid(
             "roles= and actions= take a set of names, such as roles={'teacher'}"
         )
+    categories = tuple(categories)
     if not all(isinstance(category, str) for category in categories):
         raise DeclarationInvalid(
             "categories are arguments of their own, such as "

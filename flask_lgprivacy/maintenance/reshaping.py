@@ -139,7 +139,10 @@ class Reshaping(TableScan):
         for name in missing:
             self.incomplete[name] = self.incomplete.get(name, 0) + 1
         indexes = self._index_values(session, key, fields, index_keys)
-        is_kept = all(after[column] == before.get(column) for column in after)
+        is_kept = all(
+            column in before and after[column] == {**dict.fromkeys(after[column]), **before[column]}
+            for column in after
+        )
         is_indexed = all(getattr(row, column) == value for column, value in indexes.items())
         if missing or (is_kept and is_indexed):
             return {}

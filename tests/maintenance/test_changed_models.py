@@ -354,6 +354,22 @@ def test_a_field_that_is_taken_out_stays_in_records_until_it_is_dropped(
     assert values_of(third, "name", "town") == ("Lena", None)
 
 
+def test_rows_of_a_model_that_did_not_change_stay(tmp_path: Path, shared: bool) -> None:
+    application = first_deployment(
+        tmp_path / "a", shared=shared, fields=with_an_index() if not shared else FIRST
+    )
+    with application.app.app_context():
+        with application.writing():
+            owner_of_it = {"person_id": ONE} if shared else {}
+            application.db.session.add(
+                application.db.Made(name="without the others", **owner_of_it)
+            )
+            application.db.session.commit()
+        model = name_of(shared=shared)
+        plan = MaintenanceRunner(application.runtime).plan_reshaping(model, dropped=())
+    assert plan == {"rows": 2, "rows to rewrite": 0, "rows that lack a required field": 0}
+
+
 def test_what_cannot_be_dropped_is_named(tmp_path: Path) -> None:
     application = first_deployment(tmp_path / "a")
     with pytest.raises(ConfigurationError, match=r"--drop name: .* \(such are: none\)"):
