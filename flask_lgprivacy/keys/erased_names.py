@@ -20,6 +20,11 @@ _NOBODYS = re.compile(r"[0-9a-f]{32}|-?[0-9]+")
 """UUIDs and numbers, which are nobody's name."""
 
 
+def is_nobodys_name(identifier: str) -> bool:
+    """Whether an identifier is a UUID or a number, which says nothing of a person by itself."""
+    return _NOBODYS.fullmatch(identifier) is not None
+
+
 class ErasedNames:
     """Keyed digests of identifiers; the key is made with the first one and keeps its secret through
     every rotation.
@@ -44,7 +49,7 @@ class ErasedNames:
         """Names by identifier, of those identifiers that may be personal; none before the first
         erasure of such a person.
         """
-        personal = [one for one in ids if not _NOBODYS.fullmatch(one)]
+        personal = [one for one in ids if not is_nobodys_name(one)]
         if not personal:
             return {}
         key = self._load(session, KEY_KIND, [KEY_NAME]).get(KEY_NAME)
@@ -54,7 +59,7 @@ class ErasedNames:
         """The name under which a tombstone is to stand: the identifier itself where it is nobody's
         name.
         """
-        if _NOBODYS.fullmatch(subject_id):
+        if is_nobodys_name(subject_id):
             return subject_id
         return _name(self._make(session), kind, subject_id)
 

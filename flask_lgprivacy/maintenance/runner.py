@@ -19,6 +19,7 @@ from ..orm.columns import matches_any_id
 from ..orm.model_info import ModelInfo
 from ..orm.record_layouts import RecordLayout, reshaped, unread_fields
 from ..rights.archive_store import reseal_archives
+from .equal_values import describe_equal_values, find_equal_values
 from .layout_catalogue import LayoutCatalogue, sealed_members
 from .missing_keys import MissingKeys
 from .plaintext_migration import PlaintextMigration, migrating_model
@@ -234,6 +235,8 @@ class MaintenanceRunner:
         )
         if not layout.plaintext_columns:
             return self._make_missing_keys(layout), None
+        if equal := find_equal_values(self._runtime, session, layout):
+            raise ConfigurationError(describe_equal_values(layout, equal))
         migration = PlaintextMigration(self._runtime, layout)
         with self._run(f"migrate {layout.name}", None, check_records=False) as (_, counts):
             counts["rows sealed"] = 0
@@ -322,7 +325,12 @@ class MaintenanceRunner:
         if not layout.plaintext_columns:
             missing = MissingKeys(self._runtime, layout).find(session)
             return {"people without a key": sum(len(clients) for _, clients in missing)}
-        return {"rows": PlaintextMigration(self._runtime, layout).count(session)}
+        equal = find_equal_values(self._runtime, session, layout)
+        counts = {"rows": PlaintextMigration(self._runtime, layout).count(session)}
+        session.rollback()
+        if equal:
+            raise ConfigurationError(describe_equal_values(layout, equal))
+        return counts
 
     # --- inside ---
 

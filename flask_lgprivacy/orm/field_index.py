@@ -49,14 +49,18 @@ class FieldIndex:
 
     def of(self, index_key: bytes, table: Table, field: str, value: Any) -> bytes:
         """The index of a value under a holder's index key."""
-        text = (
-            value
-            if isinstance(value, str)
-            else value.isoformat()
-            if hasattr(value, "isoformat")
-            else str(value)
-        )
-        return self.blind.of(self.blind.key(index_key, table=table.name, column=field), text)
+        key = self.blind.key(index_key, table=table.name, column=field)
+        return self.blind.of(key, _as_text(value))
+
+    def normal(self, value: Any) -> str:
+        """The form of a value in which equal ones are equal."""
+        return self.blind.normal(_as_text(value))
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
 def check_guessable(field: str, name: str, python: type, blind: BlindIndex) -> None:
