@@ -273,7 +273,9 @@ class SealedField:
     in_ = not_in = like = ilike = startswith = endswith = contains = between = is_ = is_not = (
         _refuse_comparison
     )
-    asc = desc = label = _refuse_comparison
+    asc = desc = label = distinct = collate = concat = match = regexp_match = op = (
+        _refuse_comparison
+    )
 
     def __repr__(self) -> str:
         return f"<sealed {self.qualified} as {self.category}>"

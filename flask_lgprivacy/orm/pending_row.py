@@ -182,6 +182,14 @@ def _client_of(row: Any, layout: ModelInfo) -> str | None:
     value = row.__dict__.get(layout.client) or getattr(row, layout.client)
     if value is None:
         value = parent_value(row, layout.client)
+    default = layout.column(layout.client).default
+    if value is None and default is not None and state_of(row).key is None:
+        if default.is_clause_element or default.is_sequence:
+            raise RequestInvalid(
+                f"{layout.name}.{layout.client}: its default is SQL, and the client must be known "
+                "before the row is written; set it, or give it a default of Python"
+            )
+        value = row.__dict__[layout.client] = default_of(default)
     return None if value is None else canonical_id(value)
 
 
