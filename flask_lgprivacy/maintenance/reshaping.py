@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import LargeBinary, bindparam, inspect, literal_column, select, update
+from sqlalchemy import LargeBinary, bindparam, column, inspect, select, update
 from sqlalchemy.orm import Session
 
 from ..crypto.keys import SubjectKey
@@ -54,10 +54,7 @@ class Reshaping(TableScan):
             if column in there
         } | {column: group.prefixes for column, group in layout.groups.items()}
         self._indexes = layout.indexes if layout.subject else {}
-        read = [
-            literal_column(f"{layout.table.name}.{column}", LargeBinary).label(column)
-            for column in sorted(self._prefixes)
-        ]
+        read = [column(name, LargeBinary) for name in sorted(self._prefixes)]
         indexes = [layout.table.c[index.column] for index in self._indexes.values()]
         named_by = layout.column(layout.key_attribute)
         query = (

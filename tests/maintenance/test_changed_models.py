@@ -46,12 +46,12 @@ def model_with(fields: Fields, *, shared: bool = False) -> Any:
     annotations = {name: annotation for name, (annotation, _) in fields.items()}
     fields_of_it = {**columns, "__annotations__": annotations}
     if shared:
-        db.Person = type("Person", (db.Model,), body_of("person", subject("account")))
-        key = mapped_column(ForeignKey("person.id"), info=owner())
+        db.Person = type("Person", (db.Model,), body_of("user", subject("account")))
+        key = mapped_column(ForeignKey("user.id"), info=owner())
         note = {**body_of("note", belongs_to()), "person_id": key}
         db.Made = type("Note", (db.Model,), {**note, **fields_of_it})
     else:
-        person = body_of("person", subject("account"))
+        person = body_of("user", subject("account"))
         db.Made = type("Person", (db.Model,), {**person, **fields_of_it})
     return db
 
@@ -205,7 +205,7 @@ def test_a_group_that_is_new_is_none_in_older_rows_until_they_are_rewritten(
     tmp_path: Path, shared: bool
 ) -> None:
     first = first_deployment(tmp_path / "a", shared=shared)
-    table = "note" if shared else "person"
+    table = "note" if shared else '"user"'
     migrate(first, f"ALTER TABLE {table} ADD COLUMN lgprivacy_photo {BLOB}")
     second = deploy(
         tmp_path / "a", {**FIRST, "photo": plain(bytes | None, group="photo")}, shared=shared
@@ -244,16 +244,16 @@ def required() -> Fields:
 
 CHANGES: dict[str, tuple[Callable[[], Fields], list[str], str]] = {
     "moved": (
-        moved_to_a_group, [f"ALTER TABLE person ADD COLUMN lgprivacy_address {BLOB}"],
+        moved_to_a_group, [f"ALTER TABLE \"user\" ADD COLUMN lgprivacy_address {BLOB}"],
         "Person.town: it moved to another record (category or group), and stored rows hold it in "
         "lgprivacy_account_identity; run 'flask privacy keys reshape Person'",
     ),
     "index": (
-        with_an_index, [f"ALTER TABLE person ADD COLUMN lgprivacy_name_index {BLOB}"],
+        with_an_index, [f"ALTER TABLE \"user\" ADD COLUMN lgprivacy_name_index {BLOB}"],
         "Person.name: stored rows have no blind index of it under this name; run 'flask privacy",
     ),
     "renamed with an index": (
-        renamed_and_indexed, [f"ALTER TABLE person ADD COLUMN lgprivacy_label_index {BLOB}"],
+        renamed_and_indexed, [f"ALTER TABLE \"user\" ADD COLUMN lgprivacy_label_index {BLOB}"],
         "Person.label: stored rows have no blind index of it under this name; run 'flask privacy",
     ),
     "required": (
@@ -397,7 +397,7 @@ def test_layouts_that_are_not_kept_are_a_fault_of_the_check(tmp_path: Path) -> N
 
 def test_the_command_shows_what_it_did(tmp_path: Path) -> None:
     first = first_deployment(tmp_path / "a")
-    migrate(first, f"ALTER TABLE person ADD COLUMN lgprivacy_address {BLOB}")
+    migrate(first, f'ALTER TABLE "user" ADD COLUMN lgprivacy_address {BLOB}')
     second = deploy(tmp_path / "a", moved_to_a_group())
     runner = second.app.test_cli_runner()
     rehearsed = runner.invoke(args=["privacy", "keys", "reshape", "Person", "--dry-run", "--json"])
