@@ -138,6 +138,19 @@ def migrated(running: Running) -> Running:
     return running
 
 
+@pytest.fixture(autouse=True)
+def loggers_stay() -> Iterator[None]:
+    """Flask-Migrate's `env.py` configures logging, which disables every logger that is there."""
+    root, known = logging.getLogger(), logging.Logger.manager.loggerDict.values()
+    before = {one: one.disabled for one in known if isinstance(one, logging.Logger)}
+    handlers, level = list(root.handlers), root.level
+    yield
+    for logger, disabled in before.items():
+        logger.disabled = disabled
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[[ModuleType], Running]]:
     before = logging.root.manager.disable
