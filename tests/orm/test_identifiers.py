@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import pytest
 from ownership import Application, fresh_database, start
 from sqlalchemy import (
-    CHAR,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -373,7 +372,7 @@ class LowerCase(TypeDecorator[str]):
 class Guid(TypeDecorator[UUID]):
     """UUIDs as texts of 32 or 36 characters, as many applications keep them."""
 
-    impl = CHAR
+    impl = String
     cache_ok = True
 
     def __init__(self, *, dashed: bool) -> None:
