@@ -66,7 +66,8 @@ def python_type(column: Any) -> type[Any]:
 
 @lru_cache(maxsize=1024)
 def _python_type(kind: TypeEngine[Any]) -> type[Any]:
-    if not isinstance(kind, TypeDecorator) or kind.python_type is not object:
+    says_itself = type(kind).python_type is not TypeDecorator.python_type
+    if not isinstance(kind, TypeDecorator) or says_itself:
         return kind.python_type
     try:
         bound = kind.process_bind_param(_SOME_UUID, GENERIC_DIALECT)
