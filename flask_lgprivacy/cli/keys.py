@@ -17,7 +17,8 @@ from ..crypto.providers.local_file import LocalKeyFile
 from ..database.identifiers import canonical_id
 from ..errors import ConfigurationError
 from ..inbox import SealedInbox
-from ..maintenance.runner import Advance, MaintenanceRunner
+from ..maintenance.progress import Advance
+from ..maintenance.runner import MaintenanceRunner
 from ..orm.model_info import RECORD_KINDS
 from ..state import get_state
 from .group import PrivacyGroup, privacy

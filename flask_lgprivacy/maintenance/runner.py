@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,31 +16,19 @@ from ..errors import ConfigurationError, SubjectErased
 from ..gate.runtime import Runtime
 from ..orm.columns import matches_any_id
 from ..orm.model_info import ModelInfo
-from ..orm.record_layouts import RecordLayout, reshaped, unread_fields
 from ..rights.archive_store import reseal_archives
 from .equal_values import describe_equal_values, find_equal_values
-from .layout_catalogue import LayoutCatalogue, sealed_members
 from .missing_keys import MissingKeys
+from .model_reshaping import ModelReshaping
 from .plaintext_migration import PlaintextMigration, migrating_model
+from .progress import Progress, silent_progress
 from .reindexing import Reindexing
 from .resealing import Resealing
-from .reshaping import Reshaping
 from .rotation import MaintenanceRuns, Rotation
 
 PASSES = 5
 """How often a migration looks again for rows that somebody was writing."""
 ROTATIONS = ("root", "clients", "subjects", "indexes")
-Advance = Callable[[int], object]
-Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""Shows how far long work is: called with a label and a total, it gives what is called with each
-portion done.
-"""
-
-
-@contextmanager
-def silent_progress(_label: str, _total: int) -> Iterator[Advance]:
-    """Progress that nobody watches."""
-    yield lambda _: None
 
 
 class MaintenanceRunner:
@@ -267,54 +254,16 @@ class MaintenanceRunner:
         Raises:
             ConfigurationError: There is no such model or field, or rows lack what it requires.
         """
-        session, catalogue = self._runtime.database.session(), LayoutCatalogue(self._runtime)
-        layout = self._model_to_reshape(model)
-        stored = self._stored_layouts(catalogue, layout, dropped)
+        reshaping = ModelReshaping(self._runtime, model, dropped)
         with self._run(f"reshape {model}", None, check_records=False) as (_, counts):
-            incomplete = self._reshape_once(counts, layout, stored, dropped)
-            for _ in range(PASSES if not incomplete else 0):
-                if not self._reshape_again(counts, layout, stored, dropped):
-                    break
-            else:
-                if not incomplete:
-                    raise ConfigurationError(
-                        f"rows of {model} are still written as they were; stop processes that run "
-                        "the version from before, then run this again"
-                    )
-            if incomplete:
-                raise ConfigurationError(
-                    f"{model}: the model requires {', '.join(sorted(incomplete))}, and "
-                    f"{max(incomplete.values())} rows have none; let it be None, fill it in a "
-                    "job, then run this again"
-                )
-            if counts["broken records"]:
-                raise ConfigurationError(
-                    f"{counts['broken records']} records of {model} do not open and were left as "
-                    "they are; restore these rows, then run this again"
-                )
-            sealed = catalogue.model(layout.table.name)
-            left = [name for name in unread_fields(sealed, stored) if name not in dropped]
-            catalogue.write(session, layout.table.name, reshaped(sealed, stored, left))
-            session.commit()
+            reshaping.run(counts, self._progress)
         return counts
 
     def plan_reshaping(self, model: str, *, dropped: Collection[str]) -> dict[str, int]:
         """How many rows of a model would be rewritten, and how many lack what it requires; changes
         nothing.
         """
-        session, catalogue = self._runtime.database.session(), LayoutCatalogue(self._runtime)
-        layout = self._model_to_reshape(model)
-        stored = self._stored_layouts(catalogue, layout, dropped)
-        counts = {"rows": 0, "rows to rewrite": 0, "rows that lack a required field": 0}
-        for member in sealed_members(layout):
-            reshaping = Reshaping(self._runtime, session, member, stored, dropped)
-            for seen, changed in reshaping.rehearse(session):
-                counts["rows"] += seen
-                counts["rows to rewrite"] += changed
-            lacking = max(reshaping.incomplete.values(), default=0)
-            counts["rows that lack a required field"] += lacking
-        session.rollback()
-        return counts
+        return ModelReshaping(self._runtime, model, dropped).plan()
 
     def plan_migration(self, target: str) -> dict[str, int]:
         """How many rows a migration would seal, or how many people it would make keys for; changes
@@ -344,57 +293,6 @@ class MaintenanceRunner:
                     counts["keys made"] += made
                     advance(seen)
         return counts
-
-    def _model_to_reshape(self, name: str) -> ModelInfo:
-        sealed = [one for one in self._runtime.models.graph.models if sealed_members(one)]
-        named = next((one for one in sealed if one.name == name), None)
-        if named is None:
-            known = ", ".join(sorted(one.name for one in sealed)) or "none"
-            raise ConfigurationError(f"{name}: no model with sealed fields; there are: {known}")
-        return named
-
-    def _stored_layouts(
-        self, catalogue: LayoutCatalogue, layout: ModelInfo, dropped: Collection[str]
-    ) -> dict[str, RecordLayout]:
-        table = layout.table.name
-        stored = catalogue.stored(self._runtime.database.session(), table)
-        unread = unread_fields(catalogue.model(table), stored)
-        for name in dropped:
-            if name not in unread:
-                known = ", ".join(unread) or "none"
-                raise ConfigurationError(
-                    f"--drop {name}: a field that is dropped stands in stored records of "
-                    f"{layout.name} and in the model no more (such are: {known})"
-                )
-        return stored
-
-    def _reshape_again(self, counts: dict[str, int], *given: Any) -> int:
-        """Look for rows that others wrote meanwhile; returns how many were rewritten."""
-        before = counts["rows rewritten"]
-        self._reshape_once(counts, *given)
-        return counts["rows rewritten"] - before
-
-    def _reshape_once(
-        self,
-        counts: dict[str, int],
-        layout: ModelInfo,
-        stored: Mapping[str, RecordLayout],
-        dropped: Collection[str],
-    ) -> dict[str, int]:
-        """Go through all rows once; returns how many lack which required field."""
-        session = self._runtime.database.session()
-        incomplete: dict[str, int] = {}
-        counts["broken records"] = 0
-        counts.setdefault("rows rewritten", 0)
-        for member in sealed_members(layout):
-            reshaping = Reshaping(self._runtime, session, member, stored, dropped)
-            with self._progress(f"rows of {member.name}", reshaping.count(session)) as advance:
-                for seen, changed in reshaping.run(session):
-                    counts["rows rewritten"] += changed
-                    advance(seen)
-            counts["broken records"] += reshaping.broken
-            incomplete.update(reshaping.incomplete)
-        return incomplete
 
     def _clients(self, client: str | None, before: dt.datetime) -> list[str]:
         due = self._rotation.clients_to_renew(self._runtime.database.session(), before=before)
