@@ -23,6 +23,7 @@ from flask_lgprivacy.errors import (
     SealBroken,
 )
 from flask_lgprivacy.maintenance.layout_catalogue import LayoutCatalogue
+from flask_lgprivacy.maintenance.model_reshaping import ModelReshaping
 from flask_lgprivacy.maintenance.runner import MaintenanceRunner
 
 IDENTITY = "account.identity"
@@ -308,6 +309,29 @@ def test_rows_that_lack_what_is_required_are_counted_and_stay(tmp_path: Path) ->
         reshape(second)
     assert len(faults_of(second)) == 1
     assert values_of(first, "name", "town") == ("Léna", None)
+
+
+def test_what_an_older_process_writes_meanwhile_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = first_deployment(tmp_path / "a")
+    migrate(older, f'ALTER TABLE "user" ADD COLUMN lgprivacy_name_index {BLOB}')
+    second = deploy(tmp_path / "a", {**required(), "name": plain(str, index=True)})
+    one_pass = ModelReshaping._pass
+
+    def and_then_older(reshaping: ModelReshaping, *given: Any) -> int:
+        rewritten = one_pass(reshaping, *given)
+        with older.app.app_context(), acting(older):
+            row_of(older).town = None
+            older.db.session.commit()
+        return rewritten
+
+    monkeypatch.setattr(ModelReshaping, "_pass", and_then_older)
+    with pytest.raises(
+        ConfigurationError, match="Person: the model requires town, and 1 rows have"
+    ):
+        reshape(second)
+    assert faults_of(second) != []
 
 
 def test_another_type_stops_the_start(tmp_path: Path) -> None:
